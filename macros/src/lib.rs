@@ -1,0 +1,1 @@
+//! The attribute macros of `tlo`. They only generate builder calls.

@@ -1,0 +1,112 @@
+//! [`Clock`]: the only source of time. Everything that waits or stamps takes it from here, so tests can move it.
+
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::timestamp::Timestamp;
+
+/// The time that passed on a clock that never goes back, and which run of that clock it belongs to.
+///
+/// Two readings compare only when their `boot` is equal: a machine that restarted began a new run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steady {
+    /// Names the run of the clock; a new one starts when the machine boots.
+    pub boot: u64,
+    /// Time since that run began, suspended time included.
+    pub at: Duration,
+}
+
+/// Wall time, steady time and waiting.
+///
+/// # Contract
+/// - `now` is wall time: it may jump when somebody sets the clock.
+/// - `steady` never goes back while the machine is up, and counts the time it was suspended.
+/// - `sleep` ends after the duration has passed on the steady clock, or a little later.
+#[async_trait]
+pub trait Clock: Debug + Send + Sync + 'static {
+    /// Wall time.
+    fn now(&self) -> Timestamp;
+    /// Steady time.
+    fn steady(&self) -> Steady;
+    /// Waits.
+    async fn sleep(&self, duration: Duration);
+}
+
+/// The clock of this machine.
+///
+/// Steady time is the time since boot on Linux, so that processes of one machine agree on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl SystemClock {
+    /// The clock as the shared trait object that builders take.
+    #[must_use]
+    pub fn shared() -> Arc<dyn Clock> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "this is the one place that reads wall time"
+        )]
+        let now = std::time::SystemTime::now();
+        match now.duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => Timestamp::UNIX_EPOCH.saturating_add(since),
+            Err(before) => Timestamp::UNIX_EPOCH.saturating_sub(before.duration()),
+        }
+    }
+
+    fn steady(&self) -> Steady {
+        Steady {
+            boot: boot_id(),
+            at: since_boot(),
+        }
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "this is the one place that waits on the real timer"
+        )]
+        tokio::time::sleep(duration).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Duration {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads monotonic time"
+    )]
+    let start = START.get_or_init(std::time::Instant::now);
+    start.elapsed()
+}
+
+/// Names this boot of the machine. Without a kernel that tells, each process counts as a boot of its own, which
+/// makes leases of other processes wait for their wall-clock end.
+fn boot_id() -> u64 {
+    static BOOT: OnceLock<u64> = OnceLock::new();
+    *BOOT.get_or_init(|| {
+        let text =
+            std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_else(|_| {
+                format!("{}-{}", std::process::id(), SystemClock.now().as_micros())
+            });
+        crate::id::stable_hash(text.trim().as_bytes())
+    })
+}

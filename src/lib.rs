@@ -1,0 +1,15 @@
+//! TLO runs background work: recurring tasks, a durable task queue, and the tools to see and steer both.
+
+mod clock;
+mod error;
+mod id;
+mod page;
+mod payload;
+mod timestamp;
+
+pub use clock::{Clock, Steady, SystemClock};
+pub use error::{Error, ErrorKind, Result};
+pub use id::{IdSource, LeaseToken, NAME_LIMIT, TaskId, WorkerId, check_name, stable_hash};
+pub use page::{Cursor, PAGE_LIMIT, Page, PageRequest};
+pub use payload::{PAYLOAD_LIMIT, Payload};
+pub use timestamp::Timestamp;
