@@ -5,6 +5,9 @@ mod error;
 mod id;
 mod page;
 mod payload;
+mod span;
+
+pub mod task;
 mod timestamp;
 
 pub use clock::{Clock, Steady, SystemClock};
@@ -12,4 +15,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::{IdSource, LeaseToken, NAME_LIMIT, TaskId, WorkerId, check_name, stable_hash};
 pub use page::{Cursor, PAGE_LIMIT, Page, PageRequest};
 pub use payload::{PAYLOAD_LIMIT, Payload};
+pub use span::{format_span, parse_span, span_text, span_text_option};
+pub use task::{RetryPolicy, TaskError, TaskResult, TaskStateRecord, TaskStatus, error_group};
 pub use timestamp::Timestamp;

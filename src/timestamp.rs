@@ -29,7 +29,7 @@ impl Timestamp {
     /// The first instant that can be represented.
     pub const MIN: Self = Self(-377_705_023_201_000_000);
     /// The last instant that can be represented.
-    pub const MAX: Self = Self(253_402_207_200_999_999);
+    pub const MAX: Self = Self(253_402_207_200_000_000);
 
     /// The instant this many microseconds after the epoch, clamped to the range.
     #[must_use]
@@ -154,7 +154,8 @@ mod tests {
     #[test]
     fn the_ends_of_the_range_are_inside_the_calendar_library() {
         assert_eq!(Timestamp::from_jiff(jiff::Timestamp::MAX), Timestamp::MAX);
-        assert_eq!(Timestamp::from_jiff(jiff::Timestamp::MIN), Timestamp::MIN);
+        assert_eq!(Timestamp::MAX.to_jiff().as_microsecond(), Timestamp::MAX.as_micros());
+        assert_eq!(Timestamp::MIN.to_jiff().as_microsecond(), Timestamp::MIN.as_micros());
         assert_eq!(
             Timestamp::MAX.to_string().parse::<Timestamp>().ok(),
             Some(Timestamp::MAX)

@@ -1,0 +1,233 @@
+//! Gates: how many tasks of one key may run at once, and how often.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::check_name;
+use crate::payload::Payload;
+use crate::span::span_text;
+
+/// The most gates a task may carry.
+pub const GATE_LIMIT: usize = 4;
+
+/// A gate that a task must pass to run: at most `limit` holders of `key` at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// What is limited, such as `user/7`.
+    pub key: String,
+    /// The most tasks of that key that may run at once, as this task sees it; at least 1.
+    pub limit: u32,
+}
+
+impl Gate {
+    /// Checks key and limit.
+    ///
+    /// # Errors
+    /// `Invalid` or `TooLarge`, naming the key.
+    pub fn check(&self) -> Result<()> {
+        check_name("a gate key", &self.key)?;
+        if self.limit == 0 {
+            return Err(Error::invalid(
+                "gate",
+                format!(
+                    "the gate \"{}\" has limit 0; use 1 or more, or pause it",
+                    self.key
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What an operator set for a gate; stored as the mark `gate/<key>` and read by every claim.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GateRule {
+    /// Replaces the limit that tasks carry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    /// How often tasks of this key may start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// Nothing of this key starts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// Why, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For a queue: a submit is refused when this many tasks wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_depth: Option<u64>,
+}
+
+/// `n` starts per `per`, with up to `burst` at once after a quiet time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Starts in each period; at least 1.
+    pub n: u32,
+    /// The period.
+    #[serde(with = "span_text")]
+    pub per: Duration,
+    /// The most starts at once; at least 1, by default `n`.
+    #[serde(default)]
+    pub burst: Option<u32>,
+}
+
+impl Rate {
+    /// The most tokens the bucket holds.
+    #[must_use]
+    pub fn capacity(self) -> u32 {
+        self.burst.unwrap_or(self.n).max(1)
+    }
+
+    /// The time in which one token comes.
+    #[must_use]
+    pub fn interval(self) -> Duration {
+        (self.per / self.n.max(1)).max(Duration::from_micros(1))
+    }
+}
+
+/// The fields a template names: `"{user}/{region.code}"` has two. `{{` and `}}` are literal braces.
+///
+/// # Errors
+/// `Invalid`, quoting the template, when a brace has no partner or a field is empty.
+pub fn template_fields(template: &str) -> Result<Vec<String>> {
+    let mut fields = Vec::new();
+    walk(template, |part| {
+        if let Part::Field(field) = part {
+            fields.push(field.to_owned());
+        }
+        Ok(())
+    })?;
+    Ok(fields)
+}
+
+/// Fills a template with the fields of a JSON object; `{a.b}` reaches into nested objects.
+///
+/// # Errors
+/// `Invalid` when a field is missing or is not text, a number or a boolean; `TooLarge` when the key gets longer than 255 bytes.
+pub fn render_template(template: &str, args: &Payload) -> Result<String> {
+    let mut key = String::new();
+    let mut parsed: Option<serde_json::Value> = None;
+    walk(template, |part| {
+        let field = match part {
+            Part::Text(text) => {
+                key.push_str(text);
+                return Ok(());
+            }
+            Part::Field(field) => field,
+        };
+        if parsed.is_none() {
+            parsed = Some(args.decode::<serde_json::Value>()?);
+        }
+        let found = parsed.as_ref().and_then(|json| {
+            field
+                .split('.')
+                .try_fold(json, |value, name| value.get(name))
+        });
+        match found {
+            Some(serde_json::Value::String(text)) => key.push_str(text),
+            Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
+                key.push_str(&value.to_string())
+            }
+            Some(_) => {
+                return Err(Error::invalid(
+                    "template",
+                    format!(
+                        "the field \"{field}\" of \"{template}\" is neither text, a number nor a boolean in these args"
+                    ),
+                ));
+            }
+            None => {
+                return Err(Error::invalid(
+                    "template",
+                    format!("the args have no field \"{field}\", which \"{template}\" needs"),
+                ));
+            }
+        }
+        Ok(())
+    })?;
+    check_name("a rendered key", &key).map_err(|error| {
+        let kind = if error.kind() == ErrorKind::TooLarge {
+            ErrorKind::TooLarge
+        } else {
+            ErrorKind::Invalid
+        };
+        Error::new(
+            kind,
+            "template",
+            format!("\"{template}\" gives no usable key: {error}"),
+        )
+    })?;
+    Ok(key)
+}
+
+enum Part<'a> {
+    Text(&'a str),
+    Field(&'a str),
+}
+
+fn walk(template: &str, mut visit: impl FnMut(Part<'_>) -> Result<()>) -> Result<()> {
+    let bad = |why: &str| {
+        Err(Error::invalid(
+            "template",
+            format!("\"{template}\" is not a key template: {why}"),
+        ))
+    };
+    let mut rest = template;
+    while let Some(at) = rest.find(['{', '}']) {
+        visit(Part::Text(&rest[..at]))?;
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if rest.starts_with(brace) {
+            visit(Part::Text(brace))?;
+            rest = &rest[1..];
+        } else if brace == "}" {
+            return bad("a \"}\" closes nothing");
+        } else {
+            let Some(end) = rest.find('}') else {
+                return bad("a \"{\" is never closed");
+            };
+            let field = &rest[..end];
+            if field.is_empty() || field.contains('{') {
+                return bad("a field needs a name, as in {user_id}");
+            }
+            visit(Part::Field(field))?;
+            rest = &rest[end + 1..];
+        }
+    }
+    visit(Part::Text(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_render_text_numbers_and_nested_fields() {
+        let args =
+            Payload::parse(r#"{"user": 7, "where": {"region": "eu"}, "live": true, "list": []}"#)
+                .unwrap();
+        assert_eq!(
+            render_template("user/{user}/{where.region}/{live}/{{x}}", &args).unwrap(),
+            "user/7/eu/true/{x}"
+        );
+        for bad in ["{list}", "{missing}", "{user", "user}", "{}", "{a{b}}"] {
+            assert!(render_template(bad, &args).is_err(), "{bad}");
+        }
+        assert_eq!(template_fields("{a}-{b.c}").unwrap(), ["a", "b.c"]);
+    }
+
+    #[test]
+    fn braces_in_a_value_stay_text() {
+        let args = Payload::parse(r#"{"user": "{admin}"}"#).unwrap();
+        assert_eq!(render_template("u/{user}", &args).unwrap(), "u/{admin}");
+        let long = Payload::parse(format!(r#"{{"user": "{}"}}"#, "x".repeat(300))).unwrap();
+        assert_eq!(
+            render_template("u/{user}", &long).map_err(|e| e.kind()),
+            Err(ErrorKind::TooLarge)
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! What a task is: its record, the one transition table, and the rules that decide what a run leaves behind.
+//!
+//! Plain data and total functions: nothing here does I/O or waits.
+
+mod attempt;
+mod decide;
+mod due;
+mod gate;
+mod group;
+mod new;
+mod outcome;
+mod record;
+mod retry;
+mod status;
+mod unique;
+
+pub use attempt::{ATTEMPTS_KEPT, Attempt, AttemptEnd, ERROR_LIMIT, cut_text};
+pub use decide::{Ended, Settlement, decide};
+pub use due::Due;
+pub use gate::{GATE_LIMIT, Gate, GateRule, Rate, render_template, template_fields};
+pub use group::error_group;
+pub use new::NewTask;
+pub use outcome::{Outcome, TaskError, TaskResult};
+pub use record::{
+    Lease, LeaseRef, Parked, Prefer, SCHEMA_VERSION, TaskKind, TaskStateRecord, TaskSummary,
+};
+pub use retry::RetryPolicy;
+pub use status::{Refused, TaskEvent, TaskStatus, transition};
+pub use unique::{OnConflict, Unique, UniqueScope};

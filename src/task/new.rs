@@ -1,0 +1,153 @@
+//! A task that is about to be created.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::due::Due;
+use super::gate::{GATE_LIMIT, Gate};
+use super::record::TaskKind;
+use super::retry::RetryPolicy;
+use super::unique::{OnConflict, Unique};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{TaskId, check_name};
+use crate::payload::Payload;
+use crate::timestamp::Timestamp;
+
+/// The most tags of a task.
+pub(crate) const TAG_LIMIT: usize = 16;
+
+/// Everything a store needs to create a record. Made by the client and the scheduler; the store stamps the times.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// Made by the client, so that sending the same create twice is harmless.
+    pub id: TaskId,
+    /// What sort of record.
+    pub kind: TaskKind,
+    /// The name of the handler.
+    pub name: Arc<str>,
+    /// The version of the handler, when several live side by side.
+    pub version: Option<Arc<str>>,
+    /// The queue, `default` unless named.
+    pub queue: Arc<str>,
+    /// 0 to 255, larger first; 5 unless given.
+    pub priority: u8,
+    /// What the handler is given.
+    pub args: Payload,
+    /// When it may first run.
+    pub due: Due,
+    /// After this it is cancelled instead of started.
+    pub expires: Option<Due>,
+    /// Who asked, for people.
+    pub created_by: Option<String>,
+    /// Total attempts, at least 1.
+    pub max_attempts: u32,
+    /// Lost leases before it fails; 0 means that it runs at most once.
+    pub max_lost: u32,
+    /// The back-off.
+    pub retry: RetryPolicy,
+    /// The longest run; none means for as long as the worker lives.
+    pub timeout: Option<Duration>,
+    /// At most four.
+    pub gates: Vec<Gate>,
+    /// The idempotency key.
+    pub unique: Option<Unique>,
+    /// What to do when the key is owned.
+    pub on_conflict: OnConflict,
+    /// The recurring task it is an occurrence of.
+    pub schedule: Option<Arc<str>>,
+    /// The slot of that schedule.
+    pub slot: Option<Timestamp>,
+    /// The record it was made for.
+    pub parent: Option<TaskId>,
+    /// Words to find it by, at most 16.
+    pub tags: BTreeSet<String>,
+    /// Carried along, `traceparent` among them.
+    pub headers: BTreeMap<String, String>,
+    /// What an engine on top keeps with it.
+    pub state: Option<Payload>,
+    /// What an engine on top calls the step it is in.
+    pub phase: Option<String>,
+}
+
+impl NewTask {
+    /// A task with the defaults: queue `default`, priority 5, due now, five attempts, five losses.
+    #[must_use]
+    pub fn new(id: TaskId, name: impl Into<Arc<str>>, args: Payload) -> Self {
+        Self {
+            id,
+            kind: TaskKind::Task,
+            name: name.into(),
+            version: None,
+            queue: Arc::from("default"),
+            priority: 5,
+            args,
+            due: Due::Now,
+            expires: None,
+            created_by: None,
+            max_attempts: 5,
+            max_lost: 5,
+            retry: RetryPolicy::default(),
+            timeout: None,
+            gates: Vec::new(),
+            unique: None,
+            on_conflict: OnConflict::default(),
+            schedule: None,
+            slot: None,
+            parent: None,
+            tags: BTreeSet::new(),
+            headers: BTreeMap::new(),
+            state: None,
+            phase: None,
+        }
+    }
+
+    /// Checks names, gates, keys and numbers; stores call it before the first write.
+    ///
+    /// # Errors
+    /// `Invalid` or `TooLarge`, naming the field and its value.
+    pub fn check(&self) -> Result<()> {
+        check_name("a task name", &self.name)?;
+        check_name("a queue name", &self.queue)?;
+        if let Some(version) = &self.version {
+            check_name("a version", version)?;
+        }
+        if self.gates.len() > GATE_LIMIT {
+            let count = self.gates.len();
+            return Err(Error::invalid(
+                "task",
+                format!(
+                    "\"{}\" has {count} gates; the limit is {GATE_LIMIT}",
+                    self.name
+                ),
+            ));
+        }
+        for (index, gate) in self.gates.iter().enumerate() {
+            gate.check()?;
+            if self.gates[..index]
+                .iter()
+                .any(|other| other.key == gate.key)
+            {
+                return Err(Error::invalid(
+                    "task",
+                    format!("the gate \"{}\" is given twice", gate.key),
+                ));
+            }
+        }
+        if let Some(unique) = &self.unique {
+            check_name("a unique key", &unique.key)?;
+        }
+        if self.tags.len() > TAG_LIMIT {
+            let count = self.tags.len();
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                "task",
+                format!("{count} tags; the limit is {TAG_LIMIT}"),
+            ));
+        }
+        for tag in &self.tags {
+            check_name("a tag", tag)?;
+        }
+        self.retry.check()
+    }
+}
