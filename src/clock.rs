@@ -5,17 +5,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
 
 /// The time that passed on a clock that never goes back, and which run of that clock it belongs to.
 ///
 /// Two readings compare only when their `boot` is equal: a machine that restarted began a new run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Steady {
     /// Names the run of the clock; a new one starts when the machine boots.
     pub boot: u64,
     /// Time since that run began, suspended time included.
+    #[serde(with = "micros")]
     pub at: Duration,
 }
 
@@ -109,4 +111,23 @@ fn boot_id() -> u64 {
             });
         crate::id::stable_hash(text.trim().as_bytes())
     })
+}
+
+mod micros {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        at: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(at.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_micros)
+    }
 }

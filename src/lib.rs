@@ -8,8 +8,13 @@ mod payload;
 mod span;
 
 pub mod task;
+
+pub mod store;
+
+mod backends;
 mod timestamp;
 
+pub use backends::{MemoryStore, RowStore};
 pub use clock::{Clock, Steady, SystemClock};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{IdSource, LeaseToken, NAME_LIMIT, TaskId, WorkerId, check_name, stable_hash};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub const PAGE_LIMIT: usize = 1_000;
 
 /// Which part of a list is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRequest {
     /// Continue after this cursor, the `next` of the page before; `None` starts at the beginning.
     pub after: Option<Cursor>,

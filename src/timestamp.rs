@@ -154,8 +154,14 @@ mod tests {
     #[test]
     fn the_ends_of_the_range_are_inside_the_calendar_library() {
         assert_eq!(Timestamp::from_jiff(jiff::Timestamp::MAX), Timestamp::MAX);
-        assert_eq!(Timestamp::MAX.to_jiff().as_microsecond(), Timestamp::MAX.as_micros());
-        assert_eq!(Timestamp::MIN.to_jiff().as_microsecond(), Timestamp::MIN.as_micros());
+        assert_eq!(
+            Timestamp::MAX.to_jiff().as_microsecond(),
+            Timestamp::MAX.as_micros()
+        );
+        assert_eq!(
+            Timestamp::MIN.to_jiff().as_microsecond(),
+            Timestamp::MIN.as_micros()
+        );
         assert_eq!(
             Timestamp::MAX.to_string().parse::<Timestamp>().ok(),
             Some(Timestamp::MAX)

@@ -130,7 +130,7 @@ pub fn render_template(template: &str, args: &Payload) -> Result<String> {
         match found {
             Some(serde_json::Value::String(text)) => key.push_str(text),
             Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
-                key.push_str(&value.to_string())
+                key.push_str(&value.to_string());
             }
             Some(_) => {
                 return Err(Error::invalid(

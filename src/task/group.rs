@@ -22,14 +22,14 @@ pub fn error_group(error: &str) -> String {
         if group.len() >= GROUP_LIMIT {
             break;
         }
-        if first == '"' || first == '\'' || first == '`' {
-            if let Some(end) = rest[1..].find(first) {
-                group.push(first);
-                group.push('…');
-                group.push(first);
-                rest = &rest[end + 2..];
-                continue;
-            }
+        if (first == '"' || first == '\'' || first == '`')
+            && let Some(end) = rest[1..].find(first)
+        {
+            group.push(first);
+            group.push('…');
+            group.push(first);
+            rest = &rest[end + 2..];
+            continue;
         }
         let word = rest
             .find(|c: char| !c.is_alphanumeric() && c != '-' && c != '_')

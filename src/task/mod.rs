@@ -14,6 +14,7 @@ mod retry;
 mod status;
 mod unique;
 
+pub(crate) use attempt::push_attempt;
 pub use attempt::{ATTEMPTS_KEPT, Attempt, AttemptEnd, ERROR_LIMIT, cut_text};
 pub use decide::{Ended, Settlement, decide};
 pub use due::Due;

@@ -12,6 +12,7 @@ use super::new::NewTask;
 use super::retry::RetryPolicy;
 use super::status::TaskStatus;
 use super::unique::Unique;
+use crate::clock::Steady;
 use crate::id::{LeaseToken, TaskId, WorkerId};
 use crate::payload::Payload;
 use crate::span::span_text_option;
@@ -49,6 +50,10 @@ pub struct Lease {
     pub fence: u64,
     /// The holder's secret.
     pub token: LeaseToken,
+    /// The end on the steady clock of this machine, for stores that use it: setting the wall clock then changes
+    /// nothing, and a reboot ends every lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Steady>,
 }
 
 /// What a holder shows to write to its task.
@@ -61,6 +66,15 @@ pub struct LeaseRef {
 }
 
 impl Lease {
+    /// Whether it has ended, by the store's clocks.
+    #[must_use]
+    pub fn has_ended(&self, now: Timestamp, steady: Steady) -> bool {
+        match self.ends {
+            Some(ends) => ends.boot != steady.boot || ends.at <= steady.at,
+            None => self.until <= now,
+        }
+    }
+
     /// What its holder shows.
     #[must_use]
     pub const fn reference(&self) -> LeaseRef {
@@ -318,6 +332,7 @@ impl TaskStateRecord {
                 .and_then(serde_json::Value::as_object_mut)
             {
                 lease.remove("token");
+                lease.remove("ends");
             }
             for (name, empty) in OMITTED {
                 if !fields.contains_key(*name) {

@@ -1,0 +1,226 @@
+//! The store in memory: rows in a B-tree under one lock.
+//!
+//! It is always compiled, it is what tests run on, and it is the executable specification that other stores are
+//! compared with. Nothing survives the process.
+
+mod rows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use self::rows::MemoryRows;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Result;
+use crate::id::{IdSource, TaskId};
+use crate::page::{Page, PageRequest};
+use crate::store::kv::{self, Moment, Overlay, View};
+use crate::store::{
+    Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Durability, Event,
+    HintSender, HintStream, Maintain, Maintained, Mark, Retention, StreamId, TaskFilter,
+    TaskStateStore,
+};
+use crate::task::{TaskStateRecord, TaskSummary};
+
+/// A [`TaskStateStore`] in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    rows: Mutex<MemoryRows>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<IdSource>,
+    hints: HintSender,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(SystemClock::shared(), Arc::new(IdSource::random()))
+    }
+}
+
+impl MemoryStore {
+    /// An empty store on this clock and this source of tokens.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, ids: Arc<IdSource>) -> Self {
+        Self {
+            rows: Mutex::default(),
+            clock,
+            ids,
+            hints: HintSender::default(),
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            now: self.clock.now(),
+            steady: self.clock.steady(),
+        }
+    }
+
+    fn change<T>(&self, run: impl FnOnce(&mut Overlay<'_>) -> Result<T>) -> Result<T> {
+        let (answer, hints) = {
+            let mut rows = self.rows.lock();
+            let mut overlay = Overlay::new(&mut *rows, &self.ids, self.moment());
+            let answer = run(&mut overlay)?;
+            (answer, overlay.flush()?)
+        };
+        for hint in hints {
+            self.hints.send(hint);
+        }
+        Ok(answer)
+    }
+
+    fn view<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
+        run(&View::new(&*self.rows.lock(), self.moment()))
+    }
+}
+
+#[async_trait]
+impl TaskStateStore for MemoryStore {
+    fn capability(&self) -> Capability {
+        Capability {
+            name: "memory",
+            durability: Durability::None,
+            shared: false,
+            pushes: true,
+            retention: Retention {
+                age: Some(Duration::from_secs(3600)),
+                count: Some(10_000),
+            },
+            poll: Duration::from_secs(30),
+            promise: "in the memory of this process; nothing survives its end".to_owned(),
+        }
+    }
+
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>> {
+        self.change(|table| {
+            commits
+                .iter()
+                .map(|commit| kv::commit(table, commit))
+                .collect()
+        })
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Claims> {
+        self.change(|table| kv::claim(table, &request))
+    }
+
+    async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<TaskStateRecord>>> {
+        self.view(|view| kv::get(view, ids))
+    }
+
+    async fn list(&self, filter: &TaskFilter, page: PageRequest) -> Result<Page<TaskSummary>> {
+        self.view(|view| kv::list(view, filter, page))
+    }
+
+    async fn count(&self, filter: &TaskFilter, by: CountBy, limit: usize) -> Result<Counts> {
+        self.view(|view| kv::count(view, filter, by, limit))
+    }
+
+    async fn events(&self, stream: &StreamId, from: u64, limit: usize) -> Result<Vec<Event>> {
+        self.view(|view| kv::events(view, stream, from, limit))
+    }
+
+    async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>> {
+        self.view(|view| kv::marks(view, prefix, after, limit))
+    }
+
+    async fn maintain(&self, request: Maintain) -> Result<Maintained> {
+        self.change(|table| kv::maintain(table, &request))
+    }
+
+    fn hints(&self) -> HintStream {
+        self.hints.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::Payload;
+    use crate::store::TaskStateStoreExt;
+    use crate::task::{NewTask, TaskStatus};
+
+    #[tokio::test]
+    async fn a_task_goes_through_the_store() {
+        let store = MemoryStore::default();
+        let ids = IdSource::seeded(1);
+        let mut new = NewTask::new(
+            TaskId::new("a").unwrap(),
+            "greet",
+            Payload::parse("{}").unwrap(),
+        );
+        new.gates.push(crate::task::Gate {
+            key: "user/7".to_owned(),
+            limit: 1,
+        });
+        let mut other = new.clone();
+        other.id = TaskId::new("b").unwrap();
+        store.create(new).await.unwrap();
+        store.create(other).await.unwrap();
+        let worker = ids.worker_id("w").unwrap();
+        let ttl = Duration::from_secs(30);
+        let claimed = store
+            .lease(&worker, "default", &["greet"], 10, ttl)
+            .await
+            .unwrap();
+        assert_eq!(
+            claimed
+                .iter()
+                .map(|task| task.id.as_str())
+                .collect::<Vec<_>>(),
+            ["a"]
+        );
+        let lease = claimed[0].lease.as_ref().unwrap().reference();
+        assert_eq!(
+            store
+                .succeed(&claimed[0].id, lease, Payload::null())
+                .await
+                .unwrap(),
+            TaskStatus::Succeeded
+        );
+        let claimed = store
+            .lease(&worker, "default", &["greet"], 10, ttl)
+            .await
+            .unwrap();
+        assert_eq!(
+            claimed
+                .iter()
+                .map(|task| task.id.as_str())
+                .collect::<Vec<_>>(),
+            ["b"]
+        );
+        let counts = store
+            .count(&TaskFilter::default(), CountBy::Status, 0)
+            .await
+            .unwrap();
+        assert_eq!(
+            (
+                counts.of("succeeded"),
+                counts.of("running"),
+                counts.of("pending")
+            ),
+            (1, 1, 0)
+        );
+        let page = store
+            .list(&TaskFilter::default(), PageRequest::first(1))
+            .await
+            .unwrap();
+        assert_eq!((page.items.len(), page.complete), (1, false));
+        let page = store
+            .list(
+                &TaskFilter::default(),
+                PageRequest {
+                    after: page.next,
+                    ..PageRequest::first(5)
+                },
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            (page.items[0].record.id.as_str(), page.complete),
+            ("b", true)
+        );
+    }
+}

@@ -1,0 +1,202 @@
+//! Group commit: one thread that writes for everybody, many commits in one transaction.
+//!
+//! A synchronous write to disk costs as much as dozens of rows, so callers that wait at the same time share one. While the
+//! disk is busy with a group the next one gathers by itself; nobody waits for a timer.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::IdSource;
+use crate::store::kv::{self, Moment, Overlay, RowEngine, Rows};
+use crate::store::{ClaimRequest, Claims, Commit, Committed, HintSender, Maintain, Maintained};
+
+/// Commits of one group, at most; what waits beyond goes into the next.
+const GROUP_LIMIT: usize = 512;
+
+/// Callers that may wait for the writer before others wait to ask.
+const WAITING_LIMIT: usize = 4096;
+
+enum Job {
+    Commit(Vec<Commit>, Reply<Vec<Committed>>),
+    Claim(Box<ClaimRequest>, Reply<Claims>),
+    Maintain(Maintain, Reply<Maintained>),
+}
+
+type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// The door to the writer thread. The thread ends when the last door is dropped.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    pub(super) fn start<E: RowEngine>(
+        engine: Arc<E>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<IdSource>,
+        hints: HintSender,
+    ) -> Result<Self> {
+        let (jobs, waiting) = mpsc::channel(WAITING_LIMIT);
+        let group = Group {
+            engine,
+            clock,
+            ids,
+            hints,
+        };
+        std::thread::Builder::new()
+            .name("tlo-writer".to_owned())
+            .spawn(move || group.serve(waiting))
+            .map_err(|source| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    "open store",
+                    "the writer thread did not start",
+                )
+                .with_source(source)
+            })?;
+        Ok(Self { jobs })
+    }
+
+    pub(super) async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>> {
+        self.ask(|reply| Job::Commit(commits, reply)).await
+    }
+
+    pub(super) async fn claim(&self, request: ClaimRequest) -> Result<Claims> {
+        self.ask(|reply| Job::Claim(Box::new(request), reply)).await
+    }
+
+    pub(super) async fn maintain(&self, request: Maintain) -> Result<Maintained> {
+        self.ask(|reply| Job::Maintain(request, reply)).await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let closed = || {
+            Error::new(
+                ErrorKind::Closed,
+                "write",
+                "the writer of this store has stopped",
+            )
+        };
+        self.jobs.send(job(reply)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+struct Group<E> {
+    engine: Arc<E>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<IdSource>,
+    hints: HintSender,
+}
+
+impl<E: RowEngine> Group<E> {
+    fn serve(&self, mut waiting: mpsc::Receiver<Job>) {
+        while let Some(first) = waiting.blocking_recv() {
+            let mut weight = weight(&first);
+            let mut jobs = vec![first];
+            while weight < GROUP_LIMIT {
+                let Ok(job) = waiting.try_recv() else { break };
+                weight += self::weight(&job);
+                jobs.push(job);
+            }
+            self.run(jobs);
+        }
+    }
+
+    fn run(&self, jobs: Vec<Job>) {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut hints = Vec::new();
+        let written = self.engine.write(&mut |rows: &mut dyn Rows| {
+            answers.clear();
+            let moment = Moment {
+                now: self.clock.now(),
+                steady: self.clock.steady(),
+            };
+            let mut overlay = Overlay::new(rows, &self.ids, moment);
+            for job in &jobs {
+                answers.push(apply(&mut overlay, job)?);
+            }
+            hints = overlay.flush()?;
+            Ok(())
+        });
+        match written {
+            Ok(()) => {
+                for (job, done) in jobs.into_iter().zip(answers) {
+                    answer(job, done);
+                }
+                for hint in hints {
+                    self.hints.send(hint);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, jobs = jobs.len(), "a group of writes failed");
+                for job in jobs {
+                    refuse(job, again(&error));
+                }
+            }
+        }
+    }
+}
+
+fn weight(job: &Job) -> usize {
+    match job {
+        Job::Commit(commits, _) => commits.len().max(1),
+        Job::Claim(request, _) => request.limit.max(1),
+        Job::Maintain(request, _) => request.limit.max(1),
+    }
+}
+
+enum Done {
+    Commit(Vec<Committed>),
+    Claim(Claims),
+    Maintain(Maintained),
+}
+
+fn apply(overlay: &mut Overlay<'_>, job: &Job) -> Result<Done> {
+    Ok(match job {
+        Job::Commit(commits, _) => Done::Commit(
+            commits
+                .iter()
+                .map(|commit| kv::commit(overlay, commit))
+                .collect::<Result<_>>()?,
+        ),
+        Job::Claim(request, _) => Done::Claim(kv::claim(overlay, request)?),
+        Job::Maintain(request, _) => Done::Maintain(kv::maintain(overlay, request)?),
+    })
+}
+
+fn answer(job: Job, done: Done) {
+    // A caller that went away does not hear the answer; what was written stays written.
+    match (job, done) {
+        (Job::Commit(_, reply), Done::Commit(done)) => drop(reply.send(Ok(done))),
+        (Job::Claim(_, reply), Done::Claim(done)) => drop(reply.send(Ok(done))),
+        (Job::Maintain(_, reply), Done::Maintain(done)) => drop(reply.send(Ok(done))),
+        (job, _) => refuse(
+            job,
+            Error::new(ErrorKind::Internal, "write", "an answer of another kind"),
+        ),
+    }
+}
+
+fn refuse(job: Job, error: Error) {
+    match job {
+        Job::Commit(_, reply) => drop(reply.send(Err(error))),
+        Job::Claim(_, reply) => drop(reply.send(Err(error))),
+        Job::Maintain(_, reply) => drop(reply.send(Err(error))),
+    }
+}
+
+/// The same error for one more caller of the group.
+fn again(error: &Error) -> Error {
+    Error::new(
+        error.kind(),
+        error.operation().to_owned(),
+        error.to_string(),
+    )
+    .retryable(error.is_retryable())
+}

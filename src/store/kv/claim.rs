@@ -1,0 +1,429 @@
+//! Claiming: the best due records of the lanes a worker knows, without walking the others.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::gates::{self, Rules, Verdict};
+use super::keys::{self, Order, Word};
+use super::rows::Pairs;
+use super::table::Table;
+use super::{index, lanes, leases, settle, unique};
+use crate::error::{Error, Result};
+use crate::id::TaskId;
+use crate::store::{ClaimRequest, Claims};
+use crate::task::{Ended, Parked, TaskEvent, TaskStateRecord, TaskStatus, decide, transition};
+use crate::timestamp::Timestamp;
+
+/// A worker with at most this many names looks each lane up; one with more walks the heads of the queue.
+const FEW_NAMES: usize = 32;
+
+/// Heads read at a time.
+const HEAD_PAGE: usize = 64;
+
+/// Leases tasks to a worker.
+pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Claims> {
+    gates::run_timers(table)?;
+    let mut claiming = Claiming {
+        request,
+        budget: 64 + 4 * request.limit,
+        rules: Rules::default(),
+        tasks: Vec::new(),
+        look_again: None,
+    };
+    for queue in &request.lanes.queues {
+        if claiming.is_done() {
+            break;
+        }
+        claiming.queue(table, queue)?;
+    }
+    let now = table.moment().now;
+    let next_due = if claiming.is_done() {
+        Some(now)
+    } else {
+        claiming.next_due(table)?
+    };
+    Ok(Claims {
+        tasks: claiming.tasks,
+        next_due,
+        now,
+    })
+}
+
+/// Sets a record that cannot be read aside, so that it is seen and counted and the others go on.
+pub(super) fn quarantine(table: &mut dyn Table, id: &TaskId, error: &Error) -> Result<()> {
+    tracing::error!(%id, %error, "a stored record cannot be read; it was set aside");
+    table.put(keys::corrupt(id), error.to_string().into_bytes())
+}
+
+struct Claiming<'a> {
+    request: &'a ClaimRequest,
+    budget: usize,
+    rules: Rules,
+    tasks: Vec<Arc<TaskStateRecord>>,
+    /// The first instant at which something that was passed over may be claimed.
+    look_again: Option<Timestamp>,
+}
+
+/// What happened to one candidate.
+enum Step {
+    /// It left the ready set.
+    Gone,
+    /// It stays for another worker.
+    Kept,
+    /// Nothing more of this lane now.
+    LaneClosed,
+    /// Nothing more of this queue now.
+    QueueClosed,
+}
+
+/// The rows of one lane, read ahead a little.
+struct LaneCursor {
+    lane: Word,
+    rows: VecDeque<(Vec<u8>, Vec<u8>)>,
+    from: Vec<u8>,
+    end: Vec<u8>,
+    page: usize,
+    exhausted: bool,
+}
+
+impl LaneCursor {
+    fn new(queue: Word, lane: Word) -> Self {
+        let from = keys::lane(queue, lane);
+        let end = keys::after(&from);
+        Self {
+            lane,
+            rows: VecDeque::new(),
+            from,
+            end,
+            page: 4,
+            exhausted: false,
+        }
+    }
+
+    fn peek(&mut self, table: &dyn Table) -> Result<Option<Order>> {
+        if self.rows.is_empty() && !self.exhausted {
+            let rows: Pairs = table.range(&self.from, &self.end, self.page, false)?;
+            self.exhausted = rows.len() < self.page;
+            if let Some((last, _)) = rows.last() {
+                self.from = [last.as_slice(), &[0]].concat();
+            }
+            self.rows = rows.into();
+            self.page = (self.page * 4).min(256);
+        }
+        Ok(self.rows.front().and_then(|(key, _)| keys::order(key)))
+    }
+}
+
+impl Claiming<'_> {
+    fn is_done(&self) -> bool {
+        self.tasks.len() >= self.request.limit || self.budget == 0
+    }
+
+    fn look_again_at(&mut self, at: Option<Timestamp>) {
+        if let Some(at) = at {
+            self.look_again = Some(self.look_again.map_or(at, |known| known.min(at)));
+        }
+    }
+
+    fn queue(&mut self, table: &mut dyn Table, name: &Arc<str>) -> Result<()> {
+        let queue = keys::queue_word(name);
+        lanes::promote(table, queue, 256 + self.request.limit)?;
+        let gate = format!("queue/{name}");
+        let rule = self.rules.of(table, &gate)?;
+        if let Verdict::Closed { opens_at, .. } = gates::check(table, &gate, None, rule.as_ref())? {
+            self.look_again_at(opens_at);
+            return Ok(());
+        }
+        let mut heads = Heads::new(table, queue, self.request)?;
+        // Lanes in the order of their first record; the same order that a single queue would have.
+        let mut cursors: BTreeMap<(Order, Word), LaneCursor> = BTreeMap::new();
+        let mut touched = Vec::new();
+        while !self.is_done() {
+            while let Some((order, lane)) = heads.peek(table)? {
+                if cursors
+                    .first_key_value()
+                    .is_some_and(|((best, _), _)| *best < order)
+                {
+                    break;
+                }
+                heads.next();
+                touched.push(lane);
+                cursors.insert((order, lane), LaneCursor::new(queue, lane));
+            }
+            let Some((_, mut cursor)) = cursors.pop_first() else {
+                break;
+            };
+            if cursor.peek(table)?.is_none() {
+                continue;
+            }
+            let Some((row, value)) = cursor.rows.pop_front() else {
+                continue;
+            };
+            match self.candidate(table, &row, &value)? {
+                Step::LaneClosed => continue,
+                Step::QueueClosed => break,
+                Step::Gone | Step::Kept => {}
+            }
+            if let Some(order) = cursor.peek(table)? {
+                cursors.insert((order, cursor.lane), cursor);
+            }
+        }
+        for lane in touched {
+            Heads::refresh(table, queue, lane)?;
+        }
+        Ok(())
+    }
+
+    fn candidate(&mut self, table: &mut dyn Table, row: &[u8], value: &[u8]) -> Result<Step> {
+        self.budget = self.budget.saturating_sub(1);
+        let id = index::id_of(value)?;
+        let record = match table.record(&id) {
+            Ok(Some(record)) if record.status == TaskStatus::Pending && record.parked.is_none() => {
+                record
+            }
+            Ok(_) => {
+                // The row leads nowhere; it must not be met again.
+                table.delete(row)?;
+                return Ok(Step::Gone);
+            }
+            Err(error) if error.kind() == crate::error::ErrorKind::Corrupt => {
+                table.delete(row)?;
+                quarantine(table, &id, &error)?;
+                return Ok(Step::Gone);
+            }
+            Err(error) => return Err(error),
+        };
+        let now = table.moment().now;
+        if !self
+            .request
+            .lanes
+            .knows(&record.name, record.version.as_ref())
+        {
+            return Ok(Step::LaneClosed);
+        }
+        if record.expires_at.is_some_and(|at| at <= now) {
+            table.delete(row)?;
+            settle::apply(table, &record, decide(Ended::Expired, &record, 0.0), true)?;
+            return Ok(Step::Gone);
+        }
+        if let Some(prefer) = &record.prefer
+            && prefer.worker != self.request.worker
+            && prefer.until > now
+        {
+            self.look_again_at(Some(prefer.until));
+            return Ok(Step::Kept);
+        }
+        self.pass_gates(table, row, &record)
+    }
+
+    fn pass_gates(
+        &mut self,
+        table: &mut dyn Table,
+        row: &[u8],
+        record: &Arc<TaskStateRecord>,
+    ) -> Result<Step> {
+        let mut entering = Vec::with_capacity(record.gates.len());
+        let implied = [
+            (format!("queue/{}", record.queue), true),
+            (format!("task/{}", record.name), false),
+        ];
+        for (key, is_queue) in implied {
+            let Some(rule) = self.rules.of(table, &key)? else {
+                continue;
+            };
+            if let Verdict::Closed { opens_at, .. } = gates::check(table, &key, None, Some(&rule))?
+            {
+                self.look_again_at(opens_at);
+                return Ok(if is_queue {
+                    Step::QueueClosed
+                } else {
+                    Step::LaneClosed
+                });
+            }
+            entering.push((key, Some(rule)));
+        }
+        for gate in &record.gates {
+            let rule = self.rules.of(table, &gate.key)?;
+            if let Verdict::Closed { reason, opens_at } =
+                gates::check(table, &gate.key, Some(gate.limit), rule.as_ref())?
+            {
+                table.delete(row)?;
+                park(table, record, &gate.key, reason, opens_at)?;
+                return Ok(Step::Gone);
+            }
+            entering.push((gate.key.clone(), rule));
+        }
+        table.delete(row)?;
+        for (key, rule) in &entering {
+            gates::enter(table, key, &record.id, rule.as_ref())?;
+        }
+        let holds = entering.into_iter().map(|(key, _)| key).collect();
+        let leased = lease(table, record, holds, self.request)?;
+        self.tasks.push(leased);
+        Ok(Step::Gone)
+    }
+
+    fn next_due(&self, table: &dyn Table) -> Result<Option<Timestamp>> {
+        let mut next = self.look_again;
+        let mut consider = |at: Option<Timestamp>| {
+            if let Some(at) = at {
+                next = Some(next.map_or(at, |next: Timestamp| next.min(at)));
+            }
+        };
+        for queue in &self.request.lanes.queues {
+            consider(lanes::next_delayed(table, keys::queue_word(queue))?);
+        }
+        consider(leases::next_end(table)?);
+        consider(gates::next_timer(table)?);
+        Ok(next)
+    }
+}
+
+/// Takes a record that has no ready row any more out of the ready set, to wait behind a gate.
+fn park(
+    table: &mut dyn Table,
+    record: &TaskStateRecord,
+    gate: &str,
+    reason: String,
+    opens_at: Option<Timestamp>,
+) -> Result<()> {
+    let mut parked = record.clone();
+    parked.parked = Some(Parked {
+        gate: gate.to_owned(),
+        since: table.moment().now,
+        reason,
+    });
+    index::replace(table, record, parked, true)?;
+    if let Some(at) = opens_at {
+        gates::set_timer(table, gate, at)?;
+    }
+    // It may have been brought back by another of its gates, whose place is still free.
+    for other in record.gates.iter().filter(|other| other.key != gate) {
+        gates::reopen(table, &other.key)?;
+    }
+    Ok(())
+}
+
+/// Leases a record that has no ready row any more.
+pub(super) fn lease(
+    table: &mut dyn Table,
+    record: &TaskStateRecord,
+    holds: Vec<String>,
+    request: &ClaimRequest,
+) -> Result<Arc<TaskStateRecord>> {
+    let moment = table.moment();
+    let mut leased = record.clone();
+    leased.status = transition(record.status, TaskEvent::Claim).unwrap_or(record.status);
+    leased.attempt = leased.attempt.saturating_add(1);
+    leased.leases = leased.leases.saturating_add(1);
+    leased.fence = leased.fence.saturating_add(1);
+    leased.started_at = Some(moment.now);
+    leased.holds = holds;
+    leased.token = None;
+    leased.prefer = None;
+    leased.woken = false;
+    leased.lease = Some(leases::start(
+        moment,
+        request.worker.clone(),
+        request.ttl,
+        leased.fence,
+        table.token(),
+    ));
+    unique::release_at_claim(table, record)?;
+    index::replace(table, record, leased, true)
+}
+
+/// The lanes of a queue that a worker can run, in the order of their first record.
+struct Heads<'a> {
+    queue: Word,
+    request: &'a ClaimRequest,
+    found: VecDeque<(Order, Word)>,
+    /// Where to read on; `None` when all were found.
+    from: Option<Vec<u8>>,
+}
+
+impl<'a> Heads<'a> {
+    fn new(table: &dyn Table, queue: Word, request: &'a ClaimRequest) -> Result<Self> {
+        let names = &request.lanes.names;
+        if names.len() > FEW_NAMES {
+            return Ok(Self {
+                queue,
+                request,
+                found: VecDeque::new(),
+                from: Some(keys::heads(queue)),
+            });
+        }
+        let mut lanes: Vec<Word> = names
+            .iter()
+            .flat_map(|(name, version)| {
+                [
+                    keys::lane_word(name, version.as_deref()),
+                    keys::lane_word(name, None),
+                ]
+            })
+            .collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        let mut found = Vec::with_capacity(lanes.len());
+        for lane in lanes {
+            found.extend(lanes::head_of(table, queue, lane)?.map(|order| (order, lane)));
+        }
+        found.sort_unstable();
+        Ok(Self {
+            queue,
+            request,
+            found: found.into(),
+            from: None,
+        })
+    }
+
+    fn peek(&mut self, table: &dyn Table) -> Result<Option<(Order, Word)>> {
+        while self.found.is_empty() {
+            let Some(from) = self.from.take() else {
+                return Ok(None);
+            };
+            let end = keys::after(&keys::heads(self.queue));
+            let rows = table.range(&from, &end, HEAD_PAGE, false)?;
+            if rows.len() == HEAD_PAGE {
+                self.from = rows
+                    .last()
+                    .map(|(last, _)| [last.as_slice(), &[0]].concat());
+            }
+            let known = rows.iter().filter(|(_, text)| self.knows(text));
+            self.found = known.filter_map(|(key, _)| keys::split_head(key)).collect();
+        }
+        Ok(self.found.front().copied())
+    }
+
+    fn next(&mut self) {
+        self.found.pop_front();
+    }
+
+    fn knows(&self, text: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(text) else {
+            return false;
+        };
+        let (name, version) = text
+            .split_once('\0')
+            .map_or((text, None), |(name, version)| (name, Some(version)));
+        self.request
+            .lanes
+            .knows(&Arc::from(name), version.map(Arc::from).as_ref())
+    }
+
+    /// Makes the head rows of a lane true again after rows were taken from it.
+    fn refresh(table: &mut dyn Table, queue: Word, lane: Word) -> Result<()> {
+        let old = lanes::head_of(table, queue, lane)?;
+        let text = match old {
+            Some(old) => table
+                .get(&keys::head(queue, old, lane))?
+                .unwrap_or_default(),
+            None => return Ok(()),
+        };
+        let prefix = keys::lane(queue, lane);
+        let new = table
+            .first(&prefix, &keys::after(&prefix))?
+            .and_then(|(key, _)| keys::order(&key));
+        lanes::set_head(table, queue, lane, old, new, &text)
+    }
+}

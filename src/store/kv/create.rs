@@ -1,0 +1,143 @@
+//! Making records.
+
+use std::time::Duration;
+
+use super::commit::Stop;
+use super::gates::{self, Verdict};
+use super::table::Table;
+use super::{claim, index, lanes, unique};
+use crate::id::TaskId;
+use crate::payload::PAYLOAD_LIMIT;
+use crate::store::{ClaimRequest, Create, Effect, Lanes, LeaseTo, Refusal};
+use crate::task::{Due, NewTask, OnConflict, TaskStateRecord, TaskStatus};
+
+/// Makes a record, or answers with the one that is there.
+pub(super) fn create(table: &mut dyn Table, create: &Create) -> Result<Effect, Stop> {
+    let new = &create.task;
+    new.check()?;
+    new.args.check_size("args", PAYLOAD_LIMIT)?;
+    if let Some(existing) = table.record(&new.id)? {
+        return if new.on_conflict == OnConflict::Fail {
+            Err(Refusal::Exists(new.id.clone()).into())
+        } else {
+            Ok(Effect::Existing {
+                id: existing.id.clone(),
+                status: existing.status,
+            })
+        };
+    }
+    if let Some(wanted) = &new.unique
+        && let Some(owner) = unique::owner(table, &wanted.key)?
+    {
+        return conflict(table, new, &wanted.key, owner);
+    }
+    check_depth(table, &new.queue)?;
+    let now = table.moment().now;
+    let seq = table.next_number()?;
+    let mut record = TaskStateRecord::create(new.clone(), now, seq);
+    if let Some(wanted) = &mut record.unique {
+        unique::take(table, &new.id, wanted)?;
+    }
+    let is_due = record.run_at <= now;
+    index::insert(table, record)?;
+    let leased = match &create.lease_to {
+        Some(to) if is_due => lease_at_once(table, &new.id, to)?,
+        _ => None,
+    };
+    Ok(Effect::Created { seq, leased })
+}
+
+/// What to do when another task owns the key.
+fn conflict(
+    table: &mut dyn Table,
+    new: &NewTask,
+    key: &str,
+    owner: TaskId,
+) -> Result<Effect, Stop> {
+    let existing = table.record(&owner)?;
+    let status = existing
+        .as_ref()
+        .map_or(TaskStatus::Succeeded, |record| record.status);
+    let due = match new.on_conflict {
+        OnConflict::Fail => {
+            return Err(Refusal::KeyTaken {
+                key: key.to_owned(),
+                owner,
+            }
+            .into());
+        }
+        OnConflict::Existing => return Ok(Effect::Existing { id: owner, status }),
+        OnConflict::Replace => new.due,
+        OnConflict::Debounce(wait) => Due::In(wait.max(Duration::ZERO)),
+    };
+    if let Some(waiting) = existing.filter(|record| record.status == TaskStatus::Pending) {
+        let mut changed = TaskStateRecord::clone(&waiting);
+        changed.args = new.args.clone();
+        changed.priority = new.priority;
+        changed.run_at = due.resolve(table.moment().now);
+        index::replace(table, &waiting, changed, false)?;
+    }
+    Ok(Effect::Existing { id: owner, status })
+}
+
+fn check_depth(table: &dyn Table, queue: &str) -> Result<(), Stop> {
+    let Some(max_depth) =
+        gates::rule(table, &format!("queue/{queue}"))?.and_then(|rule| rule.max_depth)
+    else {
+        return Ok(());
+    };
+    if index::waiting_in(table, queue)? >= max_depth {
+        return Err(Refusal::QueueFull {
+            queue: queue.to_owned(),
+            max_depth,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Leases a record that was just made, when all its gates are open.
+fn lease_at_once(
+    table: &mut dyn Table,
+    id: &TaskId,
+    to: &LeaseTo,
+) -> Result<Option<std::sync::Arc<TaskStateRecord>>, Stop> {
+    let Some(record) = table.record(id)? else {
+        return Ok(None);
+    };
+    let mut entering = Vec::new();
+    let implied = [
+        format!("queue/{}", record.queue),
+        format!("task/{}", record.name),
+    ];
+    let implied = implied.into_iter().map(|key| (key, None));
+    let own = record
+        .gates
+        .iter()
+        .map(|gate| (gate.key.clone(), Some(gate.limit)));
+    for (key, limit) in implied.chain(own) {
+        let rule = gates::rule(table, &key)?;
+        if limit.is_none() && rule.is_none() {
+            continue;
+        }
+        if matches!(
+            gates::check(table, &key, limit, rule.as_ref())?,
+            Verdict::Closed { .. }
+        ) {
+            return Ok(None);
+        }
+        entering.push((key, rule));
+    }
+    lanes::leave(table, &record)?;
+    for (key, rule) in &entering {
+        gates::enter(table, key, id, rule.as_ref())?;
+    }
+    let request = ClaimRequest {
+        worker: to.worker.clone(),
+        lanes: Lanes::new([&record.queue], [&record.name]),
+        limit: 1,
+        ttl: to.ttl,
+    };
+    let holds = entering.into_iter().map(|(key, _)| key).collect();
+    Ok(Some(claim::lease(table, &record, holds, &request)?))
+}

@@ -1,0 +1,287 @@
+//! Gates: who holds a place, who is parked, and what opens again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::keys::{self, Word};
+use super::table::{Source, Table};
+use super::{index, marks};
+use crate::error::Result;
+use crate::id::TaskId;
+use crate::store::GATE_MARK;
+use crate::task::{GateRule, Rate, TaskStateRecord};
+use crate::timestamp::Timestamp;
+
+/// How many parked records one opening looks at.
+const REOPEN_LIMIT: usize = 64;
+
+/// Whether a gate lets a task through now.
+pub(super) enum Verdict {
+    Open,
+    Closed {
+        reason: String,
+        /// When it opens by itself.
+        opens_at: Option<Timestamp>,
+    },
+}
+
+/// The rules of gates, each read once in a claim.
+#[derive(Default)]
+pub(super) struct Rules(HashMap<String, Option<GateRule>>);
+
+impl Rules {
+    pub(super) fn of(&mut self, table: &dyn Source, key: &str) -> Result<Option<GateRule>> {
+        if let Some(rule) = self.0.get(key) {
+            return Ok(rule.clone());
+        }
+        let rule = rule(table, key)?;
+        self.0.insert(key.to_owned(), rule.clone());
+        Ok(rule)
+    }
+}
+
+/// What an operator set for a gate.
+pub(super) fn rule(table: &dyn Source, key: &str) -> Result<Option<GateRule>> {
+    match marks::get(table, &format!("{GATE_MARK}{key}"))? {
+        // A rule that cannot be read must not close a gate for ever, nor stop the queue: it counts as absent.
+        Some(mark) => Ok(mark
+            .value
+            .decode()
+            .inspect_err(
+                |error| tracing::warn!(gate = key, %error, "the rule of a gate cannot be read"),
+            )
+            .ok()),
+        None => Ok(None),
+    }
+}
+
+/// Whether the gate lets one more through; `limit` is what the task itself asks for, if anything.
+pub(super) fn check(
+    table: &dyn Source,
+    key: &str,
+    limit: Option<u32>,
+    rule: Option<&GateRule>,
+) -> Result<Verdict> {
+    let gate = keys::gate_word(key);
+    if let Some(rule) = rule.filter(|rule| rule.paused) {
+        let why = rule.reason.as_deref().unwrap_or("no reason given");
+        return Ok(Verdict::Closed {
+            reason: format!("paused: {why}"),
+            opens_at: None,
+        });
+    }
+    if let Some(max) = rule.and_then(|rule| rule.max).or(limit) {
+        let held = holders(table, gate, max)?;
+        if held >= max {
+            return Ok(Verdict::Closed {
+                reason: format!("{held} of {max} places are taken"),
+                opens_at: None,
+            });
+        }
+    }
+    if let Some(rate) = rule.and_then(|rule| rule.rate) {
+        let now = table.moment().now;
+        let opens_at = next_token(table, gate, rate)?;
+        if opens_at > now {
+            let per = crate::span::format_span(rate.per);
+            return Ok(Verdict::Closed {
+                reason: format!("rate of {} per {per} is used up", rate.n),
+                opens_at: Some(opens_at),
+            });
+        }
+    }
+    Ok(Verdict::Open)
+}
+
+/// Takes a place in a gate that was checked.
+pub(super) fn enter(
+    table: &mut dyn Table,
+    key: &str,
+    id: &TaskId,
+    rule: Option<&GateRule>,
+) -> Result<()> {
+    let gate = keys::gate_word(key);
+    table.put(keys::holder(gate, id), key.as_bytes().to_vec())?;
+    if let Some(rate) = rule.and_then(|rule| rule.rate) {
+        // The bucket is one number: the time at which it would be empty (the generic cell rate algorithm).
+        let now = table.moment().now;
+        let empty_at = bucket(table, gate)?
+            .map_or(now, |at| at.max(now))
+            .saturating_add(rate.interval());
+        table.put(
+            keys::bucket(gate),
+            empty_at.as_micros().to_be_bytes().to_vec(),
+        )?;
+    }
+    Ok(())
+}
+
+/// Gives up all places of a record whose lease ended.
+pub(super) fn exit(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+    for key in &record.holds {
+        table.delete(&keys::holder(keys::gate_word(key), &record.id))?;
+    }
+    for key in &record.holds {
+        reopen(table, key)?;
+    }
+    Ok(())
+}
+
+pub(super) fn holders(table: &dyn Source, gate: Word, at_most: u32) -> Result<u32> {
+    let prefix = keys::holders(gate);
+    let limit = usize::try_from(at_most).unwrap_or(usize::MAX);
+    let held = table
+        .range(&prefix, &keys::after(&prefix), limit, false)?
+        .len();
+    Ok(u32::try_from(held).unwrap_or(u32::MAX))
+}
+
+fn bucket(table: &dyn Source, gate: Word) -> Result<Option<Timestamp>> {
+    let bytes = table.get(&keys::bucket(gate))?;
+    Ok(bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(|bytes| Timestamp::from_micros(i64::from_be_bytes(bytes))))
+}
+
+/// When the next start is allowed.
+fn next_token(table: &dyn Source, gate: Word, rate: Rate) -> Result<Timestamp> {
+    let now = table.moment().now;
+    let empty_at = bucket(table, gate)?.map_or(now, |at| at.max(now));
+    let full = rate.interval().saturating_mul(rate.capacity());
+    Ok(empty_at
+        .saturating_add(rate.interval())
+        .saturating_sub(full))
+}
+
+/// How many starts are allowed at once now.
+fn tokens(table: &dyn Source, gate: Word, rate: Rate) -> Result<usize> {
+    let now = table.moment().now;
+    let used = bucket(table, gate)?.map_or(Duration::ZERO, |at| at.since(now));
+    let full = rate.interval().saturating_mul(rate.capacity());
+    let free = full.saturating_sub(used).as_micros() / rate.interval().as_micros().max(1);
+    Ok(usize::try_from(free).unwrap_or(usize::MAX))
+}
+
+pub(super) fn park_row(table: &mut dyn Table, key: &str, record: &TaskStateRecord) -> Result<()> {
+    let gate = keys::gate_word(key);
+    table.put(keys::parked_gate(gate), key.as_bytes().to_vec())?;
+    table.put(
+        keys::parked(gate, keys::Order::of(record)),
+        record.id.as_str().as_bytes().to_vec(),
+    )
+}
+
+pub(super) fn unpark_row(table: &mut dyn Table, key: &str, record: &TaskStateRecord) -> Result<()> {
+    let gate = keys::gate_word(key);
+    table.delete(&keys::parked(gate, keys::Order::of(record)))?;
+    let prefix = keys::parked_all(gate);
+    if table.first(&prefix, &keys::after(&prefix))?.is_none() {
+        table.delete(&keys::parked_gate(gate))?;
+    }
+    Ok(())
+}
+
+/// Wakes a gate at an instant.
+pub(super) fn set_timer(table: &mut dyn Table, key: &str, at: Timestamp) -> Result<()> {
+    table.put(
+        keys::gate_timer(at, keys::gate_word(key)),
+        key.as_bytes().to_vec(),
+    )
+}
+
+/// Opens the gates whose time has come.
+pub(super) fn run_timers(table: &mut dyn Table) -> Result<()> {
+    let due = keys::due(keys::GATE_TIMERS, table.moment().now);
+    for (row, value) in table.range(keys::GATE_TIMERS, &due, REOPEN_LIMIT, false)? {
+        table.delete(&row)?;
+        if let Ok(key) = std::str::from_utf8(&value) {
+            reopen(table, key)?;
+        }
+    }
+    Ok(())
+}
+
+/// When the next gate opens by itself.
+pub(super) fn next_timer(table: &dyn Source) -> Result<Option<Timestamp>> {
+    let first = table.first(keys::GATE_TIMERS, &keys::after(keys::GATE_TIMERS))?;
+    Ok(first.and_then(|(key, _)| keys::time_at(&key, 1)))
+}
+
+/// Brings back the best of the records parked behind a gate, as many as it lets through now. Answers how many.
+pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
+    let gate = keys::gate_word(key);
+    if table.get(&keys::parked_gate(gate))?.is_none() {
+        return Ok(0);
+    }
+    let rule = rule(table, key)?;
+    if rule.as_ref().is_some_and(|rule| rule.paused) {
+        return Ok(0);
+    }
+    let mut room = REOPEN_LIMIT;
+    if let Some(rate) = rule.as_ref().and_then(|rule| rule.rate) {
+        room = room.min(tokens(table, gate, rate)?);
+        if room == 0 {
+            let at = next_token(table, gate, rate)?;
+            set_timer(table, key, at)?;
+            return Ok(0);
+        }
+    }
+    let max = rule.as_ref().and_then(|rule| rule.max);
+    let mut held = holders(table, gate, max.unwrap_or(u32::MAX))?;
+    let prefix = keys::parked_all(gate);
+    let rows = table.range(&prefix, &keys::after(&prefix), REOPEN_LIMIT, false)?;
+    let full_page = rows.len() == REOPEN_LIMIT;
+    let mut opened = 0;
+    for (row, value) in rows {
+        let id = index::id_of(&value)?;
+        let record = match table.record(&id) {
+            Ok(Some(record))
+                if record
+                    .parked
+                    .as_ref()
+                    .is_some_and(|parked| parked.gate == key) =>
+            {
+                record
+            }
+            Ok(_) => {
+                table.delete(&row)?;
+                continue;
+            }
+            Err(error) => {
+                table.delete(&row)?;
+                super::claim::quarantine(table, &id, &error)?;
+                continue;
+            }
+        };
+        let own = record
+            .gates
+            .iter()
+            .find(|gate| gate.key == key)
+            .map(|gate| gate.limit);
+        if held >= max.or(own).unwrap_or(u32::MAX) {
+            // With a limit of its own on each task, another one may still pass.
+            if max.is_some() {
+                break;
+            }
+            continue;
+        }
+        let mut back = TaskStateRecord::clone(&record);
+        back.parked = None;
+        index::replace(table, &record, back, false)?;
+        held += 1;
+        opened += 1;
+        if opened >= room {
+            break;
+        }
+    }
+    if opened == REOPEN_LIMIT && full_page {
+        // More may pass: go on at the next claim instead of walking a long backlog in this write.
+        let now = table.moment().now;
+        set_timer(table, key, now)?;
+    } else if let Some(rate) = rule.and_then(|rule| rule.rate).filter(|_| opened >= room) {
+        // Those that just left will use up the tokens; the next one comes an interval later.
+        let at = table.moment().now.saturating_add(rate.interval());
+        set_timer(table, key, at)?;
+    }
+    Ok(opened)
+}

@@ -1,0 +1,118 @@
+//! The ready set: one lane per queue, name and version, and the heads of those that are not empty.
+
+use super::keys::{self, Order, Word};
+use super::table::{Source, Table};
+use crate::error::Result;
+use crate::store::Hint;
+use crate::task::TaskStateRecord;
+use crate::timestamp::Timestamp;
+
+/// Puts a pending record where it waits: in its lane when it is due, else among the delayed.
+pub(super) fn enter(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+    let id = record.id.as_str().as_bytes().to_vec();
+    let queue = keys::queue_word(&record.queue);
+    table.hint(Hint::Ready(std::sync::Arc::clone(&record.queue)));
+    if record.run_at > table.moment().now {
+        return table.put(keys::delayed(queue, record.run_at, record.seq), id);
+    }
+    let lane = lane_of(record);
+    let order = Order::of(record);
+    table.put(keys::ready(queue, lane, order), id)?;
+    let head = head_of(table, queue, lane)?;
+    if head.is_none_or(|head| order < head) {
+        set_head(table, queue, lane, head, Some(order), &lane_text(record))?;
+    }
+    Ok(())
+}
+
+/// Takes a pending record out, wherever it waits.
+pub(super) fn leave(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+    let queue = keys::queue_word(&record.queue);
+    let delayed = keys::delayed(queue, record.run_at, record.seq);
+    if table.get(&delayed)?.is_some() {
+        return table.delete(&delayed);
+    }
+    let lane = lane_of(record);
+    let order = Order::of(record);
+    table.delete(&keys::ready(queue, lane, order))?;
+    if head_of(table, queue, lane)? == Some(order) {
+        let next = first_in_lane(table, queue, lane)?;
+        set_head(table, queue, lane, Some(order), next, &lane_text(record))?;
+    }
+    Ok(())
+}
+
+/// Moves delayed records of a queue that are due into their lanes, at most `limit`.
+pub(super) fn promote(table: &mut dyn Table, queue: Word, limit: usize) -> Result<()> {
+    let due = keys::delayed_until(queue, table.moment().now);
+    for (key, value) in table.range(&keys::delayed_queue(queue), &due, limit, false)? {
+        table.delete(&key)?;
+        let id = super::index::id_of(&value)?;
+        match table.record(&id) {
+            Ok(Some(record)) => enter(table, &record)?,
+            Ok(None) => {}
+            Err(error) => super::claim::quarantine(table, &id, &error)?,
+        }
+    }
+    Ok(())
+}
+
+/// When the next delayed record of a queue is due.
+pub(super) fn next_delayed(table: &dyn Source, queue: Word) -> Result<Option<Timestamp>> {
+    let prefix = keys::delayed_queue(queue);
+    let first = table.first(&prefix, &keys::after(&prefix))?;
+    Ok(first.and_then(|(key, _)| keys::time_at(&key, keys::DELAYED_TIME)))
+}
+
+pub(super) fn lane_of(record: &TaskStateRecord) -> Word {
+    keys::lane_word(&record.name, record.version.as_deref())
+}
+
+/// Name and version, as the row of a head keeps them.
+fn lane_text(record: &TaskStateRecord) -> Vec<u8> {
+    let mut text = record.name.as_bytes().to_vec();
+    if let Some(version) = &record.version {
+        text.push(0);
+        text.extend_from_slice(version.as_bytes());
+    }
+    text
+}
+
+/// The order of the first record of a lane, as the head row says.
+pub(super) fn head_of(table: &dyn Source, queue: Word, lane: Word) -> Result<Option<Order>> {
+    Ok(table
+        .get(&keys::lane_head(queue, lane))?
+        .and_then(|bytes| Order::from_slice(&bytes)))
+}
+
+/// The order of the first record of a lane, as its rows say.
+fn first_in_lane(table: &dyn Source, queue: Word, lane: Word) -> Result<Option<Order>> {
+    let prefix = keys::lane(queue, lane);
+    Ok(table
+        .first(&prefix, &keys::after(&prefix))?
+        .and_then(|(key, _)| keys::order(&key)))
+}
+
+/// Moves the head rows of a lane from `old` to `new`.
+pub(super) fn set_head(
+    table: &mut dyn Table,
+    queue: Word,
+    lane: Word,
+    old: Option<Order>,
+    new: Option<Order>,
+    text: &[u8],
+) -> Result<()> {
+    if old == new {
+        return Ok(());
+    }
+    if let Some(old) = old {
+        table.delete(&keys::head(queue, old, lane))?;
+    }
+    match new {
+        Some(new) => {
+            table.put(keys::head(queue, new, lane), text.to_vec())?;
+            table.put(keys::lane_head(queue, lane), new.bytes().to_vec())
+        }
+        None => table.delete(&keys::lane_head(queue, lane)),
+    }
+}

@@ -1,0 +1,121 @@
+//! Leases by their end.
+
+use std::time::Duration;
+
+use super::keys;
+use super::table::{Moment, Source, Table};
+use crate::clock::Steady;
+use crate::error::Result;
+use crate::id::{LeaseToken, TaskId, WorkerId};
+use crate::store::Refusal;
+use crate::task::{Lease, LeaseRef, TaskStateRecord, TaskStatus};
+use crate::timestamp::Timestamp;
+
+/// A lease that starts now.
+pub(super) fn start(
+    moment: Moment,
+    worker: WorkerId,
+    ttl: Duration,
+    fence: u64,
+    token: LeaseToken,
+) -> Lease {
+    Lease {
+        worker,
+        until: moment.now.saturating_add(ttl),
+        fence,
+        token,
+        ends: Some(end(moment, ttl)),
+    }
+}
+
+/// The same lease with its end moved.
+pub(super) fn extend(moment: Moment, lease: &mut Lease, ttl: Duration) {
+    lease.until = moment.now.saturating_add(ttl);
+    lease.ends = Some(end(moment, ttl));
+}
+
+fn end(moment: Moment, ttl: Duration) -> Steady {
+    Steady {
+        boot: moment.steady.boot,
+        at: moment.steady.at.saturating_add(ttl),
+    }
+}
+
+fn row(record: &TaskStateRecord) -> Option<Vec<u8>> {
+    let lease = record.lease.as_ref()?;
+    let (boot, at) = match lease.ends {
+        Some(ends) => (ends.boot, ends.at),
+        None => (0, lease.until.since(Timestamp::UNIX_EPOCH)),
+    };
+    Some(keys::lease(boot, micros(at), &record.id))
+}
+
+fn micros(at: Duration) -> u64 {
+    u64::try_from(at.as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn put_row(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+    match row(record) {
+        Some(key) => table.put(key, record.id.as_str().as_bytes().to_vec()),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn delete_row(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+    match row(record) {
+        Some(key) => table.delete(&key),
+        None => Ok(()),
+    }
+}
+
+/// Ids of records whose lease has ended: those of this boot that are over, and all of other boots.
+pub(super) fn ended(table: &dyn Source, limit: usize) -> Result<Vec<TaskId>> {
+    let steady = table.moment().steady;
+    let (from, until) = keys::leases_until(steady.boot, micros(steady.at));
+    let mut rows = table.range(&from, &until, limit, false)?;
+    let this_boot = keys::after(&from);
+    for (from, until) in [
+        (keys::LEASES.to_vec(), from),
+        (this_boot, keys::after(keys::LEASES)),
+    ] {
+        rows.extend(table.range(&from, &until, limit.saturating_sub(rows.len()), false)?);
+    }
+    rows.iter()
+        .map(|(_, value)| super::index::id_of(value))
+        .collect()
+}
+
+/// When the next lease ends, by the store's wall clock.
+pub(super) fn next_end(table: &dyn Source) -> Result<Option<Timestamp>> {
+    let Moment { now, steady } = table.moment();
+    let mut next = None;
+    let first = table.first(keys::LEASES, &keys::after(keys::LEASES))?;
+    let mine = keys::leases_until(steady.boot, 0).0;
+    let first_of_mine = table.first(&mine, &keys::after(&mine))?;
+    let last = table
+        .range(keys::LEASES, &keys::after(keys::LEASES), 1, true)?
+        .pop();
+    for (key, _) in [first, first_of_mine, last].into_iter().flatten() {
+        let Some((boot, end)) = keys::split_lease(&key) else {
+            continue;
+        };
+        let at = if boot == steady.boot {
+            now.saturating_add(Duration::from_micros(end).saturating_sub(steady.at))
+        } else {
+            now
+        };
+        next = Some(next.map_or(at, |next: Timestamp| next.min(at)));
+    }
+    Ok(next)
+}
+
+/// Whether `shown` is the lease of the record; a refusal says why not.
+pub(super) fn check_held(record: &TaskStateRecord, shown: LeaseRef) -> Result<(), Refusal> {
+    match &record.lease {
+        Some(lease) if record.status == TaskStatus::Running && lease.reference() == shown => Ok(()),
+        None if record.fence == shown.fence && record.token == Some(shown.token) => {
+            Err(Refusal::AlreadyDone(record.id.clone()))
+        }
+        _ => Err(Refusal::LeaseLost(record.id.clone())),
+    }
+}

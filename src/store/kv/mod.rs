@@ -1,0 +1,31 @@
+//! The whole meaning of the port, written once over ordered bytes.
+//!
+//! A backend with an ordered key-value engine implements [`Rows`], four methods inside one transaction, and has
+//! queue, schedules, gates and streams: the verbs here do the rest. Backends with verbs of their own are held to
+//! these by running both in lockstep.
+
+mod claim;
+mod commit;
+mod create;
+mod gates;
+mod index;
+mod keys;
+mod lanes;
+mod leases;
+mod maintain;
+mod marks;
+mod overlay;
+mod read;
+mod rows;
+mod settle;
+mod streams;
+mod table;
+mod unique;
+
+pub(crate) use claim::claim;
+pub(crate) use commit::commit;
+pub(crate) use maintain::maintain;
+pub(crate) use overlay::{Overlay, View};
+pub(crate) use read::{count, events, get, list, marks};
+pub use rows::{Pairs, RowEngine, Rows};
+pub(crate) use table::Moment;

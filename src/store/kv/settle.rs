@@ -1,0 +1,92 @@
+//! Applying the end of a run. What it means was decided before; this only writes it.
+
+use std::sync::Arc;
+
+use super::table::Table;
+use super::{gates, index};
+use crate::error::Result;
+use crate::task::{
+    Attempt, AttemptEnd, ERROR_LIMIT, Settlement, TaskEvent, TaskStateRecord, TaskStatus, cut_text,
+    push_attempt, transition,
+};
+
+/// Writes a settlement over a record that is running, or pending and about to expire. `taken` says that its ready row
+/// is gone already.
+pub(super) fn apply(
+    table: &mut dyn Table,
+    record: &TaskStateRecord,
+    settlement: Settlement,
+    taken: bool,
+) -> Result<Option<Arc<TaskStateRecord>>> {
+    let now = table.moment().now;
+    let mut status = settlement.status;
+    // A cancel that came after the worker last looked wins over another run.
+    if status == TaskStatus::Pending && record.cancel_requested {
+        status = TaskStatus::Cancelled;
+    }
+    let event = match status {
+        TaskStatus::Succeeded => TaskEvent::Succeed,
+        TaskStatus::Failed => TaskEvent::Fail,
+        TaskStatus::Cancelled => TaskEvent::Cancel,
+        TaskStatus::Pending | TaskStatus::Running => TaskEvent::Requeue,
+    };
+    if transition(record.status, event).is_err() {
+        return Ok(None);
+    }
+    let mut next = record.clone();
+    next.status = status;
+    if let (Some(end), Some(lease)) = (settlement.end, &record.lease) {
+        let error = settlement
+            .error
+            .as_ref()
+            .map(|error| cut_text(error.clone(), ERROR_LIMIT));
+        let attempt = Attempt {
+            attempt: record.attempt,
+            worker: lease.worker.clone(),
+            started_at: record.started_at.unwrap_or(now),
+            finished_at: now,
+            outcome: end,
+            error,
+        };
+        push_attempt(&mut next.attempts, attempt);
+    }
+    // A lost holder must not recognise its late settle as its own.
+    next.token = record
+        .lease
+        .as_ref()
+        .map(|lease| lease.token)
+        .filter(|_| !settlement.lost);
+    next.lease = None;
+    next.holds = Vec::new();
+    if settlement.give_back {
+        next.attempt = next.attempt.saturating_sub(1);
+    }
+    if settlement.lost {
+        next.lost = next.lost.saturating_add(1);
+    }
+    if let Some(error) = settlement.error {
+        next.error = Some(cut_text(error, ERROR_LIMIT));
+        next.error_group = settlement.error_group;
+    }
+    next.phase = settlement.phase.or(next.phase);
+    next.state = settlement.state.or(next.state);
+    if status == TaskStatus::Pending {
+        let woken = next.woken && settlement.end == Some(AttemptEnd::Snoozed);
+        next.run_at = if woken {
+            now
+        } else {
+            settlement.due.resolve(now)
+        };
+        next.woken = false;
+    } else {
+        next.finished_at = Some(now);
+        next.result = settlement.result;
+        if status == TaskStatus::Succeeded {
+            next.error = None;
+            next.error_group = None;
+        }
+    }
+    let settled = index::replace(table, record, next, taken)?;
+    gates::exit(table, record)?;
+    Ok(Some(settled))
+}

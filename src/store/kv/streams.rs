@@ -1,0 +1,160 @@
+//! Streams of events.
+
+use super::keys;
+use super::table::{Source, Table};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Event, NewEvent, StreamId};
+
+/// First kept and next number of a stream.
+#[derive(Clone, Copy)]
+struct Extent {
+    first: u64,
+    next: u64,
+}
+
+fn extent(table: &dyn Source, stream: &StreamId) -> Result<Extent> {
+    Ok(table
+        .get(&keys::stream(stream))?
+        .and_then(|bytes| read_extent(&bytes))
+        .unwrap_or(Extent { first: 1, next: 1 }))
+}
+
+fn read_extent(bytes: &[u8]) -> Option<Extent> {
+    let (first, next) = bytes.split_first_chunk::<8>()?;
+    Some(Extent {
+        first: u64::from_be_bytes(*first),
+        next: u64::from_be_bytes(*next.first_chunk()?),
+    })
+}
+
+fn put_extent(table: &mut dyn Table, stream: &StreamId, extent: Extent) -> Result<()> {
+    let mut value = extent.first.to_be_bytes().to_vec();
+    value.extend_from_slice(&extent.next.to_be_bytes());
+    // The owner follows, so that all streams of an owner can be found and told from those of a hash twin.
+    value.extend_from_slice(stream.owner.as_bytes());
+    table.put(keys::stream(stream), value)
+}
+
+/// How many events were ever appended.
+pub(super) fn length(table: &dyn Source, stream: &StreamId) -> Result<u64> {
+    Ok(extent(table, stream)?.next - 1)
+}
+
+/// Appends events; one whose key is there already answers with the number it has.
+pub(super) fn append(
+    table: &mut dyn Table,
+    stream: &StreamId,
+    events: &[NewEvent],
+) -> Result<Vec<u64>> {
+    let mut extent = extent(table, stream)?;
+    let mut numbers = Vec::with_capacity(events.len());
+    for new in events {
+        let key_row = new.key.as_ref().map(|key| keys::event_key(stream, key));
+        if let Some(row) = &key_row
+            && let Some(number) = table
+                .get(row)?
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(u64::from_be_bytes)
+        {
+            numbers.push(number);
+            continue;
+        }
+        let number = extent.next;
+        let event = Event {
+            number,
+            at: table.moment().now,
+            kind: new.kind.clone(),
+            key: new.key.clone(),
+            data: new.data.clone(),
+        };
+        let value = serde_json::to_vec(&event).map_err(|source| {
+            Error::new(
+                ErrorKind::Internal,
+                "append event",
+                "an event has no JSON form",
+            )
+            .with_source(source)
+        })?;
+        table.put(keys::event(stream, number), value)?;
+        if let Some(row) = key_row {
+            table.put(row, number.to_be_bytes().to_vec())?;
+        }
+        extent.next += 1;
+        numbers.push(number);
+    }
+    put_extent(table, stream, extent)?;
+    Ok(numbers)
+}
+
+/// Events from a number on.
+pub(super) fn read(
+    table: &dyn Source,
+    stream: &StreamId,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    let extent = extent(table, stream)?;
+    let from = from.max(extent.first);
+    if from >= extent.next {
+        return Ok(Vec::new());
+    }
+    let rows = table.range(
+        &keys::event(stream, from),
+        &keys::event(stream, extent.next),
+        limit,
+        false,
+    )?;
+    rows.iter()
+        .map(|(_, value)| {
+            serde_json::from_slice(value).map_err(|source| {
+                Error::new(
+                    ErrorKind::Corrupt,
+                    "read event",
+                    format!("an event of \"{stream}\" cannot be read"),
+                )
+                .with_source(source)
+            })
+        })
+        .collect()
+}
+
+/// Removes the events before a number; the numbers of the others stay.
+pub(super) fn trim(table: &mut dyn Table, stream: &StreamId, before: u64) -> Result<()> {
+    let mut extent = extent(table, stream)?;
+    let before = before.min(extent.next);
+    if before <= extent.first {
+        return Ok(());
+    }
+    for event in read(
+        table,
+        stream,
+        extent.first,
+        usize::try_from(before - extent.first).unwrap_or(usize::MAX),
+    )? {
+        if let Some(key) = &event.key {
+            table.delete(&keys::event_key(stream, key))?;
+        }
+        table.delete(&keys::event(stream, event.number))?;
+    }
+    extent.first = before;
+    put_extent(table, stream, extent)
+}
+
+/// Removes all streams of an owner.
+pub(super) fn remove_all(table: &mut dyn Table, owner: &str) -> Result<()> {
+    let prefix = keys::streams(owner);
+    for (row, value) in table.range(&prefix, &keys::after(&prefix), usize::MAX, false)? {
+        let name =
+            String::from_utf8_lossy(row.get(prefix.len()..).unwrap_or_default()).into_owned();
+        if value.get(16..) != Some(owner.as_bytes()) {
+            continue;
+        }
+        let stream = StreamId {
+            owner: owner.to_owned(),
+            name,
+        };
+        trim(table, &stream, u64::MAX)?;
+        table.delete(&row)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Who owns a unique key.
+
+use serde::{Deserialize, Serialize};
+
+use super::keys;
+use super::table::{Source, Table};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::TaskId;
+use crate::task::{TaskStateRecord, Unique, UniqueScope};
+use crate::timestamp::Timestamp;
+
+#[derive(Serialize, Deserialize)]
+struct Owner {
+    id: TaskId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
+/// The task that owns the key now.
+pub(super) fn owner(table: &dyn Source, key: &str) -> Result<Option<TaskId>> {
+    let now = table.moment().now;
+    Ok(read(table, key)?
+        .filter(|owner| owner.until.is_none_or(|until| until > now))
+        .map(|owner| owner.id))
+}
+
+fn read(table: &dyn Source, key: &str) -> Result<Option<Owner>> {
+    let Some(bytes) = table.get(&keys::unique(key))? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| {
+        Error::new(
+            ErrorKind::Corrupt,
+            "read unique key",
+            format!("the owner of the key \"{key}\" cannot be read"),
+        )
+        .with_source(source)
+    })
+}
+
+/// Makes the task the owner of the key, which is free, and stamps until when.
+pub(super) fn take(table: &mut dyn Table, id: &TaskId, unique: &mut Unique) -> Result<()> {
+    release(table, &unique.key)?;
+    unique.until = match unique.scope {
+        UniqueScope::For(duration) => Some(table.moment().now.saturating_add(duration)),
+        UniqueScope::WhileQueued | UniqueScope::WhileUnfinished | UniqueScope::Forever => None,
+    };
+    let owner = Owner {
+        id: id.clone(),
+        until: unique.until,
+    };
+    let value = serde_json::to_vec(&owner).map_err(|source| {
+        Error::new(
+            ErrorKind::Internal,
+            "write unique key",
+            "an owner has no JSON form",
+        )
+        .with_source(source)
+    })?;
+    if let Some(until) = unique.until {
+        table.put(
+            keys::unique_end(until, &unique.key),
+            unique.key.as_bytes().to_vec(),
+        )?;
+    }
+    table.put(keys::unique(&unique.key), value)
+}
+
+/// Frees a key that is kept only while the task waits.
+pub(super) fn release_at_claim(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+    release_if(table, record, |scope| scope == UniqueScope::WhileQueued)
+}
+
+/// Frees a key that is kept only while the task is unfinished.
+pub(super) fn release_at_end(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+    release_if(table, record, |scope| {
+        matches!(
+            scope,
+            UniqueScope::WhileQueued | UniqueScope::WhileUnfinished
+        )
+    })
+}
+
+/// Frees a key when the record goes, unless it outlives it.
+pub(super) fn release_at_delete(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+    release_at_end(table, record)
+}
+
+fn release_if(
+    table: &mut dyn Table,
+    record: &TaskStateRecord,
+    leaves: impl Fn(UniqueScope) -> bool,
+) -> Result<()> {
+    let Some(unique) = record.unique.as_ref().filter(|unique| leaves(unique.scope)) else {
+        return Ok(());
+    };
+    match read(table, &unique.key)? {
+        // Another task may own the key by now: the owner is compared, never assumed.
+        Some(owner) if owner.id == record.id => release(table, &unique.key),
+        _ => Ok(()),
+    }
+}
+
+fn release(table: &mut dyn Table, key: &str) -> Result<()> {
+    let Some(owner) = read(table, key)? else {
+        return Ok(());
+    };
+    if let Some(until) = owner.until {
+        table.delete(&keys::unique_end(until, key))?;
+    }
+    table.delete(&keys::unique(key))
+}
+
+/// Removes keys whose time is over, at most `limit`.
+pub(super) fn sweep(table: &mut dyn Table, limit: usize) -> Result<usize> {
+    let due = keys::due(keys::UNIQUE_ENDS, table.moment().now);
+    let rows = table.range(keys::UNIQUE_ENDS, &due, limit, false)?;
+    for (row, value) in &rows {
+        if let Ok(key) = std::str::from_utf8(value) {
+            release(table, key)?;
+        }
+        table.delete(row)?;
+    }
+    Ok(rows.len())
+}
