@@ -5,6 +5,7 @@ mod error;
 mod id;
 mod page;
 mod payload;
+pub mod schedule;
 mod timestamp;
 
 pub use clock::{Clock, Steady, SystemClock};
