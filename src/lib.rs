@@ -5,14 +5,15 @@ mod error;
 mod id;
 mod page;
 mod payload;
-mod span;
+mod timestamp;
+
+pub mod schedule;
 
 pub mod task;
 
 pub mod store;
 
 mod backends;
-mod timestamp;
 
 pub use backends::{MemoryStore, RowStore};
 pub use clock::{Clock, Steady, SystemClock};
@@ -20,6 +21,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::{IdSource, LeaseToken, NAME_LIMIT, TaskId, WorkerId, check_name, stable_hash};
 pub use page::{Cursor, PAGE_LIMIT, Page, PageRequest};
 pub use payload::{PAYLOAD_LIMIT, Payload};
-pub use span::{format_span, parse_span, span_text, span_text_option};
 pub use task::{RetryPolicy, TaskError, TaskResult, TaskStateRecord, TaskStatus, error_group};
 pub use timestamp::Timestamp;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::span::span_text_option;
+use crate::schedule::optional_duration_text;
 
 /// How long finished records are kept; both limits hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// Finished records older than this go; `None` keeps them.
-    #[serde(with = "span_text_option")]
+    #[serde(with = "optional_duration_text")]
     pub age: Option<Duration>,
     /// More finished records than this go, the oldest first; `None` keeps them.
     pub count: Option<u64>,

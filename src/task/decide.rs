@@ -145,7 +145,7 @@ pub fn decide(ended: Ended, record: &TaskStateRecord, unit: f64) -> Settlement {
         Ended::TimedOut => {
             let after = record
                 .timeout
-                .map(crate::span::format_span)
+                .map(crate::schedule::format_duration)
                 .unwrap_or_default();
             try_again(
                 AttemptEnd::TimedOut,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::check_name;
 use crate::payload::Payload;
-use crate::span::span_text;
+use crate::schedule::duration_text;
 
 /// The most gates a task may carry.
 pub const GATE_LIMIT: usize = 4;
@@ -68,7 +68,7 @@ pub struct Rate {
     /// Starts in each period; at least 1.
     pub n: u32,
     /// The period.
-    #[serde(with = "span_text")]
+    #[serde(with = "duration_text")]
     pub per: Duration,
     /// The most starts at once; at least 1, by default `n`.
     #[serde(default)]

@@ -4,6 +4,7 @@
 
 mod attempt;
 mod decide;
+mod def;
 mod due;
 mod gate;
 mod group;
@@ -17,6 +18,7 @@ mod unique;
 pub(crate) use attempt::push_attempt;
 pub use attempt::{ATTEMPTS_KEPT, Attempt, AttemptEnd, ERROR_LIMIT, cut_text};
 pub use decide::{Ended, Settlement, decide};
+pub use def::{GateTemplate, TaskDef};
 pub use due::Due;
 pub use gate::{GATE_LIMIT, Gate, GateRule, Rate, render_template, template_fields};
 pub use group::error_group;

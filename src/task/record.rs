@@ -15,7 +15,7 @@ use super::unique::Unique;
 use crate::clock::Steady;
 use crate::id::{LeaseToken, TaskId, WorkerId};
 use crate::payload::Payload;
-use crate::span::span_text_option;
+use crate::schedule::optional_duration_text;
 use crate::timestamp::Timestamp;
 
 /// The layout of records that this build writes. Records of a newer one are kept and reported, never guessed at.
@@ -161,7 +161,7 @@ pub struct TaskStateRecord {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "span_text_option"
+        with = "optional_duration_text"
     )]
     pub timeout: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::span::span_text;
+use crate::schedule::duration_text;
 
 /// The back-off between attempts: `base × factorⁿ`, at most `cap`, plus up to `jitter` of it.
 ///
@@ -23,12 +23,12 @@ use crate::span::span_text;
 #[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
     /// The wait after the first failed attempt.
-    #[serde(with = "span_text")]
+    #[serde(with = "duration_text")]
     pub base: Duration,
     /// What each further wait is multiplied by; at least 1.
     pub factor: f64,
     /// The longest wait.
-    #[serde(with = "span_text")]
+    #[serde(with = "duration_text")]
     pub cap: Duration,
     /// The part of the wait that chance may add, 0 to 1.
     pub jitter: f64,

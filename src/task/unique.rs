@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::span::span_text;
+use crate::schedule::duration_text;
 use crate::timestamp::Timestamp;
 
 /// A key that at most one task may own at a time.
@@ -29,7 +29,7 @@ pub enum UniqueScope {
     #[default]
     WhileUnfinished,
     /// For a time from its creation, ended or not.
-    For(#[serde(with = "span_text")] Duration),
+    For(#[serde(with = "duration_text")] Duration),
     /// For ever, also after the record was deleted.
     Forever,
 }

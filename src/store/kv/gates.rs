@@ -83,7 +83,7 @@ pub(super) fn check(
         let now = table.moment().now;
         let opens_at = next_token(table, gate, rate)?;
         if opens_at > now {
-            let per = crate::span::format_span(rate.per);
+            let per = crate::schedule::format_duration(rate.per);
             return Ok(Verdict::Closed {
                 reason: format!("rate of {} per {per} is used up", rate.n),
                 opens_at: Some(opens_at),

@@ -1,0 +1,101 @@
+//! [`Fault`]: what is wrong with an expression, where, and what was probably meant.
+
+use crate::error::Error;
+
+/// A part of the expression: the byte where it starts, and its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    pub(super) at: usize,
+    pub(super) text: &'a str,
+}
+
+impl<'a> Piece<'a> {
+    /// The parts between separators, empty ones too.
+    pub(super) fn split(self, separator: char) -> impl Iterator<Item = Self> {
+        self.text.split(separator).map(move |text| Self {
+            at: self.at + (text.as_ptr() as usize - self.text.as_ptr() as usize),
+            text,
+        })
+    }
+
+    /// The parts before and after the first separator.
+    pub(super) fn split_once(self, separator: char) -> Option<(Self, Self)> {
+        let (left, right) = self.text.split_once(separator)?;
+        let after = Self {
+            at: self.at + left.len() + separator.len_utf8(),
+            text: right,
+        };
+        Some((
+            Self {
+                at: self.at,
+                text: left,
+            },
+            after,
+        ))
+    }
+
+    /// The fields of an expression.
+    pub(super) fn fields(expression: &'a str) -> Vec<Self> {
+        expression
+            .split_whitespace()
+            .map(|text| Self {
+                at: text.as_ptr() as usize - expression.as_ptr() as usize,
+                text,
+            })
+            .collect()
+    }
+}
+
+/// A mistake at a place of the expression.
+#[derive(Debug)]
+pub(super) struct Fault {
+    at: usize,
+    length: usize,
+    what: String,
+    instead: Option<String>,
+}
+
+impl Fault {
+    /// The fault of this piece.
+    pub(super) fn of(piece: Piece<'_>, what: impl Into<String>) -> Self {
+        Self {
+            at: piece.at,
+            length: piece.text.len(),
+            what: what.into(),
+            instead: None,
+        }
+    }
+
+    /// What to write in its place.
+    pub(super) fn instead(mut self, text: impl Into<String>) -> Self {
+        self.instead = Some(text.into());
+        self
+    }
+
+    /// The whole expression with the faulty part replaced.
+    pub(super) fn mended(&self, expression: &str) -> Option<String> {
+        let instead = self.instead.as_deref()?;
+        let head = expression.get(..self.at)?;
+        let tail = expression.get(self.at + self.length..)?;
+        Some(format!("{head}{instead}{tail}"))
+    }
+
+    /// The error: the sentence, the expression with a caret line, and the nearest valid form if there is one.
+    pub(super) fn into_error(self, expression: &str, valid: Option<&str>) -> Error {
+        let before = expression.get(..self.at).unwrap_or(expression);
+        let under = expression
+            .get(self.at..self.at + self.length)
+            .map_or(1, |text| text.chars().count().max(1));
+        let mut message = format!(
+            "cron expression \"{expression}\": {}\n  {expression}\n  {}{}",
+            self.what,
+            " ".repeat(before.chars().count()),
+            "^".repeat(under),
+        );
+        if let Some(valid) = valid {
+            message.push_str("\n  nearest valid form: ");
+            message.push_str(valid);
+        }
+        Error::invalid("schedule", message)
+    }
+}

@@ -1,0 +1,405 @@
+//! [`Schedule`]: when a task runs, as plain data and pure functions.
+
+mod calendar;
+mod combine;
+mod cron;
+mod describe;
+mod duration;
+mod misfire;
+mod nearest;
+mod policy;
+pub mod preview;
+mod text;
+mod words;
+mod zone;
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::calendar::Dst;
+use self::combine::Budget;
+use self::cron::Cron;
+pub use self::duration::{duration_text, format_duration, optional_duration_text, parse_duration};
+pub use self::misfire::{CatchUp, SkipReason, Skipped, missed};
+pub use self::policy::{Misfire, Overlap, SchedulePolicy, jitter_offset};
+use self::zone::Zone;
+use crate::error::{Error, Result};
+use crate::id::stable_hash;
+use crate::timestamp::Timestamp;
+
+/// When a task runs.
+///
+/// A schedule is data: it knows neither the time nor what ran before, and [`next`](Self::next) is a pure function.
+/// Its serialized form is stable and made for people: `{"every":"5m"}`,
+/// `{"cron":{"expression":"0 3 * * *","zone":"Europe/Berlin"}}`.
+///
+/// ```
+/// use tlo::{Timestamp, schedule::Schedule};
+/// let nightly = Schedule::cron_in("30 2 * * *", "Europe/Berlin")?;
+/// let anchor = Timestamp::UNIX_EPOCH;
+/// // 29 March 2026 has no 02:30 in Berlin: the run moves to the first instant after the gap.
+/// let after = "2026-03-28T12:00:00Z".parse()?;
+/// assert_eq!(nightly.next(anchor, after), Some("2026-03-29T01:00:00Z".parse()?));
+/// # Ok::<(), tlo::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Schedule(Rule);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Rule {
+    Every(#[serde(with = "period_text")] Duration),
+    Cron(Box<Cron>),
+    At(Timestamp),
+    After(#[serde(with = "duration_text")] Duration),
+    Reboot,
+    And(Box<(Rule, Rule)>),
+    Or(Box<(Rule, Rule)>),
+    Except(Box<(Rule, Rule)>),
+    Between(Box<Window>),
+}
+
+/// The slots of a rule from `start` to `end`, both included.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Window {
+    of: Rule,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<Timestamp>,
+}
+
+/// A period as text that is checked again when it is read.
+mod period_text {
+    use std::time::Duration;
+
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        period: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        super::duration_text::serialize(period, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let period = super::duration_text::deserialize(deserializer)?;
+        super::check_period(period).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The period in whole microseconds, at least one.
+fn check_period(period: Duration) -> Result<Duration> {
+    let micros = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
+    if micros == 0 {
+        return Err(Error::invalid(
+            "schedule",
+            format!(
+                "an interval of {} never gets on; it must be at least 1us",
+                format_duration(period)
+            ),
+        ));
+    }
+    Ok(Duration::from_micros(micros))
+}
+
+impl Schedule {
+    /// Every `period` of elapsed time: the slots are the anchor + 1, 2, 3… periods. No drift; clock changes and
+    /// daylight saving do not matter.
+    ///
+    /// # Errors
+    /// `Invalid` when the period is shorter than a microsecond.
+    pub fn every(period: Duration) -> Result<Self> {
+        check_period(period).map(Rule::Every).map(Self)
+    }
+
+    /// A cron expression in UTC: five fields (minute, hour, day of month, month, weekday with Sunday 0 or 7), six with
+    /// seconds first, seven with years last.
+    ///
+    /// Lists, ranges, steps (`*/15`, `5/10`), names (`MON`, `JAN`), `?`, `L`, `L-3`, `W`, `LW`, `5#2`, `5L`, `H`
+    /// (a number of this task's own; see [`seeded`](Self::seeded)), `@daily` and its like, `@every 5m`, `@reboot`.
+    /// When both day fields are restricted, a day matches if either does; a field that begins with `*` restricts nothing.
+    ///
+    /// # Errors
+    /// `Invalid`: the message quotes the expression, has a caret under the fault and the nearest valid form.
+    pub fn cron(expression: &str) -> Result<Self> {
+        Self::from_cron_text(expression, Zone::UTC)
+    }
+
+    /// A cron expression as in [`cron`](Self::cron) on the clocks of a time zone, such as `Europe/Berlin`.
+    ///
+    /// # Errors
+    /// `Invalid` for the expression as in [`cron`](Self::cron), and for an unknown zone, with the nearest names.
+    pub fn cron_in(expression: &str, zone: &str) -> Result<Self> {
+        Self::from_cron_text(expression, Zone::find(zone)?)
+    }
+
+    /// A cron expression of the Quartz dialect: six fields beginning with seconds, seven with years; Sunday is 1, and
+    /// one of the day fields is `?` (or `*`).
+    ///
+    /// # Errors
+    /// As [`cron_in`](Self::cron_in).
+    pub fn quartz(expression: &str, zone: &str) -> Result<Self> {
+        let cron = Cron::quartz(expression, Zone::find(zone)?)?;
+        Ok(Self(Rule::Cron(Box::new(cron))))
+    }
+
+    fn from_cron_text(expression: &str, zone: Zone) -> Result<Self> {
+        let trimmed = expression.trim();
+        if trimmed.eq_ignore_ascii_case("@reboot") {
+            return Ok(Self::reboot());
+        }
+        if let Some(period) = text::after_word(trimmed, "@every") {
+            return Self::every(parse_duration(period)?);
+        }
+        Ok(Self(Rule::Cron(Box::new(Cron::unix(expression, zone)?))))
+    }
+
+    /// Once, at an instant.
+    #[must_use]
+    pub fn at(instant: Timestamp) -> Self {
+        Self(Rule::At(instant))
+    }
+
+    /// Once, this long after the anchor.
+    #[must_use]
+    pub fn after(delay: Duration) -> Self {
+        Self(Rule::After(delay))
+    }
+
+    /// Once per boot of the machine. It has no slots of its own: whoever runs it asks [`is_reboot`](Self::is_reboot).
+    #[must_use]
+    pub fn reboot() -> Self {
+        Self(Rule::Reboot)
+    }
+
+    /// The slots that both schedules have.
+    ///
+    /// The search for the next one looks at 20,000 slots and then gives up, as if there were none.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(Rule::And(Box::new((self.0, other.0))))
+    }
+
+    /// The slots of either schedule; one that both have counts once.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(Rule::Or(Box::new((self.0, other.0))))
+    }
+
+    /// The slots of this schedule that are not slots of the other. Bounded like [`and`](Self::and).
+    #[must_use]
+    pub fn except(self, other: Self) -> Self {
+        Self(Rule::Except(Box::new((self.0, other.0))))
+    }
+
+    /// Only the slots from `start` to `end`, both included; `None` leaves that side open.
+    #[must_use]
+    pub fn between(self, start: Option<Timestamp>, end: Option<Timestamp>) -> Self {
+        Self(Rule::Between(Box::new(Window {
+            of: self.0,
+            start,
+            end,
+        })))
+    }
+
+    /// The same schedule with another rule for the days when clocks change. Intervals and instants have none.
+    #[must_use]
+    pub fn dst(mut self, dst: Dst) -> Self {
+        self.0.each_cron(&mut |cron| cron.set_dst(dst));
+        self
+    }
+
+    /// The same schedule with its `H` fields computed from a name, normally the task's.
+    ///
+    /// Without a seed `H` is computed from the expression itself: always the same, but not spread over tasks. A seed
+    /// that is set stays.
+    ///
+    /// # Errors
+    /// `Invalid` when the date that `H` gives for this name never comes (`0 0 31 H *`).
+    pub fn seeded(self, name: &str) -> Result<Self> {
+        self.0.seeded(name).map(Self)
+    }
+
+    /// The first slot strictly after `after`, or `None` when there is none.
+    ///
+    /// `anchor` is where [`every`](Self::every) and [`after`](Self::after) count from. Takes microseconds; always ends.
+    #[must_use]
+    pub fn next(&self, anchor: Timestamp, after: Timestamp) -> Option<Timestamp> {
+        self.0.next(anchor, after, &mut Budget::new())
+    }
+
+    /// A number that is equal for equal schedules in every process and release.
+    #[must_use]
+    pub fn spec_hash(&self) -> u64 {
+        // A schedule always has a JSON form: its parts are text, instants and lists.
+        stable_hash(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The time zone of the (first) cron expression; `None` for schedules that know no wall time.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.0.first_cron().map(|cron| cron.zone().name())
+    }
+
+    /// Whether this is [`reboot`](Self::reboot).
+    #[must_use]
+    pub fn is_reboot(&self) -> bool {
+        self.0 == Rule::Reboot
+    }
+}
+
+impl Rule {
+    fn next(&self, anchor: Timestamp, after: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
+        match self {
+            Self::Every(period) => next_interval(*period, anchor, after),
+            Self::Cron(cron) => cron.next(after),
+            Self::At(instant) => (*instant > after).then_some(*instant),
+            Self::After(delay) => Some(anchor.saturating_add(*delay)).filter(|slot| *slot > after),
+            Self::Reboot => None,
+            Self::And(both) => combine::common(
+                &|after, budget| both.0.next(anchor, after, budget),
+                &|after, budget| both.1.next(anchor, after, budget),
+                after,
+                budget,
+            ),
+            Self::Or(both) => {
+                let mut half = budget.halve();
+                let left = both.0.next(anchor, after, &mut half);
+                budget.give_back(&half);
+                let right = both.1.next(anchor, after, budget);
+                match (left, right) {
+                    (Some(left), Some(right)) => Some(left.min(right)),
+                    (left, right) => left.or(right),
+                }
+            }
+            Self::Except(both) => combine::remaining(
+                &|after, budget| both.0.next(anchor, after, budget),
+                &|after, budget| both.1.next(anchor, after, budget),
+                after,
+                budget,
+            ),
+            Self::Between(window) => {
+                let from = match window.start {
+                    Some(start) => after.max(start.saturating_sub(Duration::from_micros(1))),
+                    None => after,
+                };
+                window
+                    .of
+                    .next(anchor, from, budget)
+                    .filter(|slot| window.end.is_none_or(|end| *slot <= end))
+            }
+        }
+    }
+
+    /// The slots after `after` up to `until`, at most `most` of them, and whether these are all.
+    fn walk(
+        &self,
+        anchor: Timestamp,
+        after: Timestamp,
+        until: Timestamp,
+        most: usize,
+    ) -> (Vec<Timestamp>, bool) {
+        let mut budget = Budget::new();
+        let mut slots = Vec::new();
+        let mut last = after;
+        while let Some(slot) = self.next(anchor, last, &mut budget) {
+            if slot > until {
+                return (slots, true);
+            }
+            if slots.len() == most {
+                return (slots, false);
+            }
+            slots.push(slot);
+            last = slot;
+        }
+        (slots, !budget.is_spent())
+    }
+
+    fn each_cron(&mut self, act: &mut dyn FnMut(&mut Cron)) {
+        match self {
+            Self::Cron(cron) => act(cron),
+            Self::And(both) | Self::Or(both) | Self::Except(both) => {
+                both.0.each_cron(act);
+                both.1.each_cron(act);
+            }
+            Self::Between(window) => window.of.each_cron(act),
+            Self::Every(_) | Self::At(_) | Self::After(_) | Self::Reboot => {}
+        }
+    }
+
+    fn first_cron(&self) -> Option<&Cron> {
+        match self {
+            Self::Cron(cron) => Some(cron),
+            Self::And(both) | Self::Or(both) | Self::Except(both) => {
+                both.0.first_cron().or_else(|| both.1.first_cron())
+            }
+            Self::Between(window) => window.of.first_cron(),
+            Self::Every(_) | Self::At(_) | Self::After(_) | Self::Reboot => None,
+        }
+    }
+
+    fn seeded(self, name: &str) -> Result<Self> {
+        let pair = |both: Box<(Self, Self)>| -> Result<Box<(Self, Self)>> {
+            Ok(Box::new((both.0.seeded(name)?, both.1.seeded(name)?)))
+        };
+        Ok(match self {
+            Self::Cron(cron) => Self::Cron(Box::new(cron.seeded(name)?)),
+            Self::And(both) => Self::And(pair(both)?),
+            Self::Or(both) => Self::Or(pair(both)?),
+            Self::Except(both) => Self::Except(pair(both)?),
+            Self::Between(window) => Self::Between(Box::new(Window {
+                of: window.of.seeded(name)?,
+                ..*window
+            })),
+            plain => plain,
+        })
+    }
+}
+
+/// The first of anchor + 1, 2, 3… periods after an instant.
+fn next_interval(period: Duration, anchor: Timestamp, after: Timestamp) -> Option<Timestamp> {
+    let period = i128::try_from(period.as_micros()).ok()?;
+    let anchor = i128::from(anchor.as_micros());
+    let passed = i128::from(after.as_micros()) - anchor;
+    let number = if passed < 0 { 1 } else { passed / period + 1 };
+    let slot = i64::try_from(anchor + number * period).ok()?;
+    (slot <= Timestamp::MAX.as_micros()).then(|| Timestamp::from_micros(slot))
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Every(period) => write!(f, "every {}", format_duration(*period)),
+            Self::Cron(cron) => cron.fmt(f),
+            Self::At(instant) => write!(f, "at {instant}"),
+            Self::After(delay) => write!(f, "after {}", format_duration(*delay)),
+            Self::Reboot => f.write_str("@reboot"),
+            Self::And(both) => write!(f, "({}) and ({})", both.0, both.1),
+            Self::Or(both) => write!(f, "({}) or ({})", both.0, both.1),
+            Self::Except(both) => write!(f, "({}) except ({})", both.0, both.1),
+            Self::Between(window) => {
+                write!(f, "({})", window.of)?;
+                if let Some(start) = window.start {
+                    write!(f, " from {start}")?;
+                }
+                if let Some(end) = window.end {
+                    write!(f, " until {end}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
