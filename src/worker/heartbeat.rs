@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::held::HeldTask;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Commit, Effect, Guard, Hint, Op, Patch, Refusal};
+use crate::store::{Commit, Effect, Guard, Op, Patch, Refusal};
 
 /// Leases extended in one call to the store.
 const BATCH: usize = 256;
@@ -53,27 +53,12 @@ impl Drop for Heartbeat {
 }
 
 async fn beat(shared: &Shared) {
-    let mut hints = shared.parts.store.hints();
-    let interval = shared.parts.options.lease / 3;
     loop {
         if shared.held.len() == 0 {
             shared.held.changed().await;
         }
-        let sleep = shared.parts.clock.sleep(interval);
-        tokio::pin!(sleep);
-        loop {
-            tokio::select! {
-                () = &mut sleep => {
-                    renew(shared, shared.held.all()).await;
-                    break;
-                }
-                hint = hints.next() => match hint {
-                    Some(Hint::Woken(id)) => renew(shared, shared.held.get(&id).into_iter().collect()).await,
-                    Some(_) => {}
-                    None => sleep.as_mut().await,
-                }
-            }
-        }
+        shared.parts.clock.sleep(shared.parts.options.lease / 3).await;
+        renew(shared, shared.held.all()).await;
     }
 }
 

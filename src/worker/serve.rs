@@ -10,6 +10,7 @@ use super::heartbeat::Heartbeat;
 use super::{Held, Shared, Stop, WorkerParts, reap, settle};
 use crate::client::WorkerInfo;
 use crate::error::Result;
+use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::payload::Payload;
 use crate::store::{ClaimRequest, Claims, Hint, HintStream, Lanes, TaskStateStoreExt};
@@ -37,6 +38,8 @@ pub struct Worker {
     poll: Duration,
     /// Something may be ready: claim when there is a free slot.
     look: bool,
+    /// Running tasks that somebody wants something of.
+    woken: Vec<TaskId>,
     /// When to look again without a hint.
     wake_at: Option<Timestamp>,
     reaped_at: Option<Timestamp>,
@@ -63,6 +66,7 @@ impl Worker {
             hints,
             poll,
             look: true,
+            woken: Vec::new(),
             wake_at: None,
             reaped_at: None,
             advertised_at: None,
@@ -131,8 +135,9 @@ impl Worker {
             ended.push(finished);
         }
         while let Some(hint) = self.hints.try_next() {
-            self.heed(&hint);
+            self.heed(hint);
         }
+        self.ask_woken().await;
         let now = self.shared.parts.clock.now();
         if self.wake_at.is_some_and(|at| at <= now) {
             self.look = true;
@@ -202,11 +207,20 @@ impl Worker {
         started
     }
 
-    fn heed(&mut self, hint: &Hint) {
+    fn heed(&mut self, hint: Hint) {
         match hint {
-            Hint::Ready(queue) => self.look |= self.lanes.queues.contains(queue),
+            Hint::Ready(queue) => self.look |= self.lanes.queues.contains(&queue),
             Hint::Unknown => self.look = true,
-            Hint::Finished(_) | Hint::Woken(_) => {}
+            Hint::Woken(id) => self.woken.push(id),
+            Hint::Finished(_) => {}
+        }
+    }
+
+    /// Learns at once, not at the next heartbeat, what somebody wants of a running task.
+    async fn ask_woken(&mut self) {
+        let woken: Vec<_> = self.woken.drain(..).filter_map(|id| self.shared.held.get(&id)).collect();
+        if !woken.is_empty() {
+            super::heartbeat::renew(&self.shared, woken).await;
         }
     }
 
@@ -228,11 +242,11 @@ impl Worker {
                     return;
                 }
                 hint = self.hints.next() => {
-                    match &hint {
+                    match hint {
                         Some(hint) => self.heed(hint),
                         None => sleep.as_mut().await,
                     }
-                    if self.look && has_free_slot {
+                    if (self.look && has_free_slot) || !self.woken.is_empty() {
                         return;
                     }
                 }
