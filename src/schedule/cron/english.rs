@@ -198,7 +198,7 @@ fn inner(shape: &Shape, unit: &str, alone: bool) -> String {
     match shape.cycle(60) {
         Some(1) => return format!("every {unit}"),
         Some(step) if shape.first() == 0 => return format!("every {step} {unit}s"),
-        Some(step) if alone => {
+        Some(step) if alone && shape.members.len() > 2 => {
             return format!("every {step} {unit}s from {unit} {}", shape.first());
         }
         _ => {}
