@@ -8,6 +8,10 @@
 //! from a random day of those years. `TLO_SEED` repeats a run.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::print_stdout,
+    reason = "counts and seeds are part of the result"
+)]
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -3,6 +3,10 @@
 //! `TLO_PROOF=full` runs more than 100,000 cases, otherwise a twentieth. `TLO_SEED` repeats a run; the seed is printed.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::print_stdout,
+    reason = "counts and seeds are part of the result"
+)]
 
 mod schedule_model;
 
@@ -13,57 +17,12 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use schedule_model::cases::{check, instant, policy};
 use schedule_model::{Expression, ZONES, expression, moment};
 use tlo::Timestamp;
 use tlo::schedule::{
     Dst, Misfire, Schedule, SchedulePolicy, SkipReason, format_duration, missed, parse_duration,
 };
-
-const POLICIES: [Dst; 6] = [
-    Dst::Vixie,
-    Dst::First,
-    Dst::Second,
-    Dst::Both,
-    Dst::Real,
-    Dst::Skip,
-];
-
-/// Runs a property on random cases: all of them in a full proof, a twentieth otherwise.
-fn check<S: Strategy>(
-    name: &str,
-    full_cases: u32,
-    strategy: &S,
-    property: impl Fn(S::Value) -> Result<(), TestCaseError>,
-) {
-    let full = std::env::var("TLO_PROOF").is_ok_and(|value| value == "full");
-    let cases = if full { full_cases } else { full_cases / 20 };
-    let seed = std::env::var("TLO_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
-    println!("{name}: {cases} cases, TLO_SEED={seed}");
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(config, rng);
-    if let Err(failure) = runner.run(strategy, property) {
-        panic!("{name}, TLO_SEED={seed}: {failure}");
-    }
-}
-
-fn policy() -> impl Strategy<Value = Dst> {
-    proptest::sample::select(&POLICIES[..])
-}
-
-fn instant(second: i64) -> Timestamp {
-    Timestamp::from_micros(second * 1_000_000)
-}
 
 fn next(schedule: &Schedule, after: Timestamp) -> Option<Timestamp> {
     schedule.next(Timestamp::UNIX_EPOCH, after)

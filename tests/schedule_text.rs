@@ -335,6 +335,22 @@ fn combinations() {
         slots(&window, anchor, anchor, 9),
         ["2026-11-13T12:00:00Z", "2026-11-20T12:00:00Z"]
     );
+    // A long exception does not end the schedule.
+    let all_year = Schedule::cron("* * * * *").unwrap();
+    let no_december = all_year.except(Schedule::cron("* * * 12 *").unwrap());
+    assert_eq!(
+        slots(&no_december, anchor, "2026-11-30T23:59:00Z", 1),
+        ["2027-01-01T00:00:00Z"]
+    );
+    let second = Schedule::every(Duration::from_secs(1)).unwrap();
+    let freeze = second.clone().between(
+        Some(at("2026-12-01T00:00:00Z")),
+        Some(at("2027-02-01T00:00:00Z")),
+    );
+    assert_eq!(
+        slots(&second.except(freeze), anchor, "2026-11-30T23:59:59Z", 1),
+        ["2027-02-01T00:00:01Z"]
+    );
     // What never meets ends the search instead of going on for ever.
     let even = Schedule::cron("*/2 * * * *").unwrap();
     let odd = Schedule::cron("1-59/2 * * * *").unwrap();

@@ -3,10 +3,11 @@
 use jiff::tz::{Offset, TimeZone};
 use serde::Serialize;
 
+use super::Schedule;
 use super::cron::Cron;
+use super::rule::Rule;
 use super::words::list;
 use super::zone::Zone;
-use super::{Rule, Schedule};
 use crate::error::Result;
 use crate::timestamp::Timestamp;
 

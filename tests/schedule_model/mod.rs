@@ -1,5 +1,9 @@
 //! Random cron expressions together with what they mean, worked out while they are made, not by reading them.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub(crate) mod cases;
+
 use std::fmt::{self, Write as _};
 
 use jiff::civil::{Date, DateTime};
