@@ -35,8 +35,30 @@ fn english() {
         ("*/5 * * * *", "Every 5 minutes"),
         ("2-59/5 * * * *", "Every 5 minutes from minute 2"),
         ("*/7 * * * *", "Every 7 minutes from minute 0 to 56"),
-        ("0-29 * * * *", "Every minute from 0 to 29"),
+        ("0-29 * * * *", "Every minute from minute 0 to 29"),
         ("5,35 * * * *", "At minutes 5 and 35"),
+        (
+            "1-3 4-6 * * *",
+            "Every minute from minute 1 to 3, from 04:00 to 06:59",
+        ),
+        (
+            "*/30 0-6,22,23 * * *",
+            "Every 30 minutes in the hours 0 to 6, 22 and 23",
+        ),
+        ("0 1-23/2 * * *", "Every 2 hours from 01:00 to 23:00"),
+        (
+            "20 1-23/2 * * *",
+            "At 20 minutes past every 2nd hour from 01 to 23",
+        ),
+        ("0 */6 * * *", "Every 6 hours"),
+        (
+            "0 0 1 1-3,12 *",
+            "At 00:00 on day 1 of the month in January to March and December",
+        ),
+        (
+            "0 0 * * 0,1-3,6",
+            "At 00:00 on Monday to Wednesday, Saturday and Sunday",
+        ),
         ("0 * * * *", "Every hour"),
         ("1 * * * *", "At 1 minute past every hour"),
         ("17 * * * *", "At 17 minutes past every hour"),

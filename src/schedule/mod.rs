@@ -28,7 +28,7 @@ pub use self::misfire::{CatchUp, SkipReason, Skipped, missed};
 pub use self::policy::{Misfire, Overlap, SchedulePolicy, jitter_offset};
 use self::rule::{Rule, Window, check_period};
 use self::zone::Zone;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::stable_hash;
 use crate::timestamp::Timestamp;
 
@@ -98,7 +98,14 @@ impl Schedule {
             return Ok(Self::reboot());
         }
         if let Some(period) = text::after_word(trimmed, "@every") {
-            return Self::every(parse_duration(period)?);
+            return parse_duration(period)
+                .and_then(Self::every)
+                .map_err(|error| {
+                    Error::invalid(
+                        "schedule",
+                        format!("cron expression \"{trimmed}\": {error}"),
+                    )
+                });
         }
         Ok(Self(Rule::Cron(Box::new(Cron::unix(expression, zone)?))))
     }
