@@ -2,6 +2,9 @@
 
 use crate::error::Error;
 
+/// The longest expression, in bytes: sixty minutes and more written one by one fit.
+pub(super) const LONGEST: usize = 1_000;
+
 /// A part of the expression: the byte where it starts, and its text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece<'a> {
@@ -82,12 +85,20 @@ impl Fault {
 
     /// The error: the sentence, the expression with a caret line, and the nearest valid form if there is one.
     pub(super) fn into_error(self, expression: &str, valid: Option<&str>) -> Error {
+        if expression.len() > LONGEST {
+            let start: String = printable(expression).chars().take(60).collect();
+            return Error::invalid(
+                "schedule",
+                format!("cron expression \"{start}…\": {}", self.what),
+            );
+        }
+        let shown = printable(expression);
         let before = expression.get(..self.at).unwrap_or(expression);
         let under = expression
             .get(self.at..self.at + self.length)
             .map_or(1, |text| text.chars().count().max(1));
         let mut message = format!(
-            "cron expression \"{expression}\": {}\n  {expression}\n  {}{}",
+            "cron expression \"{shown}\": {}\n  {shown}\n  {}{}",
             self.what,
             " ".repeat(before.chars().count()),
             "^".repeat(under),
@@ -98,4 +109,11 @@ impl Fault {
         }
         Error::invalid("schedule", message)
     }
+}
+
+/// The same text on one line, so that the caret stands under its letter.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
 }
