@@ -13,7 +13,13 @@ pub mod task;
 
 pub mod store;
 
+pub mod registry;
+
 mod backends;
+
+pub mod settings;
+
+pub mod plugin;
 
 pub use backends::{MemoryStore, RowStore};
 pub use clock::{Clock, Steady, SystemClock};

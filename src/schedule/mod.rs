@@ -7,7 +7,7 @@ mod cron;
 mod describe;
 mod duration;
 mod misfire;
-mod nearest;
+pub(crate) mod nearest;
 mod policy;
 pub mod preview;
 mod rule;

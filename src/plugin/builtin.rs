@@ -1,0 +1,38 @@
+//! The plugins that come with TLO. This is the only file outside the tests that names backends.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{PluginRequest, PluginTable};
+use crate::backends::MemoryStore;
+use crate::error::Result;
+use crate::registry::{InMemoryTaskRegistry, TaskRegistry};
+use crate::store::TaskStateStore;
+
+/// Adds the plugins of this build.
+pub(super) fn add(table: PluginTable) -> PluginTable {
+    let mut table = table
+        .task_state_store("memory", memory_store)
+        .task_registry("memory", memory_registry);
+    table.stores.alias("InMemoryTaskStateStore", "memory");
+    table.registries.alias("InMemoryTaskRegistry", "memory");
+    #[cfg(not(feature = "sqlite"))]
+    table.stores.not_built("sqlite", "sqlite");
+    table
+}
+
+/// `[memory]` has no settings.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemorySection {}
+
+async fn memory_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>> {
+    let MemorySection {} = request.section.extract()?;
+    Ok(Arc::new(MemoryStore::new(request.clock, request.ids)))
+}
+
+async fn memory_registry(request: PluginRequest) -> Result<Arc<dyn TaskRegistry>> {
+    let MemorySection {} = request.section.extract()?;
+    Ok(Arc::new(InMemoryTaskRegistry::default()))
+}
