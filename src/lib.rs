@@ -16,6 +16,8 @@ pub mod store;
 mod backends;
 
 pub use backends::{MemoryStore, RowStore};
+#[cfg(feature = "sqlite")]
+pub use backends::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};
 pub use clock::{Clock, Steady, SystemClock};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{IdSource, LeaseToken, NAME_LIMIT, TaskId, WorkerId, check_name, stable_hash};
