@@ -22,6 +22,8 @@ pub mod settings;
 pub mod plugin;
 
 pub use backends::{MemoryStore, RowStore};
+#[cfg(feature = "sqlite")]
+pub use backends::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};
 pub use clock::{Clock, Steady, SystemClock};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{IdSource, LeaseToken, NAME_LIMIT, TaskId, WorkerId, check_name, stable_hash};
