@@ -21,6 +21,9 @@ pub mod settings;
 
 pub mod plugin;
 
+#[cfg(feature = "cli")]
+pub mod cli;
+
 pub use backends::{MemoryStore, RowStore};
 #[cfg(feature = "sqlite")]
 pub use backends::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};
