@@ -24,6 +24,9 @@ pub mod plugin;
 #[cfg(feature = "cli")]
 pub mod cli;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use backends::{MemoryStore, RowStore};
 #[cfg(feature = "sqlite")]
 pub use backends::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};

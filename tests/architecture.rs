@@ -59,7 +59,12 @@ fn all_sources() -> Vec<PathBuf> {
 fn room(path: &Path) -> Option<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let inside = path.strip_prefix(root).ok()?;
-    let first = inside.components().next()?.as_os_str().to_string_lossy().into_owned();
+    let first = inside
+        .components()
+        .next()?
+        .as_os_str()
+        .to_string_lossy()
+        .into_owned();
     Some(first.trim_end_matches(".rs").to_owned())
 }
 
@@ -70,23 +75,39 @@ fn floor(room: &str) -> Option<usize> {
 /// The code of a file without comments and without its unit tests, which may look anywhere.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    let text = text
+        .split("#[cfg(test)]\nmod tests")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The rooms named by `crate::room` paths, also inside `use crate::{…}`.
 fn imports(code: &str) -> Vec<String> {
     let mut rooms = Vec::new();
     for (at, _) in code.match_indices("crate::") {
-        let preceded = code[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$');
+        let preceded = code[..at]
+            .chars()
+            .next_back()
+            .is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$');
         if preceded {
             continue;
         }
         let rest = &code[at + "crate::".len()..];
-        let group = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
+        let group = rest
+            .strip_prefix('{')
+            .and_then(|rest| rest.split('}').next());
         let names = group.map_or_else(|| vec![rest], |group| group.split(',').collect());
         for name in names {
-            let word: String = name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let word: String = name
+                .trim()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             rooms.push(word);
         }
     }
@@ -102,13 +123,19 @@ fn imports_flow_one_way() {
             continue;
         }
         let Some(mine) = floor(&here) else {
-            wrong.push(format!("{}: the folder \"{here}\" has no floor", path.display()));
+            wrong.push(format!(
+                "{}: the folder \"{here}\" has no floor",
+                path.display()
+            ));
             continue;
         };
         for import in imports(&code(&path)) {
             let too_high = floor(&import).is_some_and(|other| other > mine);
             if too_high || import == "testing" || import == "prelude" {
-                wrong.push(format!("{} imports crate::{import}, which stands above it", path.display()));
+                wrong.push(format!(
+                    "{} imports crate::{import}, which stands above it",
+                    path.display()
+                ));
             }
         }
     }
@@ -120,12 +147,21 @@ fn only_the_plugin_table_and_the_test_kit_name_backends() {
     let mut wrong = Vec::new();
     for path in all_sources() {
         let Some(here) = room(&path) else { continue };
-        let allowed = ["backends", "testing", "lib"].contains(&here.as_str()) || path.ends_with("plugin/builtin.rs");
-        if !allowed && imports(&code(&path)).iter().any(|import| import == "backends") {
+        let allowed = ["backends", "testing", "lib"].contains(&here.as_str())
+            || path.ends_with("plugin/builtin.rs");
+        if !allowed
+            && imports(&code(&path))
+                .iter()
+                .any(|import| import == "backends")
+        {
             wrong.push(path.display().to_string());
         }
     }
-    assert!(wrong.is_empty(), "these name crate::backends: {}", wrong.join(", "));
+    assert!(
+        wrong.is_empty(),
+        "these name crate::backends: {}",
+        wrong.join(", ")
+    );
 }
 
 #[test]

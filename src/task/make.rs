@@ -28,7 +28,10 @@ impl TaskDef {
     pub fn submission(&self, id: TaskId, args: Payload) -> Result<NewTask> {
         let mut gates = Vec::with_capacity(self.gates.len());
         for gate in &self.gates {
-            gates.push(Gate { key: render_template(&gate.template, &args)?, limit: gate.limit });
+            gates.push(Gate {
+                key: render_template(&gate.template, &args)?,
+                limit: gate.limit,
+            });
         }
         let mut new = NewTask::new(id, Arc::clone(&self.name), args);
         new.version.clone_from(&self.version);
@@ -49,7 +52,10 @@ impl TaskDef {
     /// `TooLarge` when the name leaves no room for the slot in the id, `Invalid` as for [`submission`](Self::submission).
     pub fn occurrence(&self, slot: Timestamp) -> Result<NewTask> {
         let mut new = self.scheduled(TaskId::occurrence(&self.name, slot)?)?;
-        let offset = self.policy.jitter.map(|jitter| jitter_offset(&self.name, slot, jitter));
+        let offset = self
+            .policy
+            .jitter
+            .map(|jitter| jitter_offset(&self.name, slot, jitter));
         new.due = Due::At(slot.saturating_add(offset.unwrap_or_default()));
         new.slot = Some(slot);
         Ok(new)
@@ -67,7 +73,13 @@ impl TaskDef {
         new.on_conflict = OnConflict::Existing;
         let key = format!("schedule/{}", self.name);
         match self.policy.overlap {
-            Overlap::Skip => new.unique = Some(Unique { key, scope: UniqueScope::WhileUnfinished, until: None }),
+            Overlap::Skip => {
+                new.unique = Some(Unique {
+                    key,
+                    scope: UniqueScope::WhileUnfinished,
+                    until: None,
+                })
+            }
             Overlap::Queue | Overlap::Replace => new.gates.push(Gate { key, limit: 1 }),
             Overlap::Allow => {}
         }

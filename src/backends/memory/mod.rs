@@ -76,7 +76,10 @@ impl MemoryStore {
 
     fn view<T>(&self, run: impl FnOnce(&Look<'_>) -> Result<T>) -> Result<T> {
         let memory = self.memory.lock();
-        run(&Look { memory: &memory, moment: self.moment() })
+        run(&Look {
+            memory: &memory,
+            moment: self.moment(),
+        })
     }
 }
 

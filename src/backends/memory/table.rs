@@ -38,7 +38,13 @@ pub(super) struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(memory: &'a mut Memory, ids: &'a IdSource, moment: Moment) -> Self {
-        Self { memory, ids, moment, undo: Vec::new(), hints: Vec::new() }
+        Self {
+            memory,
+            ids,
+            moment,
+            undo: Vec::new(),
+            hints: Vec::new(),
+        }
     }
 
     /// Keeps what was written; gives the hints to send.
@@ -55,21 +61,34 @@ impl Memory {
         if from.first() == Some(&RECORDS) {
             return self.records_between(from, until, limit, reverse);
         }
-        let range = self.rows.range::<[u8], _>((Bound::Included(from), Bound::Excluded(until)));
+        let range = self
+            .rows
+            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(until)));
         let owned = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
-        if reverse { range.rev().take(limit).map(owned).collect() } else { range.take(limit).map(owned).collect() }
+        if reverse {
+            range.rev().take(limit).map(owned).collect()
+        } else {
+            range.take(limit).map(owned).collect()
+        }
     }
 
     /// Records are found by their id, not kept in order: a search by the start of an id looks at all of them.
     fn records_between(&self, from: &[u8], until: &[u8], limit: usize, reverse: bool) -> Pairs {
         let key = |id: &TaskId| [&[RECORDS], id.as_str().as_bytes()].concat();
-        let mut keys: Vec<_> =
-            self.records.keys().map(key).filter(|key| key.as_slice() >= from && key.as_slice() < until).collect();
+        let mut keys: Vec<_> = self
+            .records
+            .keys()
+            .map(key)
+            .filter(|key| key.as_slice() >= from && key.as_slice() < until)
+            .collect();
         keys.sort_unstable();
         if reverse {
             keys.reverse();
         }
-        keys.into_iter().take(limit).map(|key| (key, Vec::new())).collect()
+        keys.into_iter()
+            .take(limit)
+            .map(|key| (key, Vec::new()))
+            .collect()
     }
 }
 
