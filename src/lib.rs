@@ -13,11 +13,20 @@ pub mod task;
 
 pub mod store;
 
+pub mod registry;
+
+pub mod handler;
+
+pub mod observe;
+
+pub mod prelude;
+
 mod backends;
 
 pub use backends::{MemoryStore, RowStore};
 pub use clock::{Clock, Steady, SystemClock};
 pub use error::{Error, ErrorKind, Result};
+pub use handler::{Task, TaskContext, hours, millis, minutes, secs, task};
 pub use id::{IdSource, LeaseToken, NAME_LIMIT, TaskId, WorkerId, check_name, stable_hash};
 pub use page::{Cursor, PAGE_LIMIT, Page, PageRequest};
 pub use payload::{PAYLOAD_LIMIT, Payload};
