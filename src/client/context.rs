@@ -16,7 +16,9 @@ impl ClientContext for TaskContext {
     fn client(&self) -> Client {
         match self.state::<Client>() {
             Some(client) => Client::clone(&client),
-            None => panic!("this TaskContext has no client: give the test's context one with `.state(client)`"),
+            None => panic!(
+                "this TaskContext has no client: give the test's context one with `.state(client)`"
+            ),
         }
     }
 }

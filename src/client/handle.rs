@@ -105,7 +105,11 @@ impl TaskHandle {
             (TaskStatus::Succeeded, Some(result)) => result.decode(),
             (status, _) => {
                 let why = record.error.unwrap_or_else(|| "no message".to_owned());
-                Err(Error::new(ErrorKind::TaskFailed, "wait", format!("\"{}\" {status}: {why}", self.id)))
+                Err(Error::new(
+                    ErrorKind::TaskFailed,
+                    "wait",
+                    format!("\"{}\" {status}: {why}", self.id),
+                ))
             }
         }
     }

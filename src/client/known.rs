@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Client;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schedule::nearest;
+use crate::schedule::nearest::nearest;
 use crate::task::TaskDef;
 
 /// Marks of this prefix are written by live workers on shared stores; they go away by themselves.
@@ -36,16 +36,25 @@ impl Client {
             return Ok(def);
         }
         let all = registry.list().await?;
-        if let Some(def) = all.iter().find(|def| def.aliases.iter().any(|alias| &**alias == name)) {
+        if let Some(def) = all
+            .iter()
+            .find(|def| def.aliases.iter().any(|alias| &**alias == name))
+        {
             return Ok(def.clone());
         }
         let workers = self.workers().await?;
-        let advertised = workers.iter().any(|(_, worker)| worker.names.iter().any(|known| known == name));
+        let advertised = workers
+            .iter()
+            .any(|(_, worker)| worker.names.iter().any(|known| known == name));
         if allow_unknown || advertised {
             return Ok(TaskDef::new(name));
         }
         let mut known: Vec<Arc<str>> = all.iter().map(|def| Arc::clone(&def.name)).collect();
-        known.extend(workers.iter().flat_map(|(_, worker)| worker.names.iter().map(|name| Arc::from(name.as_str()))));
+        known.extend(
+            workers
+                .iter()
+                .flat_map(|(_, worker)| worker.names.iter().map(|name| Arc::from(name.as_str()))),
+        );
         known.sort();
         known.dedup();
         let near = nearest(name, known.iter().map(|name| &**name), 1);
@@ -53,11 +62,23 @@ impl Client {
             Some(near) => format!("; did you mean \"{near}\"?"),
             None if known.is_empty() => "; no task is registered".to_owned(),
             None => {
-                let listed: Vec<_> = known.iter().take(10).map(|name| format!("\"{name}\"")).collect();
-                format!("; known are {}{}", listed.join(", "), if known.len() > 10 { ", …" } else { "" })
+                let listed: Vec<_> = known
+                    .iter()
+                    .take(10)
+                    .map(|name| format!("\"{name}\""))
+                    .collect();
+                format!(
+                    "; known are {}{}",
+                    listed.join(", "),
+                    if known.len() > 10 { ", …" } else { "" }
+                )
             }
         };
-        Err(Error::new(ErrorKind::UnknownTask, "submit", format!("no task is named \"{name}\"{hint}")))
+        Err(Error::new(
+            ErrorKind::UnknownTask,
+            "submit",
+            format!("no task is named \"{name}\"{hint}"),
+        ))
     }
 
     /// The workers that said lately that they live, by their ids. Only shared stores know of them.
@@ -68,7 +89,12 @@ impl Client {
         let marks = self.0.store.marks(WORKER_MARK, None, 1_000).await?;
         Ok(marks
             .into_iter()
-            .filter_map(|mark| Some((mark.key[WORKER_MARK.len()..].to_owned(), mark.value.decode().ok()?)))
+            .filter_map(|mark| {
+                Some((
+                    mark.key[WORKER_MARK.len()..].to_owned(),
+                    mark.value.decode().ok()?,
+                ))
+            })
             .collect())
     }
 }

@@ -11,13 +11,15 @@ use std::sync::Arc;
 
 pub use context::ClientContext;
 pub use handle::TaskHandle;
+pub(crate) use known::WORKER_MARK;
+pub use known::WorkerInfo;
 pub use read::Stats;
 pub use submit::Submit;
 
 use crate::clock::Clock;
 use crate::id::IdSource;
 use crate::observe::Observers;
-use crate::payload::{PAYLOAD_LIMIT, Payload};
+use crate::payload::Payload;
 use crate::registry::TaskRegistry;
 use crate::store::SharedStore;
 
@@ -36,6 +38,8 @@ pub struct ClientParts {
     pub observers: Observers,
     /// Who the tasks say created them.
     pub created_by: Option<String>,
+    /// The largest args, in bytes.
+    pub payload_limit: usize,
 }
 
 /// Submits, steers and reads tasks. Cloning is cheap.
@@ -80,6 +84,6 @@ impl Client {
     }
 
     fn check_size(&self, args: &Payload) -> crate::Result<()> {
-        args.check_size("submit", PAYLOAD_LIMIT)
+        args.check_size("submit", self.0.payload_limit)
     }
 }

@@ -57,7 +57,12 @@ impl Client {
             statuses: self.count(&TaskFilter::default(), CountBy::Status).await?,
             queues: self.count(&open, CountBy::Queue).await?,
             names: self.count(&TaskFilter::default(), CountBy::Name).await?,
-            error_groups: self.count(&TaskFilter::status([TaskStatus::Failed]), CountBy::ErrorGroup).await?,
+            error_groups: self
+                .count(
+                    &TaskFilter::status([TaskStatus::Failed]),
+                    CountBy::ErrorGroup,
+                )
+                .await?,
         })
     }
 }

@@ -47,7 +47,14 @@ impl std::fmt::Debug for Change {
 
 impl<'a> Submit<'a> {
     pub(super) fn new(client: &'a Client, name: String) -> Self {
-        Self { client, name, args: Ok(Payload::null()), allow_unknown: false, id: None, changes: Vec::new() }
+        Self {
+            client,
+            name,
+            args: Ok(Payload::null()),
+            allow_unknown: false,
+            id: None,
+            changes: Vec::new(),
+        }
     }
 
     fn with(mut self, change: Change) -> Self {
@@ -119,8 +126,20 @@ impl<'a> Submit<'a> {
     }
 
     /// An idempotency key, and what to do when another task owns it.
-    pub fn unique_or(self, key: impl Into<String>, scope: UniqueScope, on_conflict: OnConflict) -> Self {
-        self.with(Change::Unique(Unique { key: key.into(), scope, until: None }, on_conflict))
+    pub fn unique_or(
+        self,
+        key: impl Into<String>,
+        scope: UniqueScope,
+        on_conflict: OnConflict,
+    ) -> Self {
+        self.with(Change::Unique(
+            Unique {
+                key: key.into(),
+                scope,
+                until: None,
+            },
+            on_conflict,
+        ))
     }
 
     /// A word to find it by.
@@ -155,23 +174,35 @@ impl<'a> Submit<'a> {
         client.check_size(&args)?;
         let def = client.definition(&self.name, self.allow_unknown).await?;
         let parts = &client.0;
-        let id = self.id.unwrap_or_else(|| parts.ids.task_id(parts.clock.now()));
+        let id = self
+            .id
+            .unwrap_or_else(|| parts.ids.task_id(parts.clock.now()));
         let mut new = def.submission(id, args)?;
         new.created_by.clone_from(&parts.created_by);
         for change in self.changes {
             apply(&mut new, change);
         }
         let (id, queue) = (new.id.clone(), std::sync::Arc::clone(&new.queue));
-        let commit = Commit::of([Op::Create(Box::new(Create { task: new, lease_to: None }))]);
+        let commit = Commit::of([Op::Create(Box::new(Create {
+            task: new,
+            lease_to: None,
+        }))]);
         let effect = parts.store.apply(commit).await.map_err(|error| {
-            Error::new(error.kind(), "submit", error.to_string()).retryable(error.is_retryable()).with_source(error)
+            Error::new(error.kind(), "submit", error.to_string())
+                .retryable(error.is_retryable())
+                .with_source(error)
         })?;
-        let is_new = match effect.into_iter().next() {
-            Some(Effect::Existing { id, .. }) => return Ok(TaskHandle::new(client.clone(), id, false)),
-            _ => true,
+        let (id, existing) = match effect.into_iter().next() {
+            Some(Effect::Existing { id, .. }) => (id, true),
+            _ => (id, false),
         };
-        parts.observers.observe(&Lifecycle::Submitted { id: id.clone(), name: def.name, queue });
-        Ok(TaskHandle::new(client.clone(), id, is_new))
+        parts.observers.notify(|| Lifecycle::Submitted {
+            id: id.clone(),
+            name: def.name,
+            queue,
+            existing,
+        });
+        Ok(TaskHandle::new(client.clone(), id, !existing))
     }
 }
 

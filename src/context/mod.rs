@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 pub use builder::TloContextBuilder;
 
-use crate::client::{Client, ClientParts};
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::handler::{Extensions, HandlerTable};
+use crate::handler::{HandlerTable, Surroundings};
 use crate::id::IdSource;
 use crate::observe::Observers;
 use crate::registry::TaskRegistry;
-use crate::settings::TloSettings;
+use crate::settings::{Loaded, TloSettings};
 use crate::store::SharedStore;
 use crate::worker::{WorkerOptions, WorkerParts};
 
@@ -23,11 +23,11 @@ pub struct TloContext(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    settings: TloSettings,
+    loaded: Loaded,
     store: SharedStore,
     registry: Arc<dyn TaskRegistry>,
     handlers: HandlerTable,
-    state: Extensions,
+    surroundings: Arc<Surroundings>,
     clock: Arc<dyn Clock>,
     ids: Arc<IdSource>,
     observers: Observers,
@@ -50,7 +50,13 @@ impl TloContext {
     /// The settings in force.
     #[must_use]
     pub fn settings(&self) -> &TloSettings {
-        &self.0.settings
+        &self.0.loaded.settings
+    }
+
+    /// The settings with their origins.
+    #[must_use]
+    pub fn loaded(&self) -> &Loaded {
+        &self.0.loaded
     }
 
     /// Where tasks live.
@@ -98,7 +104,7 @@ impl TloContext {
         Ok(WorkerParts {
             store: Arc::clone(&self.0.store),
             handlers: self.0.handlers.clone(),
-            state: self.0.state.clone(),
+            surroundings: Arc::clone(&self.0.surroundings),
             clock: Arc::clone(&self.0.clock),
             ids: Arc::clone(&self.0.ids),
             observers: self.0.observers.clone(),
@@ -112,22 +118,4 @@ impl TloContext {
             },
         })
     }
-}
-
-fn client_of(
-    store: &SharedStore,
-    registry: &Arc<dyn TaskRegistry>,
-    clock: &Arc<dyn Clock>,
-    ids: &Arc<IdSource>,
-    observers: &Observers,
-    name: &str,
-) -> Client {
-    Client::new(ClientParts {
-        store: Arc::clone(store),
-        registry: Arc::clone(registry),
-        clock: Arc::clone(clock),
-        ids: Arc::clone(ids),
-        observers: observers.clone(),
-        created_by: Some(name.to_owned()),
-    })
 }

@@ -1,60 +1,46 @@
-//! [`TaskRegistry`]: which tasks are defined.
+//! What can run: the definitions of tasks, as data. Handlers live in [`HandlerTable`](crate::handler::HandlerTable).
+
+mod memory;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 
-use crate::error::{Error, ErrorKind, Result};
+pub use self::memory::InMemoryTaskRegistry;
+use crate::error::Result;
 use crate::task::TaskDef;
 
-/// Where definitions live. Handlers live elsewhere.
+/// Keeps the definitions of tasks.
+///
+/// # Contract
+/// - `put` checks the definition and refuses one that is not valid; nothing is stored then.
+/// - `put` of a name that is known, as a name or as an alias, is refused; the first definition stays.
+/// - `get` finds a definition by its name or by one of its aliases.
+/// - `list` gives all definitions in the order of their registration.
+/// - `remove` takes a name, not an alias, and says whether there was one; the name is free again.
 #[async_trait]
 pub trait TaskRegistry: Debug + Send + Sync + 'static {
-    /// Adds a definition; its name must be new.
+    /// Adds a definition.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name is known; `Invalid` or `TooLarge` as [`TaskDef::check`] says.
     async fn put(&self, def: TaskDef) -> Result<()>;
-    /// The definition of that name.
+
+    /// The definition of this name or alias.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
     async fn get(&self, name: &str) -> Result<Option<TaskDef>>;
-    /// All definitions in order of registration.
+
+    /// All definitions, in the order of their registration.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
     async fn list(&self) -> Result<Vec<TaskDef>>;
-    /// Removes a definition; whether there was one.
+
+    /// Removes the definition of this name; `false` when there is none.
+    ///
+    /// # Errors
+    /// When the registry cannot be written.
     async fn remove(&self, name: &str) -> Result<bool>;
-}
-
-/// Definitions in the memory of this process.
-#[derive(Debug, Default)]
-pub struct InMemoryTaskRegistry {
-    definitions: Mutex<Vec<TaskDef>>,
-}
-
-#[async_trait]
-impl TaskRegistry for InMemoryTaskRegistry {
-    async fn put(&self, def: TaskDef) -> Result<()> {
-        let mut definitions = self.definitions.lock();
-        if definitions.iter().any(|known| known.name == def.name) {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                "register task",
-                format!("the task \"{}\" is already registered", def.name),
-            ));
-        }
-        definitions.push(def);
-        Ok(())
-    }
-
-    async fn get(&self, name: &str) -> Result<Option<TaskDef>> {
-        let definitions = self.definitions.lock();
-        Ok(definitions.iter().find(|def| &*def.name == name).cloned())
-    }
-
-    async fn list(&self) -> Result<Vec<TaskDef>> {
-        Ok(self.definitions.lock().clone())
-    }
-
-    async fn remove(&self, name: &str) -> Result<bool> {
-        let mut definitions = self.definitions.lock();
-        let before = definitions.len();
-        definitions.retain(|def| &*def.name != name);
-        Ok(definitions.len() < before)
-    }
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::worker::StopBehavior;
+use crate::settings::StopBehavior;
 
 /// What a runner is asked for. It only goes down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +39,23 @@ impl RunnerHandle {
     }
 
     fn ask(&self, request: Request) {
-        self.0.send_modify(|now| *now = if *now == Request::Run { request } else { Request::Force });
+        self.0.send_modify(|now| {
+            *now = if *now == Request::Run {
+                request
+            } else {
+                Request::Force
+            }
+        });
     }
 }
 
 /// Waits for the first request to stop.
 pub(super) async fn asked_to_stop(requests: &mut watch::Receiver<Request>) -> Option<StopBehavior> {
-    match requests.wait_for(|request| *request != Request::Run).await.map(|request| *request) {
+    match requests
+        .wait_for(|request| *request != Request::Run)
+        .await
+        .map(|request| *request)
+    {
         Ok(Request::Stop(behavior)) => behavior,
         Ok(Request::Force) => Some(StopBehavior::Cancel),
         // The runner itself keeps a sender, so this never ends by itself.
@@ -55,7 +65,11 @@ pub(super) async fn asked_to_stop(requests: &mut watch::Receiver<Request>) -> Op
 
 /// Waits for a second request.
 pub(super) async fn forced(requests: &mut watch::Receiver<Request>) {
-    if requests.wait_for(|request| *request == Request::Force).await.is_err() {
+    if requests
+        .wait_for(|request| *request == Request::Force)
+        .await
+        .is_err()
+    {
         std::future::pending::<()>().await;
     }
 }

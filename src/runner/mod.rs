@@ -9,14 +9,15 @@ mod upkeep;
 use std::future::Future;
 use std::sync::Arc;
 
-pub use handle::RunnerHandle;
 use handle::Request;
+pub use handle::RunnerHandle;
 use tokio::sync::watch;
 
 use crate::context::TloContext;
 use crate::error::Result;
 use crate::scheduler::Scheduler;
-use crate::worker::{Stop, StopBehavior, Worker};
+use crate::settings::StopBehavior;
+use crate::worker::{Stop, Worker};
 
 /// Runs everything a context knows: fires schedules, runs tasks, keeps the store tidy.
 ///
@@ -42,7 +43,10 @@ impl Runner {
     /// A runner of this context; it does nothing before [`run`](Self::run).
     #[must_use]
     pub fn new(context: TloContext) -> Self {
-        Self { context, requests: watch::Sender::new(Request::Run) }
+        Self {
+            context,
+            requests: watch::Sender::new(Request::Run),
+        }
     }
 
     /// Something to stop it with from elsewhere.
@@ -98,7 +102,11 @@ impl Runner {
         let worker = Worker::new(context.worker_parts()?);
         let heartbeat = worker.heartbeat()?;
         let (stop, stopping) = watch::channel(Stop::No);
-        let firing = schedules::fire(scheduler, Arc::clone(context.clock()), context.settings().strict);
+        let firing = schedules::fire(
+            scheduler,
+            Arc::clone(context.clock()),
+            context.settings().strict,
+        );
         let tidying = upkeep::tidy(context);
         let working = worker.run(stopping);
         tokio::pin!(firing, tidying, working);
@@ -107,13 +115,14 @@ impl Runner {
             done = &mut working => return done,
             failed = &mut firing => Err(failed),
             () = &mut tidying => Ok(None),
-            behavior = handle::asked_to_stop(&mut requests) => Ok(Some(behavior)),
+            behavior = handle::asked_to_stop(&mut requests) => Ok(behavior),
         };
         let behavior: StopBehavior = match &asked {
             Ok(behavior) => behavior.unwrap_or(context.settings().stop_behavior),
             Err(_) => StopBehavior::Drain,
         };
-        let stopped = shutdown::stop(context, behavior, &stop, working.as_mut(), &mut requests).await;
+        let stopped =
+            shutdown::stop(context, behavior, &stop, working.as_mut(), &mut requests).await;
         drop(heartbeat);
         asked?;
         stopped

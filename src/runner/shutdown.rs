@@ -9,9 +9,10 @@ use super::handle::{Request, forced};
 use crate::context::TloContext;
 use crate::error::Result;
 use crate::page::PageRequest;
+use crate::settings::StopBehavior;
 use crate::store::{Commit, Durability, Op, TaskFilter};
 use crate::task::TaskStatus;
-use crate::worker::{Stop, StopBehavior};
+use crate::worker::Stop;
 
 /// Tasks cancelled in one call.
 const BATCH: usize = 500;
@@ -65,7 +66,10 @@ pub(super) async fn stop(
 async fn cancel_waiting(context: &TloContext) -> Result<()> {
     let waiting = TaskFilter::status([TaskStatus::Pending]);
     loop {
-        let page = context.store().list(&waiting, PageRequest::first(BATCH)).await?;
+        let page = context
+            .store()
+            .list(&waiting, PageRequest::first(BATCH))
+            .await?;
         if page.items.is_empty() {
             return Ok(());
         }

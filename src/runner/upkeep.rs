@@ -17,15 +17,27 @@ const BREATH: Duration = Duration::from_millis(20);
 /// Retention and repair, for as long as it is polled.
 pub(super) async fn tidy(context: &TloContext) {
     let (store, clock) = (context.store(), context.clock());
-    let retention = context.settings().retention.unwrap_or_else(|| store.capability().retention);
+    let retention = context
+        .settings()
+        .retention
+        .over(store.capability().retention);
     // Spread, so that nodes that were started together do not all tidy together.
     let mut wait = EVERY.mul_f64(0.5 + context.ids().unit());
     loop {
         clock.sleep(wait).await;
-        wait = match store.maintain(Maintain { retention, limit: STEP }).await {
+        wait = match store
+            .maintain(Maintain {
+                retention,
+                limit: STEP,
+            })
+            .await
+        {
             Ok(done) => {
                 if done.removed > 0 {
-                    tracing::debug!(removed = done.removed, "finished tasks beyond the retention were removed");
+                    tracing::debug!(
+                        removed = done.removed,
+                        "finished tasks beyond the retention were removed"
+                    );
                 }
                 if done.more { BREATH } else { EVERY }
             }

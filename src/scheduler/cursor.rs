@@ -39,7 +39,13 @@ pub(super) struct Overlapped {
 
 impl Cursor {
     pub(super) fn first(hash: u64, now: Timestamp) -> Self {
-        Self { hash, anchor: now, last: now, runs: 0, overlapped: None }
+        Self {
+            hash,
+            anchor: now,
+            last: now,
+            runs: 0,
+            overlapped: None,
+        }
     }
 
     pub(super) fn key(name: &str) -> String {
@@ -65,12 +71,20 @@ mod micros {
 
     use crate::timestamp::Timestamp;
 
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-    pub(super) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature is serde's"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        at: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_i64(at.as_micros())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
         i64::deserialize(deserializer).map(Timestamp::from_micros)
     }
 }

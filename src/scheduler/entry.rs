@@ -30,7 +30,10 @@ impl Entry {
     }
 
     pub(super) fn is_used_up(&self) -> bool {
-        self.def.policy.max_runs.is_some_and(|max| self.cursor.runs >= max)
+        self.def
+            .policy
+            .max_runs
+            .is_some_and(|max| self.cursor.runs >= max)
     }
 
     /// Takes over what another node wrote. One with another specification makes this node stand down.

@@ -45,15 +45,30 @@ pub struct Scheduler {
 impl Scheduler {
     /// A scheduler for the definitions that have a schedule; it does nothing before [`start`](Self::start).
     #[must_use]
-    pub fn new(store: SharedStore, clock: Arc<dyn Clock>, observers: Observers, strict: bool) -> Self {
-        Self { store, clock, observers, strict, entries: Vec::new(), due: BinaryHeap::new() }
+    pub fn new(
+        store: SharedStore,
+        clock: Arc<dyn Clock>,
+        observers: Observers,
+        strict: bool,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            observers,
+            strict,
+            entries: Vec::new(),
+            due: BinaryHeap::new(),
+        }
     }
 
     /// Takes up the schedules of these definitions: reads or makes their cursors and creates what runs at start.
     ///
     /// # Errors
     /// When the store failed, or a schedule cannot be seeded with its name.
-    pub async fn start(&mut self, definitions: impl IntoIterator<Item = Arc<TaskDef>>) -> Result<()> {
+    pub async fn start(
+        &mut self,
+        definitions: impl IntoIterator<Item = Arc<TaskDef>>,
+    ) -> Result<()> {
         start::start(self, definitions).await
     }
 
@@ -66,7 +81,10 @@ impl Scheduler {
         while self.due.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             fire::fire_due(self, now).await?;
         }
-        Ok(self.due.peek().map(|Reverse((at, _))| at.since(now).min(LOOK_AGAIN)))
+        Ok(self
+            .due
+            .peek()
+            .map(|Reverse((at, _))| at.since(now).min(LOOK_AGAIN)))
     }
 
     /// When the next slot is due.

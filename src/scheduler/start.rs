@@ -8,7 +8,9 @@ use super::entry::Entry;
 use super::{BATCH, Scheduler};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
-use crate::store::{Commit, Create, Effect, Guard, Mark, MarkExpect, Op, Refusal, TaskStateStoreExt};
+use crate::store::{
+    Commit, Create, Effect, Guard, Mark, MarkExpect, Op, Refusal, TaskStateStoreExt,
+};
 use crate::task::TaskDef;
 
 /// Cursors read at a time.
@@ -25,7 +27,9 @@ pub(super) async fn start(
     let mut opening = Vec::new();
     let mut at_start = Vec::new();
     for def in definitions {
-        let Some(schedule) = &def.schedule else { continue };
+        let Some(schedule) = &def.schedule else {
+            continue;
+        };
         let schedule = schedule.clone().seeded(&def.name)?;
         if schedule.is_reboot() {
             at_start.push(create(&def, format!("{}@boot:{boot:016x}", def.name))?);
@@ -38,8 +42,9 @@ pub(super) async fn start(
             (Some(cursor), Some(mark)) if cursor.hash == hash => (cursor, mark.version),
             (_, mark) => {
                 let cursor = Cursor::first(hash, now);
-                let expected =
-                    mark.as_ref().map_or(MarkExpect::Absent, |mark| MarkExpect::Version(mark.version));
+                let expected = mark
+                    .as_ref()
+                    .map_or(MarkExpect::Absent, |mark| MarkExpect::Version(mark.version));
                 opening.push((entries.len(), put(&def.name, &cursor, expected)));
                 (cursor, 0)
             }
@@ -47,7 +52,13 @@ pub(super) async fn start(
         if def.policy.run_at_start {
             at_start.push(create(&def, format!("{}@start:{}", def.name, cursor.last))?);
         }
-        entries.push(Entry { def, schedule, cursor, version, stood_down: false });
+        entries.push(Entry {
+            def,
+            schedule,
+            cursor,
+            version,
+            stood_down: false,
+        });
     }
     open(scheduler, &mut entries, opening).await?;
     for batch in at_start.chunks(BATCH) {
@@ -68,10 +79,16 @@ async fn cursors(scheduler: &Scheduler) -> Result<HashMap<String, Mark>> {
     let mut found = HashMap::new();
     let mut after: Option<String> = None;
     loop {
-        let page = scheduler.store.marks(PREFIX, after.as_deref(), PAGE).await?;
+        let page = scheduler
+            .store
+            .marks(PREFIX, after.as_deref(), PAGE)
+            .await?;
         let is_last = page.len() < PAGE;
         after = page.last().map(|mark| mark.key.clone());
-        found.extend(page.into_iter().map(|mark| (mark.key[PREFIX.len()..].to_owned(), mark)));
+        found.extend(
+            page.into_iter()
+                .map(|mark| (mark.key[PREFIX.len()..].to_owned(), mark)),
+        );
         if is_last {
             return Ok(found);
         }
@@ -79,7 +96,11 @@ async fn cursors(scheduler: &Scheduler) -> Result<HashMap<String, Mark>> {
 }
 
 /// Writes the cursors of schedules that are new or changed. Who comes second takes over what the first wrote.
-async fn open(scheduler: &Scheduler, entries: &mut [Entry], opening: Vec<(usize, Commit)>) -> Result<()> {
+async fn open(
+    scheduler: &Scheduler,
+    entries: &mut [Entry],
+    opening: Vec<(usize, Commit)>,
+) -> Result<()> {
     for batch in opening.chunks(BATCH) {
         let commits = batch.iter().map(|(_, commit)| commit.clone()).collect();
         let answers = scheduler.store.commit(commits).await?;
@@ -93,7 +114,9 @@ async fn open(scheduler: &Scheduler, entries: &mut [Entry], opening: Vec<(usize,
                 }
                 Err(Refusal::Mark(key, _)) => {
                     let mark = scheduler.store.mark(&key).await?;
-                    if let Some((cursor, version)) = mark.and_then(|mark| Some((Cursor::read(&mark)?, mark.version))) {
+                    if let Some((cursor, version)) =
+                        mark.and_then(|mark| Some((Cursor::read(&mark)?, mark.version)))
+                    {
                         entry.adopt(cursor, version);
                     }
                 }
@@ -106,11 +129,18 @@ async fn open(scheduler: &Scheduler, entries: &mut [Entry], opening: Vec<(usize,
 
 pub(super) fn put(name: &str, cursor: &Cursor, expected: MarkExpect) -> Commit {
     let key = Cursor::key(name);
-    Commit::of([Op::PutMark { key: key.clone(), value: cursor.payload(), ttl: None }])
-        .when(Guard::Mark(key, expected))
+    Commit::of([Op::PutMark {
+        key: key.clone(),
+        value: cursor.payload(),
+        ttl: None,
+    }])
+    .when(Guard::Mark(key, expected))
 }
 
 fn create(def: &TaskDef, id: String) -> Result<Commit> {
     let task = def.scheduled(TaskId::new(id)?)?;
-    Ok(Commit::of([Op::Create(Box::new(Create { task, lease_to: None }))]))
+    Ok(Commit::of([Op::Create(Box::new(Create {
+        task,
+        lease_to: None,
+    }))]))
 }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::held::HeldTask;
 use crate::error::{Error, ErrorKind, Result};
+use crate::handler::Interruption;
 use crate::store::{Commit, Effect, Guard, Op, Patch, Refusal};
 
 /// Leases extended in one call to the store.
@@ -23,9 +24,17 @@ pub struct Heartbeat {
 impl Heartbeat {
     pub(super) fn start(shared: Arc<Shared>) -> Result<Self> {
         let failed = |source: std::io::Error| {
-            Error::new(ErrorKind::Unavailable, "start worker", "the heartbeat thread did not start").with_source(source)
+            Error::new(
+                ErrorKind::Unavailable,
+                "start worker",
+                "the heartbeat thread did not start",
+            )
+            .with_source(source)
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("tlo-heartbeat".to_owned())
@@ -38,7 +47,10 @@ impl Heartbeat {
                 });
             })
             .map_err(failed)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -57,7 +69,11 @@ async fn beat(shared: &Shared) {
         if shared.held.len() == 0 {
             shared.held.changed().await;
         }
-        shared.parts.clock.sleep(shared.parts.options.lease / 3).await;
+        shared
+            .parts
+            .clock
+            .sleep(shared.parts.options.lease / 3)
+            .await;
         renew(shared, shared.held.all()).await;
     }
 }
@@ -77,11 +93,14 @@ pub(super) async fn renew(shared: &Shared, held: Vec<HeldTask>) {
         };
         for (task, answer) in batch.iter().zip(answers) {
             match answer.map(|effects| effects.into_iter().next()) {
-                Ok(Some(Effect::Extended { cancel_requested: true, .. })) => task.context.cancellation().cancel(),
+                Ok(Some(Effect::Extended {
+                    cancel_requested: true,
+                    ..
+                })) => task.context.interrupt(Interruption::Cancelled),
                 Ok(_) | Err(Refusal::AlreadyDone(_)) => {}
                 Err(refusal) => {
                     tracing::warn!(id = %task.record.id, reason = %Error::from(refusal), "a lease was lost; its run is told to stop");
-                    task.context.cancellation().cancel();
+                    task.context.interrupt(Interruption::LeaseLost);
                 }
             }
         }
@@ -90,9 +109,16 @@ pub(super) async fn renew(shared: &Shared, held: Vec<HeldTask>) {
 
 fn extend(task: &HeldTask) -> Commit {
     let id = &task.record.id;
-    let mut commit = Commit::of([Op::Extend(id.clone(), task.ttl)]).when(Guard::Held(id.clone(), task.lease));
+    let mut commit =
+        Commit::of([Op::Extend(id.clone(), task.ttl)]).when(Guard::Held(id.clone(), task.lease));
     if let Some(progress) = task.context.take_progress() {
-        commit = commit.then(Op::Patch(id.clone(), Box::new(Patch { progress: Some(progress), ..Patch::default() })));
+        commit = commit.then(Op::Patch(
+            id.clone(),
+            Box::new(Patch {
+                progress: Some(progress),
+                ..Patch::default()
+            }),
+        ));
     }
     commit
 }

@@ -49,7 +49,11 @@ impl Held {
     /// Forgets a task, when it is still this lease of it.
     pub(super) fn remove(&self, id: &TaskId, lease: LeaseRef) -> Option<HeldTask> {
         let mut tasks = self.tasks.lock();
-        if tasks.get(id).is_some_and(|task| task.lease == lease) { tasks.remove(id) } else { None }
+        if tasks.get(id).is_some_and(|task| task.lease == lease) {
+            tasks.remove(id)
+        } else {
+            None
+        }
     }
 
     pub(super) fn get(&self, id: &TaskId) -> Option<HeldTask> {

@@ -14,10 +14,10 @@ use std::time::Duration;
 pub use heartbeat::Heartbeat;
 use held::Held;
 pub use serve::Worker;
-pub use stop::{Stop, StopBehavior};
+pub use stop::Stop;
 
 use crate::clock::Clock;
-use crate::handler::{Extensions, HandlerTable};
+use crate::handler::{HandlerTable, Surroundings};
 use crate::id::{IdSource, WorkerId};
 use crate::observe::Observers;
 use crate::store::SharedStore;
@@ -56,8 +56,8 @@ pub struct WorkerParts {
     pub store: SharedStore,
     /// What runs them.
     pub handlers: HandlerTable,
-    /// What handlers find in their context.
-    pub state: Extensions,
+    /// What all runs share: the clock, shared state, the pool for handlers that block.
+    pub surroundings: Arc<Surroundings>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance.

@@ -10,6 +10,7 @@ use super::heartbeat::Heartbeat;
 use super::{Held, Shared, Stop, WorkerParts, reap, settle};
 use crate::client::WorkerInfo;
 use crate::error::Result;
+use crate::handler::Interruption;
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::payload::Payload;
@@ -52,12 +53,23 @@ impl Worker {
     pub fn new(parts: WorkerParts) -> Self {
         let (finish, finished) = mpsc::unbounded_channel();
         let lanes = Lanes {
-            queues: parts.options.queues.iter().map(|queue| Arc::from(queue.as_str())).collect(),
+            queues: parts
+                .options
+                .queues
+                .iter()
+                .map(|queue| Arc::from(queue.as_str()))
+                .collect(),
             names: parts.handlers.lanes(),
         };
         let hints = parts.store.hints();
-        let poll = parts.options.poll.unwrap_or_else(|| parts.store.capability().poll);
-        let shared = Arc::new(Shared { parts, held: Held::default() });
+        let poll = parts
+            .options
+            .poll
+            .unwrap_or_else(|| parts.store.capability().poll);
+        let shared = Arc::new(Shared {
+            parts,
+            held: Held::default(),
+        });
         Self {
             shared,
             lanes,
@@ -98,14 +110,23 @@ impl Worker {
     /// Never for a task or a store that is away for a while; only when the worker itself cannot go on.
     pub async fn run(mut self, mut stop: watch::Receiver<Stop>) -> Result<()> {
         let parts = &self.shared.parts;
-        parts.observers.observe(&Lifecycle::WorkerStarted { worker: parts.id.clone() });
+        parts.observers.notify(|| Lifecycle::WorkerStarted {
+            worker: parts.id.clone(),
+            queues: self.lanes.queues.clone(),
+            concurrency: parts.options.concurrency,
+        });
+        let mut released = 0;
         loop {
             let phase = *stop.borrow_and_update();
             match phase {
                 Stop::No | Stop::RunDue | Stop::Drain => {}
-                Stop::Cancel => self.shared.held.all().iter().for_each(|task| task.context.cancellation().cancel()),
+                Stop::Cancel => {
+                    for task in self.shared.held.all() {
+                        task.context.interrupt(Interruption::Stopping);
+                    }
+                }
                 Stop::Release => {
-                    self.release().await;
+                    released = self.release().await;
                     break;
                 }
                 Stop::Abandon => break,
@@ -123,7 +144,7 @@ impl Worker {
             }
             self.wait(&mut stop).await;
         }
-        self.retire().await;
+        self.retire(released).await;
         Ok(())
     }
 
@@ -131,7 +152,9 @@ impl Worker {
     pub async fn step(&mut self, may_claim: bool) -> bool {
         let mut ended = Vec::new();
         while ended.len() < SETTLE_BATCH {
-            let Ok(finished) = self.finished.try_recv() else { break };
+            let Ok(finished) = self.finished.try_recv() else {
+                break;
+            };
             ended.push(finished);
         }
         while let Some(hint) = self.hints.try_next() {
@@ -143,7 +166,12 @@ impl Worker {
             self.look = true;
         }
         let settled = ended.len();
-        let free = self.shared.parts.options.concurrency.saturating_sub(self.running().saturating_sub(settled));
+        let free = self
+            .shared
+            .parts
+            .options
+            .concurrency
+            .saturating_sub(self.running().saturating_sub(settled));
         let claim = may_claim && self.look && free > 0;
         // Both at once: a store with group commit writes them in one transaction.
         let shared = Arc::clone(&self.shared);
@@ -152,7 +180,13 @@ impl Worker {
                 settle::settle(&shared, ended).await;
             }
         };
-        let claiming = async { if claim { Some(self.claim(free).await) } else { None } };
+        let claiming = async {
+            if claim {
+                Some(self.claim(free).await)
+            } else {
+                None
+            }
+        };
         let ((), claimed) = tokio::join!(settling, claiming);
         let mut started = 0;
         match claimed {
@@ -191,9 +225,15 @@ impl Worker {
         let now = claims.now;
         // The store's clock may differ from ours: what counts is how long from its now.
         let local = self.shared.parts.clock.now();
-        self.wake_at = claims.next_due.map(|due| local.saturating_add(due.since(now)));
+        self.wake_at = claims
+            .next_due
+            .map(|due| local.saturating_add(due.since(now)));
         let overdue = started == 0 && claims.next_due.is_some_and(|due| due <= now);
-        if overdue && self.reaped_at.is_none_or(|at| local.since(at) >= REAP_PAUSE) {
+        if overdue
+            && self
+                .reaped_at
+                .is_none_or(|at| local.since(at) >= REAP_PAUSE)
+        {
             self.reaped_at = Some(local);
             match reap::reap(&self.shared).await {
                 Ok(0) => {}
@@ -218,7 +258,11 @@ impl Worker {
 
     /// Learns at once, not at the next heartbeat, what somebody wants of a running task.
     async fn ask_woken(&mut self) {
-        let woken: Vec<_> = self.woken.drain(..).filter_map(|id| self.shared.held.get(&id)).collect();
+        let woken: Vec<_> = self
+            .woken
+            .drain(..)
+            .filter_map(|id| self.shared.held.get(&id))
+            .collect();
         if !woken.is_empty() {
             super::heartbeat::renew(&self.shared, woken).await;
         }
@@ -266,7 +310,7 @@ impl Worker {
     }
 
     /// Hands back what still runs: interrupted is not failed.
-    async fn release(&mut self) {
+    async fn release(&mut self) -> usize {
         for task in self.shared.held.all() {
             if let Some(abort) = &task.abort {
                 abort.abort();
@@ -277,8 +321,15 @@ impl Worker {
             ended.push(finished);
         }
         for task in self.shared.held.all() {
-            if !ended.iter().any(|finished| finished.record.id == task.record.id) {
-                ended.push(Finished { record: task.record, lease: task.lease, ended: Ended::Released });
+            if !ended
+                .iter()
+                .any(|finished| finished.record.id == task.record.id)
+            {
+                ended.push(Finished {
+                    record: task.record,
+                    lease: task.lease,
+                    ended: Ended::Released,
+                });
             }
         }
         let handed_back = ended.len();
@@ -289,12 +340,15 @@ impl Worker {
                 tracing::warn!(tasks = handed_back, "the store did not take back what was running; its leases will end by themselves");
             }
         }
+        handed_back
     }
 
     /// On a shared store: says that this worker lives, and what it knows.
     async fn advertise(&mut self, now: Timestamp) {
         let parts = &self.shared.parts;
-        let due = self.advertised_at.is_none_or(|at| now.since(at) >= ADVERTISE_EVERY);
+        let due = self
+            .advertised_at
+            .is_none_or(|at| now.since(at) >= ADVERTISE_EVERY);
         if !due || !parts.store.capability().shared {
             return;
         }
@@ -303,11 +357,22 @@ impl Worker {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             queues: parts.options.queues.clone(),
-            names: self.lanes.names.iter().map(|(name, _)| name.to_string()).collect(),
+            names: self
+                .lanes
+                .names
+                .iter()
+                .map(|(name, _)| name.to_string())
+                .collect(),
             concurrency: parts.options.concurrency,
         };
-        let Ok(value) = Payload::of(&info) else { return };
-        if let Err(error) = parts.store.put_mark(&self.mark(), value, None, Some(ADVERTISE_TTL)).await {
+        let Ok(value) = Payload::of(&info) else {
+            return;
+        };
+        if let Err(error) = parts
+            .store
+            .put_mark(&self.mark(), value, None, Some(ADVERTISE_TTL))
+            .await
+        {
             tracing::debug!(%error, "the worker could not say that it lives");
         }
     }
@@ -316,7 +381,7 @@ impl Worker {
         format!("{}{}", crate::client::WORKER_MARK, self.shared.parts.id)
     }
 
-    async fn retire(&self) {
+    async fn retire(&self, released: usize) {
         let parts = &self.shared.parts;
         if self.advertised_at.is_some() {
             let gone = crate::store::Commit::of([crate::store::Op::DropMark(self.mark())]);
@@ -327,6 +392,9 @@ impl Worker {
                 () = clock.sleep(Duration::from_secs(1)) => {}
             }
         }
-        parts.observers.observe(&Lifecycle::WorkerStopped { worker: parts.id.clone() });
+        parts.observers.notify(|| Lifecycle::WorkerStopped {
+            worker: parts.id.clone(),
+            released,
+        });
     }
 }

@@ -8,11 +8,15 @@ use super::execute::Finished;
 use crate::error::Result;
 use crate::observe::Lifecycle;
 use crate::store::{Commit, Committed, Guard, Op, Refusal};
-use crate::task::{AttemptEnd, Ended, Settlement, TaskError, TaskStateRecord, TaskStatus, decide};
+use crate::task::{Ended, Settlement, TaskError, TaskStateRecord, decide};
 
 /// Waits between tries while the store does not answer.
-const TRY_AGAIN: [Duration; 4] =
-    [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
+const TRY_AGAIN: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
 
 struct Deciding {
     finished: Finished,
@@ -25,8 +29,15 @@ pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) {
     let deciding: Vec<Deciding> = finished
         .into_iter()
         .map(|finished| {
-            let settlement = decide(finished.ended.clone(), &finished.record, shared.parts.ids.unit());
-            Deciding { finished, settlement }
+            let settlement = decide(
+                finished.ended.clone(),
+                &finished.record,
+                shared.parts.ids.unit(),
+            );
+            Deciding {
+                finished,
+                settlement,
+            }
         })
         .collect();
     let mut tries = 0;
@@ -37,7 +48,11 @@ pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) {
                 if tries == 0 {
                     tracing::warn!(%error, runs = deciding.len(), "the ends of runs could not be recorded; trying again");
                 }
-                shared.parts.clock.sleep(TRY_AGAIN[tries.min(TRY_AGAIN.len() - 1)]).await;
+                shared
+                    .parts
+                    .clock
+                    .sleep(TRY_AGAIN[tries.min(TRY_AGAIN.len() - 1)])
+                    .await;
                 tries += 1;
             }
         }
@@ -50,16 +65,17 @@ pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) {
             Err(Refusal::Invalid(message) | Refusal::TooLarge(message)) => {
                 // The store does not take what the handler left: that is the end of the run, and it says so.
                 let ended = Ended::Returned(crate::task::Outcome::Error(TaskError::fail(message)));
-                unstorable.push(Finished { ended, ..deciding.finished });
+                unstorable.push(Finished {
+                    ended,
+                    ..deciding.finished
+                });
                 continue;
             }
             Err(refusal) => {
                 tracing::warn!(id = %record.id, fence = record.fence, reason = %crate::Error::from(refusal),
                     "the end of a run was refused; the task is somebody else's now");
-                shared.parts.observers.observe(&Lifecycle::LeaseLost {
-                    id: record.id.clone(),
-                    name: Arc::clone(&record.name),
-                    fence: record.fence,
+                shared.parts.observers.notify(|| Lifecycle::LeaseLost {
+                    record: Arc::clone(&record),
                 });
             }
         }
@@ -77,9 +93,16 @@ async fn write(shared: &Shared, deciding: &[Deciding]) -> Result<Vec<Committed>>
             let id = &deciding.finished.record.id;
             let settle = Op::Settle(id.clone(), Box::new(deciding.settlement.clone()));
             let held = Guard::Held(id.clone(), deciding.finished.lease);
-            let commit = match shared.held.get(id).and_then(|held| held.context.take_progress()) {
+            let commit = match shared
+                .held
+                .get(id)
+                .and_then(|held| held.context.take_progress())
+            {
                 Some(progress) => {
-                    let patch = crate::store::Patch { progress: Some(progress), ..Default::default() };
+                    let patch = crate::store::Patch {
+                        progress: Some(progress),
+                        ..Default::default()
+                    };
                     Commit::of([Op::Patch(id.clone(), Box::new(patch)), settle])
                 }
                 None => Commit::of([settle]),
@@ -91,15 +114,9 @@ async fn write(shared: &Shared, deciding: &[Deciding]) -> Result<Vec<Committed>>
 }
 
 fn tell(shared: &Shared, record: &Arc<TaskStateRecord>, settlement: &Settlement) {
-    let (id, name) = (record.id.clone(), Arc::clone(&record.name));
-    let error = settlement.error.clone().unwrap_or_default();
-    let event = match (settlement.status, settlement.end) {
-        (TaskStatus::Succeeded, _) => Lifecycle::Succeeded { id, name, attempt: record.attempt },
-        (TaskStatus::Failed, _) => Lifecycle::Failed { id, name, attempt: record.attempt, error },
-        (TaskStatus::Cancelled, _) => Lifecycle::Cancelled { id, name, reason: error },
-        (_, Some(AttemptEnd::Snoozed)) => Lifecycle::Snoozed { id, name },
-        (_, Some(AttemptEnd::Released)) => Lifecycle::Released { id, name },
-        _ => Lifecycle::Retrying { id, name, attempt: record.attempt, error },
-    };
-    shared.parts.observers.observe(&event);
+    shared.parts.observers.notify(|| {
+        let started = record.started_at.unwrap_or(record.run_at);
+        let took = shared.parts.clock.now().since(started);
+        Lifecycle::settled(Arc::clone(record), settlement, took)
+    });
 }
