@@ -131,7 +131,7 @@ fn a_repeated_time_runs_once_or_twice() {
 #[test]
 fn other_expressions_and_policies_at_a_change() {
     #[rustfmt::skip]
-    let rows: [(&str, &str, Dst, &str, &[&str]); 20] = [
+    let rows: [(&str, &str, Dst, &str, &[&str]); 21] = [
         // A step runs at every real instant: nothing in the gap, both hours of the fold, in order.
         ("*/30 * * * *", "Europe/Berlin", Dst::Vixie, "2026-03-29T00:29", &["2026-03-29T00:30", "2026-03-29T01:00", "2026-03-29T01:30"]),
         ("*/30 * * * *", "Europe/Berlin", Dst::Vixie, "2026-10-24T23:59", &["2026-10-25T00:00", "2026-10-25T00:30", "2026-10-25T01:00", "2026-10-25T01:30", "2026-10-25T02:00"]),
@@ -146,6 +146,7 @@ fn other_expressions_and_policies_at_a_change() {
         ("0 2,3 * * *", "Europe/Berlin", Dst::Vixie, "2026-03-29T00:00", &["2026-03-29T01:00", "2026-03-30T00:00", "2026-03-30T01:00"]),
         ("30 1,2 * * *", "Antarctica/Troll", Dst::Vixie, "2026-10-24T12:00", &["2026-10-24T23:30", "2026-10-25T00:30", "2026-10-26T01:30", "2026-10-26T02:30"]),
         ("30 1,2 * * *", "Antarctica/Troll", Dst::Both, "2026-10-24T12:00", &["2026-10-24T23:30", "2026-10-25T00:30", "2026-10-25T01:30", "2026-10-25T02:30"]),
+        ("30 1 25 10 *", "Antarctica/Troll", Dst::Both, "2026-10-24T12:00", &["2026-10-24T23:30", "2026-10-25T01:30"]),
         ("0 0 * * *", "Pacific/Apia", Dst::Vixie, "2011-12-29T09:59", &["2011-12-29T10:00", "2011-12-30T10:00", "2011-12-31T10:00"]),
         ("0 0 30 12 *", "Pacific/Apia", Dst::Vixie, "2011-12-01T00:00", &["2011-12-30T10:00", "2012-12-29T10:00"]),
         ("0 0 30 12 *", "Pacific/Apia", Dst::Skip, "2011-12-01T00:00", &["2012-12-29T10:00"]),
