@@ -98,3 +98,24 @@ pub fn start_of(text: &str, width: usize) -> String {
     start.push('…');
     start
 }
+
+/// Writes an error with its causes to standard error.
+pub fn error(error: &Error) {
+    say(&format!("error: {error}"));
+    let mut cause = std::error::Error::source(error);
+    let mut last = error.to_string();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !last.contains(&text) {
+            say(&format!("  because: {text}"));
+        }
+        last = text;
+        cause = error.source();
+    }
+}
+
+/// Writes a mistake in a file to standard error.
+pub fn mistake(mistake: &super::source::Mistake) {
+    let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    say(&format!("{}\n", mistake.painted(colour)));
+}

@@ -22,6 +22,7 @@ use crate::observe::Observers;
 use crate::payload::Payload;
 use crate::registry::TaskRegistry;
 use crate::store::SharedStore;
+use crate::task::TaskDef;
 
 /// What a client is made of. [`TloContext`](crate::TloContext) fills it in.
 #[derive(Clone, Debug)]
@@ -68,7 +69,13 @@ impl Client {
     /// ```
     #[must_use]
     pub fn task(&self, name: impl Into<String>) -> Submit<'_> {
-        Submit::new(self, name.into())
+        Submit::new(self, submit::Named::Name(name.into()))
+    }
+
+    /// Starts a submit of a task whose definition is at hand, registered or not.
+    #[must_use]
+    pub fn defined(&self, def: TaskDef) -> Submit<'_> {
+        Submit::new(self, submit::Named::Def(Box::new(def)))
     }
 
     /// The store behind it, for what the client has no verb for.

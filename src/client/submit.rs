@@ -10,7 +10,7 @@ use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::payload::Payload;
 use crate::store::{Commit, Create, Effect, Op, TaskStateStoreExt};
-use crate::task::{Due, NewTask, OnConflict, RetryPolicy, Unique, UniqueScope};
+use crate::task::{Due, NewTask, OnConflict, RetryPolicy, TaskDef, Unique, UniqueScope};
 use crate::timestamp::Timestamp;
 
 /// A task about to be submitted. What is not set follows the task's definition.
@@ -18,11 +18,18 @@ use crate::timestamp::Timestamp;
 #[must_use = "nothing is submitted before `submit` is called"]
 pub struct Submit<'a> {
     client: &'a Client,
-    name: String,
+    task: Named,
     args: Result<Payload>,
     allow_unknown: bool,
     id: Option<TaskId>,
     changes: Vec<Change>,
+}
+
+/// What is submitted: a name to look up, or a definition at hand.
+#[derive(Debug)]
+pub(super) enum Named {
+    Name(String),
+    Def(Box<TaskDef>),
 }
 
 enum Change {
@@ -46,10 +53,10 @@ impl std::fmt::Debug for Change {
 }
 
 impl<'a> Submit<'a> {
-    pub(super) fn new(client: &'a Client, name: String) -> Self {
+    pub(super) fn new(client: &'a Client, task: Named) -> Self {
         Self {
             client,
-            name,
+            task,
             args: Ok(Payload::null()),
             allow_unknown: false,
             id: None,
@@ -172,7 +179,10 @@ impl<'a> Submit<'a> {
         let client = self.client;
         let args = self.args?;
         client.check_size(&args)?;
-        let def = client.definition(&self.name, self.allow_unknown).await?;
+        let def = match self.task {
+            Named::Name(name) => client.definition(&name, self.allow_unknown).await?,
+            Named::Def(def) => *def,
+        };
         let parts = &client.0;
         let id = self
             .id
