@@ -261,6 +261,26 @@ fn a_section_is_a_table_with_a_name_of_its_own() {
 }
 
 #[test]
+fn a_section_may_be_nested_in_another() {
+    let source = source(&[("TLO_APP__DEBUG", "on"), ("TLO_APP__DYNAMO__HOST", "h")]);
+    let loaded = TloSettings::load(&source.clone().section("app.dynamo")).unwrap();
+    assert!(loaded.section("app").extract::<App>().unwrap().debug);
+    assert_eq!(
+        loaded.section("app.dynamo").extract::<Db>().unwrap().host,
+        "h"
+    );
+    let error = app(&source).unwrap_err().to_string();
+    assert!(error.contains("app.dynamo = {host = \"h\"}"), "{error}");
+    let both = SettingsSource::empty().sections(["app", "app.dynamo"]);
+    let scalar = both.environment([("TLO_APP__DYNAMO", "x")]);
+    let error = TloSettings::load(&scalar).unwrap_err().to_string();
+    assert!(
+        error.starts_with("app.dynamo (environment variable TLO_APP__DYNAMO): is a section"),
+        "{error}"
+    );
+}
+
+#[test]
 fn paths_are_relative_to_the_file_that_they_stand_in() {
     #[derive(Debug, Deserialize)]
     struct Files {
