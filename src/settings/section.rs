@@ -15,9 +15,10 @@ use crate::error::Result;
 /// The settings of one plugin: `[sqlite]` in the file, `TLO_SQLITE__…` in the environment.
 ///
 /// The plugin says what may stand there by the type it reads. Text from the environment is read as a number or a
-/// boolean where the type wants one (a short decimal with the precision of `f32`); a [`RelativePathBuf`](super::RelativePathBuf) is relative to the file that it
-/// stands in; a [`Secret`](super::Secret) never shows itself. Give the type `#[serde(deny_unknown_fields)]`, so that a
-/// misspelt key is found.
+/// boolean where the type wants one (a short decimal with the precision of `f32`); a
+/// [`RelativePathBuf`](super::RelativePathBuf) is relative to the file that it stands in; a
+/// [`Secret`](super::Secret) never shows itself. Give the type `#[serde(deny_unknown_fields)]`, so that a misspelt key
+/// is found.
 ///
 /// ```
 /// use serde::Deserialize;
