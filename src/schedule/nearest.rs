@@ -1,7 +1,7 @@
 //! The nearest of a list of names, for messages that say what was probably meant.
 
 /// At most `count` of the names that differ from `wanted` in few letters (up to a third of them), nearest first.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     wanted: &str,
     known: impl Iterator<Item = &'a str>,
     count: usize,

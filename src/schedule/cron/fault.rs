@@ -1,6 +1,31 @@
 //! [`Fault`]: what is wrong with an expression, where, and what was probably meant.
 
+use std::fmt;
+
 use crate::error::Error;
+
+/// Where a cron expression is wrong, and how: the [`source`](std::error::Error::source) of the error about it.
+///
+/// For whoever shows the expression in its own surroundings, such as the line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CronFault {
+    /// The byte of the expression where the faulty part begins.
+    pub at: usize,
+    /// The bytes of the faulty part; 0 when something is missing there.
+    pub length: usize,
+    /// What is wrong, as a sentence without the expression.
+    pub what: String,
+    /// The nearest valid expression.
+    pub valid: Option<String>,
+}
+
+impl fmt::Display for CronFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "byte {}: {}", self.at, self.what)
+    }
+}
+
+impl std::error::Error for CronFault {}
 
 /// A part of the expression: the byte where it starts, and its text.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +121,11 @@ impl Fault {
             message.push_str("\n  nearest valid form: ");
             message.push_str(valid);
         }
-        Error::invalid("schedule", message)
+        Error::invalid("schedule", message).with_source(CronFault {
+            at: self.at,
+            length: self.length,
+            what: self.what,
+            valid: valid.map(str::to_owned),
+        })
     }
 }

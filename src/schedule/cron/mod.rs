@@ -13,6 +13,7 @@ mod years;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
+pub use self::fault::CronFault;
 use self::fault::Fault;
 use self::search::Fields;
 pub(super) use self::spread::mixed;
