@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Conflict,
     /// The lease is no longer this holder's: its write was refused and changed nothing.
     LeaseLost,
+    /// The task that was waited for failed or was cancelled.
+    TaskFailed,
     /// A task name that no registration, declaration or live worker knows.
     UnknownTask,
     /// A backend or registry name that no plugin provides.
@@ -57,6 +59,7 @@ impl ErrorKind {
             Self::AlreadyExists => "already exists",
             Self::Conflict => "conflict",
             Self::LeaseLost => "lease lost",
+            Self::TaskFailed => "task failed",
             Self::UnknownTask => "unknown task",
             Self::UnknownPlugin => "unknown plugin",
             Self::TooLarge => "too large",

@@ -71,6 +71,11 @@ macro_rules! text_id {
                 Ok(Self(Arc::from(text.as_ref())))
             }
 
+            /// An id that the library itself wrote down and that follows the rules.
+            pub(crate) fn known(text: &'static str) -> Self {
+                Self(Arc::from(text))
+            }
+
             /// The id as text.
             #[must_use]
             pub fn as_str(&self) -> &str {

@@ -223,13 +223,16 @@ fn the_rest_of_a_definition() {
         limit,
     };
     for (lines, gates) in [
-        ("exclusive = \"user/{id}\"", vec![gate("user/{id}", 1)]),
-        ("exclusive = true", vec![gate("task/t", 1)]),
+        (
+            "exclusive = \"user/{id}\"",
+            vec![gate("exclusive/t/user/{id}", 1)],
+        ),
+        ("exclusive = true", vec![gate("exclusive/t", 1)]),
         ("exclusive = false", vec![]),
-        ("limit = 3", vec![gate("task/t", 3)]),
+        ("limit = 3", vec![gate("limit/t", 3)]),
         (
             "exclusive = \"{a}\"\nlimit = { key = \"{b}\", max = 2 }",
-            vec![gate("{a}", 1), gate("{b}", 2)],
+            vec![gate("exclusive/t/{a}", 1), gate("{b}", 2)],
         ),
     ] {
         assert_eq!(task(lines).def.gates, gates, "{lines}");
@@ -297,7 +300,13 @@ fn every_mistake_is_reported_where_it_is() {
         ("every = \"0s\"", 4, 9, "0s never gets on", "1s"),
         ("every = [1]", 4, 9, "here it is a list", ""),
         ("every = -1", 4, 9, "a duration", ""),
-        ("every = \"1s\"\ncron = \"* * * * *\"", 5, 1, "", ""),
+        (
+            "every = \"1s\"\ncron = \"* * * * *\"",
+            5,
+            1,
+            "\"cron\" and \"every\" are 2 schedules",
+            "keep one",
+        ),
         (
             "cron = \"* * * * *\"\nzone = \"Europe/Berln\"",
             5,

@@ -187,6 +187,15 @@ fn t13_bad_expressions_are_refused_with_the_place_and_a_valid_form() {
         ("0 0 0 1 1 * 10000", "10000", "0 0 0 1 1 * 9999"),
         ("0 0 0 1 1 * 1969", "1969", "0 0 0 1 1 * 1970"),
         ("H(5-70) * * * *", "H(5-70)", "H * * * *"),
+        ("5-* * * * *", "5-*", "5-59 * * * *"),
+        ("5- * * * *", "5-", "5-59 * * * *"),
+        ("*/ * * * *", "", "*/1 * * * *"),
+        ("/5 * * * *", "", "*/5 * * * *"),
+        (
+            "0 5 * * 1 tar -czf /home.tgz /home",
+            "tar -czf /home.tgz /home",
+            "0 5 * * 1",
+        ),
         ("60 24 32 13 8", "60", "0 0 31 12 7"),
     ] {
         let error = Schedule::cron(expression).expect_err(expression);

@@ -2,7 +2,12 @@
 
 mod memory;
 mod rows;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod watch;
 mod writer;
 
 pub use memory::MemoryStore;
 pub use rows::RowStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::watch::Watch;
 use super::writer::Writer;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +24,7 @@ pub struct RowStore<E> {
     writer: Writer,
     clock: Arc<dyn Clock>,
     hints: HintSender,
+    watch: Watch,
 }
 
 impl<E: RowEngine> RowStore<E> {
@@ -39,12 +41,19 @@ impl<E: RowEngine> RowStore<E> {
             writer,
             clock,
             hints,
+            watch: Watch::default(),
         })
     }
 
     /// The engine below.
     #[must_use]
     pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// The engine below, for work that outlives a borrow of the store.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn shared_engine(&self) -> &Arc<E> {
         &self.engine
     }
 
@@ -133,6 +142,8 @@ impl<E: RowEngine> TaskStateStore for RowStore<E> {
     }
 
     fn hints(&self) -> HintStream {
-        self.hints.subscribe()
+        let stream = self.hints.subscribe();
+        self.watch.start(&self.engine, &self.hints);
+        stream
     }
 }

@@ -3,15 +3,21 @@
 //! A synchronous write to disk costs as much as dozens of rows, so callers that wait at the same time share one. While the
 //! disk is busy with a group the next one gathers by itself; nobody waits for a timer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdSource;
-use crate::store::kv::{self, Moment, Overlay, RowEngine, Rows};
-use crate::store::{ClaimRequest, Claims, Commit, Committed, HintSender, Maintain, Maintained};
+use crate::store::kv::{self, Moment, Overlay, RowEngine, Rows, Table};
+use crate::store::{
+    ClaimRequest, Claims, Commit, Committed, Hint, HintSender, Maintain, Maintained,
+};
 
 /// Commits of one group, at most; what waits beyond goes into the next.
 const GROUP_LIMIT: usize = 512;
@@ -27,10 +33,23 @@ enum Job {
 
 type Reply<T> = oneshot::Sender<Result<T>>;
 
-/// The door to the writer thread. The thread ends when the last door is dropped.
+/// How long dropping the store waits for the writes under way, so that the engine is closed when it returns.
+const CLOSING_LIMIT: Duration = Duration::from_secs(2);
+
+/// The door to the writer thread. The thread ends, after what was asked before, when the door is dropped.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
+    /// `None` only while it is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    /// Disconnected when the thread has ended.
+    ended: Mutex<std_mpsc::Receiver<()>>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        let _ = self.ended.get_mut().recv_timeout(CLOSING_LIMIT);
+    }
 }
 
 impl Writer {
@@ -47,9 +66,14 @@ impl Writer {
             ids,
             hints,
         };
+        let (ending, ended) = std_mpsc::channel();
         std::thread::Builder::new()
             .name("tlo-writer".to_owned())
-            .spawn(move || group.serve(waiting))
+            .spawn(move || {
+                group.serve(waiting);
+                drop(group);
+                drop::<std_mpsc::Sender<()>>(ending);
+            })
             .map_err(|source| {
                 Error::new(
                     ErrorKind::Unavailable,
@@ -58,7 +82,10 @@ impl Writer {
                 )
                 .with_source(source)
             })?;
-        Ok(Self { jobs })
+        Ok(Self {
+            jobs: Some(jobs),
+            ended: Mutex::new(ended),
+        })
     }
 
     pub(super) async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>> {
@@ -82,7 +109,8 @@ impl Writer {
                 "the writer of this store has stopped",
             )
         };
-        self.jobs.send(job(reply)).await.map_err(|_| closed())?;
+        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
+        jobs.send(job(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 }
@@ -109,25 +137,20 @@ impl<E: RowEngine> Group<E> {
     }
 
     fn run(&self, jobs: Vec<Job>) {
-        let mut answers = Vec::with_capacity(jobs.len());
-        let mut hints = Vec::new();
-        let written = self.engine.write(&mut |rows: &mut dyn Rows| {
-            answers.clear();
-            let moment = Moment {
-                now: self.clock.now(),
-                steady: self.clock.steady(),
-            };
-            let mut overlay = Overlay::new(rows, &self.ids, moment);
-            for job in &jobs {
-                answers.push(apply(&mut overlay, job)?);
-            }
-            hints = overlay.flush()?;
-            Ok(())
+        let written = catch_unwind(AssertUnwindSafe(|| self.write(&jobs))).unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Internal,
+                "write",
+                "the store met a fault of its own; nothing of this group of writes was kept",
+            ))
         });
         match written {
-            Ok(()) => {
+            Ok((answers, hints)) => {
                 for (job, done) in jobs.into_iter().zip(answers) {
-                    answer(job, done);
+                    match done {
+                        Ok(done) => answer(job, done),
+                        Err(error) => refuse(job, error),
+                    }
                 }
                 for hint in hints {
                     self.hints.send(hint);
@@ -140,6 +163,35 @@ impl<E: RowEngine> Group<E> {
                 }
             }
         }
+    }
+
+    /// One transaction. A job whose own rows cannot be read fails alone; a failing engine fails them all.
+    fn write(&self, jobs: &[Job]) -> Result<(Vec<Result<Done>>, Vec<Hint>)> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut hints = Vec::new();
+        self.engine.write(&mut |rows: &mut dyn Rows| {
+            answers.clear();
+            let moment = Moment {
+                now: self.clock.now(),
+                steady: self.clock.steady(),
+            };
+            let mut overlay = Overlay::new(rows, &self.ids, moment);
+            for job in jobs {
+                let before = overlay.savepoint();
+                let done = apply(&mut overlay, job);
+                match &done {
+                    Err(error) if error.is_retryable() => {
+                        return done.map(drop);
+                    }
+                    Err(_) => overlay.rollback(before),
+                    Ok(_) => {}
+                }
+                answers.push(done);
+            }
+            hints = overlay.flush()?;
+            Ok(())
+        })?;
+        Ok((answers, hints))
     }
 }
 

@@ -3,9 +3,9 @@
 //! Time is walked in stretches of constant offset. Inside a stretch wall time and instants run side by side, so slots
 //! come out in order by construction; what a daylight-saving change does is decided only at the ends of a stretch.
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneTransition};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// No zone changes its offset by more than this; past it, wall time does not come back.
@@ -95,6 +95,9 @@ pub(super) fn next_instant(
     wall: impl Fn(DateTime) -> Option<DateTime>,
 ) -> Option<Timestamp> {
     let mut from = whole_second_after(after)?;
+    if rule.gap == Gap::RunAfter && ends_matching_gap(zone, from, &wall) {
+        return Some(from);
+    }
     for _ in 0..MOST_STRETCHES {
         let offset = zone.to_offset(from);
         let change = zone.following(from).next();
@@ -171,6 +174,18 @@ fn end_of_second_pass(zone: &TimeZone, inside: Timestamp, length: i64) -> Option
     let next = Timestamp::from_second(inside.as_second().checked_add(1)?).ok()?;
     let began = zone.preceding(next).next()?.timestamp().as_second();
     Timestamp::from_second(began.checked_add(length)?.max(next.as_second())).ok()
+}
+
+/// Whether a gap with a matching wall time in it ends at this instant.
+fn ends_matching_gap(
+    zone: &TimeZone,
+    at: Timestamp,
+    wall: impl Fn(DateTime) -> Option<DateTime>,
+) -> bool {
+    let Ok(just_before) = at.checked_sub(SignedDuration::from_secs(1)) else {
+        return false;
+    };
+    gap_matches(zone.to_offset(just_before), zone.to_offset(at), at, wall)
 }
 
 /// Whether a wall time that the change from `before` to `after` leaves out matches.

@@ -66,17 +66,20 @@ pub(super) fn common(
     Some(a)
 }
 
-/// The first slot after `after` that the first has and the second has not.
+/// The first slot after `after` that `kept` has and `removed` has not. `covered` gives the instant up to which all slots
+/// of the first are slots of the second, so that long stretches take one step.
 pub(super) fn remaining(
     kept: Next<'_>,
     removed: Next<'_>,
+    covered: &dyn Fn(Timestamp) -> Option<Timestamp>,
     after: Timestamp,
     budget: &mut Budget,
 ) -> Option<Timestamp> {
     let mut slot = kept(after, budget)?;
     while removed(slot.saturating_sub(TICK), budget) == Some(slot) {
         budget.spend()?;
-        slot = kept(slot, budget)?;
+        let from = covered(slot).map_or(slot, |until| until.max(slot));
+        slot = kept(from, budget)?;
     }
     Some(slot)
 }

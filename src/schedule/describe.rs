@@ -1,7 +1,8 @@
 //! Schedules in English.
 
+use super::Schedule;
+use super::rule::Rule;
 use super::words::{capital, period};
-use super::{Rule, Schedule};
 
 impl Schedule {
     /// The schedule in English: `At 03:00 on Monday to Friday`, `Every 5 minutes`. The zone is not part of it.

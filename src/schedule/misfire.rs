@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Schedule;
 use super::policy::{Misfire, SchedulePolicy};
-use super::{Rule, Schedule, Window};
+use super::rule::{Rule, Window};
 use crate::timestamp::Timestamp;
 
 /// How late a slot may be under [`Misfire::Skip`] when no grace is given.

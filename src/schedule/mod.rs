@@ -2,6 +2,7 @@
 
 mod calendar;
 mod combine;
+mod cover;
 mod cron;
 mod describe;
 mod duration;
@@ -9,6 +10,7 @@ mod misfire;
 pub(crate) mod nearest;
 mod policy;
 pub mod preview;
+mod rule;
 mod text;
 mod words;
 mod zone;
@@ -25,6 +27,7 @@ pub use self::cron::CronFault;
 pub use self::duration::{duration_text, format_duration, optional_duration_text, parse_duration};
 pub use self::misfire::{CatchUp, SkipReason, Skipped, missed};
 pub use self::policy::{Misfire, Overlap, SchedulePolicy, jitter_offset};
+use self::rule::{Rule, Window, check_period};
 use self::zone::Zone;
 use crate::error::{Error, Result};
 use crate::id::stable_hash;
@@ -48,67 +51,6 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Schedule(Rule);
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Rule {
-    Every(#[serde(with = "period_text")] Duration),
-    Cron(Box<Cron>),
-    At(Timestamp),
-    After(#[serde(with = "duration_text")] Duration),
-    Reboot,
-    And(Box<(Rule, Rule)>),
-    Or(Box<(Rule, Rule)>),
-    Except(Box<(Rule, Rule)>),
-    Between(Box<Window>),
-}
-
-/// The slots of a rule from `start` to `end`, both included.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Window {
-    of: Rule,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    start: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    end: Option<Timestamp>,
-}
-
-/// A period as text that is checked again when it is read.
-mod period_text {
-    use std::time::Duration;
-
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        period: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        super::duration_text::serialize(period, serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
-        let period = super::duration_text::deserialize(deserializer)?;
-        super::check_period(period).map_err(serde::de::Error::custom)
-    }
-}
-
-/// The period in whole microseconds, at least one.
-fn check_period(period: Duration) -> Result<Duration> {
-    let micros = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
-    if micros == 0 {
-        return Err(Error::invalid(
-            "schedule",
-            format!(
-                "an interval of {} never gets on; it must be at least 1us",
-                format_duration(period)
-            ),
-        ));
-    }
-    Ok(Duration::from_micros(micros))
-}
 
 impl Schedule {
     /// Every `period` of elapsed time: the slots are the anchor + 1, 2, 3… periods. No drift; clock changes and
@@ -157,7 +99,14 @@ impl Schedule {
             return Ok(Self::reboot());
         }
         if let Some(period) = text::after_word(trimmed, "@every") {
-            return Self::every(parse_duration(period)?);
+            return parse_duration(period)
+                .and_then(Self::every)
+                .map_err(|error| {
+                    Error::invalid(
+                        "schedule",
+                        format!("cron expression \"{trimmed}\": {error}"),
+                    )
+                });
         }
         Ok(Self(Rule::Cron(Box::new(Cron::unix(expression, zone)?))))
     }
@@ -256,151 +205,8 @@ impl Schedule {
     }
 }
 
-impl Rule {
-    fn next(&self, anchor: Timestamp, after: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
-        match self {
-            Self::Every(period) => next_interval(*period, anchor, after),
-            Self::Cron(cron) => cron.next(after),
-            Self::At(instant) => (*instant > after).then_some(*instant),
-            Self::After(delay) => Some(anchor.saturating_add(*delay)).filter(|slot| *slot > after),
-            Self::Reboot => None,
-            Self::And(both) => combine::common(
-                &|after, budget| both.0.next(anchor, after, budget),
-                &|after, budget| both.1.next(anchor, after, budget),
-                after,
-                budget,
-            ),
-            Self::Or(both) => {
-                let mut half = budget.halve();
-                let left = both.0.next(anchor, after, &mut half);
-                budget.give_back(&half);
-                let right = both.1.next(anchor, after, budget);
-                match (left, right) {
-                    (Some(left), Some(right)) => Some(left.min(right)),
-                    (left, right) => left.or(right),
-                }
-            }
-            Self::Except(both) => combine::remaining(
-                &|after, budget| both.0.next(anchor, after, budget),
-                &|after, budget| both.1.next(anchor, after, budget),
-                after,
-                budget,
-            ),
-            Self::Between(window) => {
-                let from = match window.start {
-                    Some(start) => after.max(start.saturating_sub(Duration::from_micros(1))),
-                    None => after,
-                };
-                window
-                    .of
-                    .next(anchor, from, budget)
-                    .filter(|slot| window.end.is_none_or(|end| *slot <= end))
-            }
-        }
-    }
-
-    /// The slots after `after` up to `until`, at most `most` of them, and whether these are all.
-    fn walk(
-        &self,
-        anchor: Timestamp,
-        after: Timestamp,
-        until: Timestamp,
-        most: usize,
-    ) -> (Vec<Timestamp>, bool) {
-        let mut budget = Budget::new();
-        let mut slots = Vec::new();
-        let mut last = after;
-        while let Some(slot) = self.next(anchor, last, &mut budget) {
-            if slot > until {
-                return (slots, true);
-            }
-            if slots.len() == most {
-                return (slots, false);
-            }
-            slots.push(slot);
-            last = slot;
-        }
-        (slots, !budget.is_spent())
-    }
-
-    fn each_cron(&mut self, act: &mut dyn FnMut(&mut Cron)) {
-        match self {
-            Self::Cron(cron) => act(cron),
-            Self::And(both) | Self::Or(both) | Self::Except(both) => {
-                both.0.each_cron(act);
-                both.1.each_cron(act);
-            }
-            Self::Between(window) => window.of.each_cron(act),
-            Self::Every(_) | Self::At(_) | Self::After(_) | Self::Reboot => {}
-        }
-    }
-
-    fn first_cron(&self) -> Option<&Cron> {
-        match self {
-            Self::Cron(cron) => Some(cron),
-            Self::And(both) | Self::Or(both) | Self::Except(both) => {
-                both.0.first_cron().or_else(|| both.1.first_cron())
-            }
-            Self::Between(window) => window.of.first_cron(),
-            Self::Every(_) | Self::At(_) | Self::After(_) | Self::Reboot => None,
-        }
-    }
-
-    fn seeded(self, name: &str) -> Result<Self> {
-        let pair = |both: Box<(Self, Self)>| -> Result<Box<(Self, Self)>> {
-            Ok(Box::new((both.0.seeded(name)?, both.1.seeded(name)?)))
-        };
-        Ok(match self {
-            Self::Cron(cron) => Self::Cron(Box::new(cron.seeded(name)?)),
-            Self::And(both) => Self::And(pair(both)?),
-            Self::Or(both) => Self::Or(pair(both)?),
-            Self::Except(both) => Self::Except(pair(both)?),
-            Self::Between(window) => Self::Between(Box::new(Window {
-                of: window.of.seeded(name)?,
-                ..*window
-            })),
-            plain => plain,
-        })
-    }
-}
-
-/// The first of anchor + 1, 2, 3… periods after an instant.
-fn next_interval(period: Duration, anchor: Timestamp, after: Timestamp) -> Option<Timestamp> {
-    let period = i128::try_from(period.as_micros()).ok()?;
-    let anchor = i128::from(anchor.as_micros());
-    let passed = i128::from(after.as_micros()) - anchor;
-    let number = if passed < 0 { 1 } else { passed / period + 1 };
-    let slot = i64::try_from(anchor + number * period).ok()?;
-    (slot <= Timestamp::MAX.as_micros()).then(|| Timestamp::from_micros(slot))
-}
-
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Every(period) => write!(f, "every {}", format_duration(*period)),
-            Self::Cron(cron) => cron.fmt(f),
-            Self::At(instant) => write!(f, "at {instant}"),
-            Self::After(delay) => write!(f, "after {}", format_duration(*delay)),
-            Self::Reboot => f.write_str("@reboot"),
-            Self::And(both) => write!(f, "({}) and ({})", both.0, both.1),
-            Self::Or(both) => write!(f, "({}) or ({})", both.0, both.1),
-            Self::Except(both) => write!(f, "({}) except ({})", both.0, both.1),
-            Self::Between(window) => {
-                write!(f, "({})", window.of)?;
-                if let Some(start) = window.start {
-                    write!(f, " from {start}")?;
-                }
-                if let Some(end) = window.end {
-                    write!(f, " until {end}")?;
-                }
-                Ok(())
-            }
-        }
     }
 }

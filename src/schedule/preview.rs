@@ -3,10 +3,11 @@
 use jiff::tz::{Offset, TimeZone};
 use serde::Serialize;
 
+use super::Schedule;
 use super::cron::Cron;
+use super::rule::Rule;
 use super::words::list;
 use super::zone::Zone;
-use super::{Rule, Schedule};
 use crate::error::Result;
 use crate::timestamp::Timestamp;
 
@@ -153,6 +154,19 @@ fn clock(wall: jiff::civil::DateTime) -> String {
     }
 }
 
+/// `+05:45`, with seconds when there are any.
+fn offset_text(offset: Offset) -> String {
+    let (sign, seconds) = (
+        if offset.is_negative() { '-' } else { '+' },
+        offset.seconds().unsigned_abs(),
+    );
+    let text = format!("{sign}{:02}:{:02}", seconds / 3_600, seconds / 60 % 60);
+    match seconds % 60 {
+        0 => text,
+        rest => format!("{text}:{rest:02}"),
+    }
+}
+
 /// A change of the offset.
 struct Turn {
     at: jiff::Timestamp,
@@ -206,8 +220,8 @@ impl Turn {
             at,
             local: local(at, zone),
             kind,
-            from: self.before.to_string(),
-            to: self.after.to_string(),
+            from: offset_text(self.before),
+            to: offset_text(self.after),
             effect,
         }
     }

@@ -53,7 +53,7 @@ pub(super) fn after_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 
 /// A period: `5m`, or a unit alone (`hour`).
 fn period_of(text: &str) -> Result<std::time::Duration> {
-    const UNITS: [&str; 5] = ["second", "minute", "hour", "day", "week"];
+    const UNITS: [&str; 7] = ["second", "minute", "hour", "day", "week", "month", "year"];
     if UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(text)) {
         return parse_duration(&format!("1{text}"));
     }

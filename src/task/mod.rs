@@ -8,6 +8,7 @@ mod def;
 mod due;
 mod gate;
 mod group;
+mod make;
 mod new;
 mod outcome;
 mod record;

@@ -1,9 +1,9 @@
-//! The store in memory: rows in a B-tree under one lock.
+//! The store in memory: records and their indexes under one lock.
 //!
 //! It is always compiled, it is what tests run on, and it is the executable specification that other stores are
 //! compared with. Nothing survives the process.
 
-mod rows;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use self::rows::MemoryRows;
+use self::table::{Look, Memory, Transaction};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::id::{IdSource, TaskId};
 use crate::page::{Page, PageRequest};
-use crate::store::kv::{self, Moment, Overlay, View};
+use crate::store::kv::{self, Moment, Table};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Durability, Event,
     HintSender, HintStream, Maintain, Maintained, Mark, Retention, StreamId, TaskFilter,
@@ -27,7 +27,7 @@ use crate::task::{TaskStateRecord, TaskSummary};
 /// A [`TaskStateStore`] in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
-    rows: Mutex<MemoryRows>,
+    memory: Mutex<Memory>,
     clock: Arc<dyn Clock>,
     ids: Arc<IdSource>,
     hints: HintSender,
@@ -44,7 +44,7 @@ impl MemoryStore {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, ids: Arc<IdSource>) -> Self {
         Self {
-            rows: Mutex::default(),
+            memory: Mutex::default(),
             clock,
             ids,
             hints: HintSender::default(),
@@ -58,12 +58,15 @@ impl MemoryStore {
         }
     }
 
-    fn change<T>(&self, run: impl FnOnce(&mut Overlay<'_>) -> Result<T>) -> Result<T> {
+    fn change<T>(&self, run: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
         let (answer, hints) = {
-            let mut rows = self.rows.lock();
-            let mut overlay = Overlay::new(&mut *rows, &self.ids, self.moment());
-            let answer = run(&mut overlay)?;
-            (answer, overlay.flush()?)
+            let mut memory = self.memory.lock();
+            let mut transaction = Transaction::new(&mut memory, &self.ids, self.moment());
+            let answer = run(&mut transaction);
+            if answer.is_err() {
+                transaction.rollback(0);
+            }
+            (answer?, transaction.keep())
         };
         for hint in hints {
             self.hints.send(hint);
@@ -71,8 +74,12 @@ impl MemoryStore {
         Ok(answer)
     }
 
-    fn view<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
-        run(&View::new(&*self.rows.lock(), self.moment()))
+    fn view<T>(&self, run: impl FnOnce(&Look<'_>) -> Result<T>) -> Result<T> {
+        let memory = self.memory.lock();
+        run(&Look {
+            memory: &memory,
+            moment: self.moment(),
+        })
     }
 }
 

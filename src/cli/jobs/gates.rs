@@ -5,8 +5,8 @@ use toml_edit::Item;
 use super::fields::{Fields, Text};
 use crate::task::{GateTemplate, template_fields};
 
-/// The gates of a task. `exclusive = true` and `limit = 3` count the tasks of this name, `exclusive = "{user_id}"` and
-/// `limit = { key = "{user_id}", max = 3 }` those of one key.
+/// The gates of a task, with the keys that a task builder gives them. `exclusive = true`, `exclusive = "{user_id}"` and
+/// `limit = 3` count the tasks of this name, `limit = { key = "{user_id}", max = 3 }` all tasks with that key.
 pub(super) fn read(fields: &mut Fields<'_>, name: &str) -> Vec<GateTemplate> {
     let mut gates = Vec::new();
     gates.extend(exclusive(fields, name));
@@ -22,16 +22,16 @@ pub(super) fn read(fields: &mut Fields<'_>, name: &str) -> Vec<GateTemplate> {
     gates
 }
 
-/// The key of all tasks of a name.
-fn own_key(name: &str) -> String {
-    format!("task/{}", name.replace('{', "{{").replace('}', "}}"))
+/// A name as text of a template.
+fn literal(name: &str) -> String {
+    name.replace('{', "{{").replace('}', "}}")
 }
 
 fn exclusive(fields: &mut Fields<'_>, name: &str) -> Option<GateTemplate> {
     let item = fields.item("exclusive")?;
     if let Some(whether) = item.value.as_bool() {
         return whether.then(|| GateTemplate {
-            template: own_key(name),
+            template: format!("exclusive/{}", literal(name)),
             limit: 1,
         });
     }
@@ -40,7 +40,11 @@ fn exclusive(fields: &mut Fields<'_>, name: &str) -> Option<GateTemplate> {
         "true, or a key made of the args",
         Some("write exclusive = \"{user_id}\""),
     )?;
-    template(fields, &key).map(|template| GateTemplate { template, limit: 1 })
+    let template = template(fields, &key)?;
+    Some(GateTemplate {
+        template: format!("exclusive/{}/{template}", literal(name)),
+        limit: 1,
+    })
 }
 
 fn limit(fields: &mut Fields<'_>, name: &str) -> Option<GateTemplate> {
@@ -49,7 +53,7 @@ fn limit(fields: &mut Fields<'_>, name: &str) -> Option<GateTemplate> {
     if matches!(item.value, Item::Value(toml_edit::Value::Integer(_))) {
         let limit = fields.integer("limit", 1..=u32::MAX)?;
         return Some(GateTemplate {
-            template: own_key(name),
+            template: format!("limit/{}", literal(name)),
             limit,
         });
     }

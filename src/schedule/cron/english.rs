@@ -99,18 +99,32 @@ impl Shape {
         (self.step == Some(1) && self.members.len() > 2).then(|| (self.first(), self.last()))
     }
 
-    fn numbers(&self) -> String {
-        match self.run() {
-            Some((from, to)) => format!("{from} to {to}"),
-            None => list(
-                &self
-                    .members
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>(),
-                "and",
-            ),
+    /// The members by name, with runs of three and more as `a to b`.
+    fn named(&self, name: impl Fn(u32) -> String) -> String {
+        let mut parts = Vec::new();
+        let mut rest = self.members.as_slice();
+        while let Some(&first) = rest.first() {
+            let run = (first..)
+                .zip(rest)
+                .take_while(|(n, member)| n == *member)
+                .count();
+            let (members, others) = rest.split_at(run);
+            match members {
+                [from, _, .., to] => parts.push(format!("{} to {}", name(*from), name(*to))),
+                few => parts.extend(few.iter().map(|member| name(*member))),
+            }
+            rest = others;
         }
+        list(&parts, "and")
+    }
+
+    fn numbers(&self) -> String {
+        self.named(|number| number.to_string())
+    }
+
+    /// An even step of at least two, over more than three members.
+    fn long_step(&self) -> Option<u32> {
+        self.step.filter(|step| *step > 1 && self.members.len() > 3)
     }
 }
 
@@ -122,7 +136,8 @@ fn times(fields: &Fields) -> (String, bool) {
         Shape::of(u64::from(fields.hours)),
     );
     let count = seconds.members.len() * minutes.members.len() * hours.members.len();
-    if count <= MOST_TIMES {
+    let even_hours = minutes.single().is_some() && hours.cycle(24).is_some() && hours.first() == 0;
+    if count <= MOST_TIMES && !(even_hours && hours.members.len() > 3) {
         let mut clock = Vec::with_capacity(count);
         for hour in &hours.members {
             for minute in &minutes.members {
@@ -160,14 +175,27 @@ fn minutes_and_hours(minutes: &Shape, hours: &Shape, whole_hours: bool) -> Strin
         Some(step) if hours.first() == 0 => format!("every {} hour", ordinal(step)),
         _ => match hours.run() {
             Some((from, to)) => format!("every hour from {from:02} to {to:02}"),
-            None => format!("the hours {}", hours.numbers()),
+            None => match hours.long_step() {
+                Some(step) => format!(
+                    "every {} hour from {:02} to {:02}",
+                    ordinal(step),
+                    hours.first(),
+                    hours.last()
+                ),
+                None => format!("the hours {}", hours.numbers()),
+            },
         },
     };
     match minutes.single() {
         Some(0) if whole_hours => "every hour".to_owned(),
-        Some(0) => match (hours.cycle(24), hours.run()) {
-            (Some(step), _) if hours.first() == 0 => format!("every {step} hours"),
-            (_, Some((from, to))) => format!("every hour from {from:02}:00 to {to:02}:00"),
+        Some(0) => match (hours.cycle(24), hours.run(), hours.long_step()) {
+            (Some(step), ..) if hours.first() == 0 => format!("every {step} hours"),
+            (_, Some((from, to)), _) => format!("every hour from {from:02}:00 to {to:02}:00"),
+            (.., Some(step)) => format!(
+                "every {step} hours from {:02}:00 to {:02}:00",
+                hours.first(),
+                hours.last()
+            ),
             _ => format!(
                 "at {}",
                 list(
@@ -185,10 +213,10 @@ fn minutes_and_hours(minutes: &Shape, hours: &Shape, whole_hours: bool) -> Strin
         None => {
             let text = inner(minutes, "minute", whole_hours);
             if whole_hours {
-                text
-            } else {
-                format!("{text} {}", within(hours))
+                return text;
             }
+            let comma = if text.contains(" from ") { "," } else { "" };
+            format!("{text}{comma} {}", within(hours))
         }
     }
 }
@@ -198,18 +226,15 @@ fn inner(shape: &Shape, unit: &str, alone: bool) -> String {
     match shape.cycle(60) {
         Some(1) => return format!("every {unit}"),
         Some(step) if shape.first() == 0 => return format!("every {step} {unit}s"),
-        Some(step) if alone => {
+        Some(step) if alone && shape.members.len() > 2 => {
             return format!("every {step} {unit}s from {unit} {}", shape.first());
         }
         _ => {}
     }
     if let Some((from, to)) = shape.run() {
-        return format!("every {unit} from {from} to {to}");
+        return format!("every {unit} from {unit} {from} to {to}");
     }
-    match (
-        shape.step.filter(|_| shape.members.len() > 3),
-        shape.single(),
-    ) {
+    match (shape.long_step(), shape.single()) {
         (Some(step), _) => format!(
             "every {step} {unit}s from {unit} {} to {}",
             shape.first(),
@@ -282,12 +307,8 @@ fn weekdays(rule: &DayRule) -> String {
     // Beginning with Monday, as people do: Saturday and Sunday are neighbours.
     let from_monday = rule.weekdays >> 1 | (rule.weekdays & 1) << 6;
     let plain = Shape::of(u64::from(from_monday));
-    let name = |day: &u32| WEEKDAYS[(*day as usize + 1) % 7].to_owned();
-    if let Some((from, to)) = plain.run() {
-        parts.push(format!("{} to {}", name(&from), name(&to)));
-    } else if !plain.members.is_empty() {
-        let names: Vec<String> = plain.members.iter().map(name).collect();
-        parts.push(list(&names, "and"));
+    if !plain.members.is_empty() {
+        parts.push(plain.named(|day| WEEKDAYS[(day as usize + 1) % 7].to_owned()));
     }
     for (nth, set) in (1u32..).zip(rule.nth) {
         for day in Shape::of(u64::from(set)).members {
@@ -313,11 +334,7 @@ fn months(set: u16) -> Option<String> {
     if shape.members.len() == 12 {
         return None;
     }
-    if let Some((from, to)) = shape.run() {
-        return Some(format!("in {} to {}", name(from), name(to)));
-    }
-    let names: Vec<String> = shape.members.iter().map(|month| name(*month)).collect();
-    Some(format!("in {}", list(&names, "and")))
+    Some(format!("in {}", shape.named(name)))
 }
 
 fn years(ranges: &[YearRange]) -> Option<String> {

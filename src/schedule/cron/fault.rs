@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::error::Error;
 
+/// The longest expression, in bytes: sixty minutes and more written one by one fit.
+pub(super) const LONGEST: usize = 1_000;
+
 /// Where a cron expression is wrong, and how: the [`source`](std::error::Error::source) of the error about it.
 ///
 /// For whoever shows the expression in its own surroundings, such as the line of a file.
@@ -107,12 +110,20 @@ impl Fault {
 
     /// The error: the sentence, the expression with a caret line, and the nearest valid form if there is one.
     pub(super) fn into_error(self, expression: &str, valid: Option<&str>) -> Error {
+        if expression.len() > LONGEST {
+            let start: String = printable(expression).chars().take(60).collect();
+            return Error::invalid(
+                "schedule",
+                format!("cron expression \"{start}…\": {}", self.what),
+            );
+        }
+        let shown = printable(expression);
         let before = expression.get(..self.at).unwrap_or(expression);
         let under = expression
             .get(self.at..self.at + self.length)
             .map_or(1, |text| text.chars().count().max(1));
         let mut message = format!(
-            "cron expression \"{expression}\": {}\n  {expression}\n  {}{}",
+            "cron expression \"{shown}\": {}\n  {shown}\n  {}{}",
             self.what,
             " ".repeat(before.chars().count()),
             "^".repeat(under),
@@ -128,4 +139,11 @@ impl Fault {
             valid: valid.map(str::to_owned),
         })
     }
+}
+
+/// The same text on one line, so that the caret stands under its letter.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
 }

@@ -226,7 +226,11 @@ impl<'a> Plain<'a> {
             None => (item, None),
             Some((base, step)) => {
                 let number = digits(step).ok_or_else(|| {
-                    Fault::of(step, format!("\"{}\" is not a step", step.text)).instead("1")
+                    let what = match step.text {
+                        "" => "the step after / is missing".to_owned(),
+                        text => format!("\"{text}\" is not a step"),
+                    };
+                    Fault::of(step, what).instead("1")
                 })?;
                 (base, Some((step, number)))
             }
@@ -253,6 +257,11 @@ impl<'a> Plain<'a> {
             return Err(
                 Fault::of(base, "a range has two ends").instead(format!("{}-{last}", from.text))
             );
+        }
+        if matches!(to.text, "" | "*") {
+            let (_, most) = unit.range(dialect);
+            return Err(Fault::of(base, "a range needs a number at both ends")
+                .instead(format!("{}-{most}", from.text)));
         }
         Ok(Self {
             from: Some((from, number(unit, from, dialect)?)),
@@ -369,14 +378,11 @@ fn number(unit: Unit, piece: Piece<'_>, dialect: Dialect) -> Found<u32> {
         )
         .instead(short));
     }
-    let fault = Fault::of(
-        piece,
-        format!(
-            "\"{}\" is not a {} ({least} to {most})",
-            piece.text,
-            unit.name()
-        ),
-    );
+    let what = match piece.text {
+        "" => format!("a {} is missing here", unit.name()),
+        text => format!("\"{text}\" is not a {} ({least} to {most})", unit.name()),
+    };
+    let fault = Fault::of(piece, what);
     Err(
         if piece.text.starts_with('-') || piece.text.starts_with('+') {
             fault.instead(least.to_string())

@@ -169,6 +169,38 @@ impl Cron {
         }
     }
 
+    /// An instant up to which every slot of `other` after `slot` is a slot of this expression too: to the end of the run
+    /// of matching days around `slot`, when the times of day include the other's and the clocks are the same.
+    pub(super) fn covers_until(&self, other: &Self, slot: Timestamp) -> Option<Timestamp> {
+        const MOST_DAYS: usize = 400;
+        if self.zone != other.zone || self.rule() != other.rule() {
+            return None;
+        }
+        if !self.fields.includes_times_of(&other.fields) {
+            return None;
+        }
+        let zone = self.zone.time_zone();
+        let first = zone.to_datetime(slot.to_jiff()).date();
+        if !self.fields.has_date(first) {
+            return None;
+        }
+        let mut end = first.tomorrow().ok()?;
+        for _ in 0..MOST_DAYS {
+            if !self.fields.has_date(end) {
+                break;
+            }
+            end = end.tomorrow().ok()?;
+        }
+        let midnight = zone.to_ambiguous_timestamp(end.at(0, 0, 0, 0));
+        let until = midnight.earlier().ok()?;
+        // Clocks that go back across midnight lead to a day before the run.
+        let leaves = zone
+            .following(slot.to_jiff())
+            .take_while(|change| change.timestamp() < until)
+            .any(|change| change.offset().to_datetime(change.timestamp()).date() < first);
+        (!leaves).then(|| Timestamp::from_micros(until.as_microsecond() - 1))
+    }
+
     fn rule(&self) -> ChangeRule {
         self.dst.rule(self.fields.literal)
     }

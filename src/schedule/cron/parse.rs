@@ -1,16 +1,13 @@
 //! From the text of an expression to its [`Fields`].
 
 use super::days::DayRule;
-use super::fault::{Fault, Piece};
+use super::fault::{Fault, LONGEST, Piece};
 use super::item::{ItemContext, Items, read_field};
 use super::search::{Fields, Years};
 use super::unit::{Dialect, Unit};
 use super::years::read_years;
 
 type Found<T> = std::result::Result<T, Fault>;
-
-/// The longest expression, in bytes: sixty minutes and more written one by one fit.
-const LONGEST: usize = 1_000;
 
 const UNIX_LAYOUT: &str =
     "5 fields (minute hour day month weekday), 6 with seconds first, 7 with years last";
@@ -29,7 +26,7 @@ pub(super) fn read(expression: &str, dialect: Dialect, seed: &str) -> Found<Fiel
         ));
     }
     if expression.trim_start().starts_with('@') {
-        return nickname(whole, dialect, seed);
+        return nickname(whole, seed);
     }
     let pieces = Piece::fields(expression);
     let layout = layout(whole, &pieces, dialect)?;
@@ -139,12 +136,8 @@ fn layout<'a, 'p>(
         }
         return Err(fault.instead(" *".repeat(least - count)));
     }
-    if let Some(extra) = pieces.get(7) {
-        let rest = Piece {
-            at: extra.at,
-            text: whole.text.get(extra.at..).unwrap_or_default(),
-        };
-        return Err(Fault::of(rest, format!("it has {count} fields; it needs {text}")).instead(""));
+    if count > 7 {
+        return Err(too_many(whole, pieces, text));
     }
     Ok(Layout {
         pieces,
@@ -152,8 +145,27 @@ fn layout<'a, 'p>(
     })
 }
 
+/// More fields than there are: what comes after the fifth, when it looks like a command, else after the seventh.
+fn too_many(whole: Piece<'_>, pieces: &[Piece<'_>], layout: &str) -> Fault {
+    let is_word = |piece: &Piece<'_>| {
+        piece.text.starts_with('/') || piece.text.bytes().filter(u8::is_ascii_lowercase).count() > 1
+    };
+    let command = pieces.get(5).filter(|piece| is_word(piece));
+    let at = command.or(pieces.get(7)).map_or(0, |piece| piece.at);
+    let rest = Piece {
+        at,
+        text: whole.text.get(at..).unwrap_or_default(),
+    };
+    let what = if command.is_some() {
+        "this looks like a command; an expression has the times only".to_owned()
+    } else {
+        format!("it has {} fields; it needs {layout}", pieces.len())
+    };
+    Fault::of(rest, what).instead("")
+}
+
 /// `@daily` and its like stand for an expression.
-fn nickname(whole: Piece<'_>, dialect: Dialect, seed: &str) -> Found<Fields> {
+fn nickname(whole: Piece<'_>, seed: &str) -> Found<Fields> {
     let name = Piece {
         at: whole.text.len() - whole.text.trim_start().len(),
         text: whole.text.trim(),
@@ -164,7 +176,6 @@ fn nickname(whole: Piece<'_>, dialect: Dialect, seed: &str) -> Found<Fields> {
             let fault = Fault::of(name, "there is no such nickname");
             let known = NICKNAMES.iter().map(|(known, _)| *known);
             let close = super::super::nearest::nearest(name.text, known, 1);
-            let _ = dialect;
             Err(match close.first() {
                 Some(close) => fault.instead(close.as_str()),
                 None => fault,

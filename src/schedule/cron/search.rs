@@ -57,8 +57,7 @@ impl Fields {
     /// The first wall time at or after this one (on a whole second) that matches.
     pub(super) fn at_or_after(&self, from: DateTime) -> Option<DateTime> {
         let (year, month, day) = (from.year(), from.month(), from.day());
-        if self.has_month(year, month)
-            && self.days_of(year, month) >> day & 1 == 1
+        if self.has_date(from.date())
             && let Some((hour, minute, second)) =
                 self.time_at_or_after(from.hour(), from.minute(), from.second())
         {
@@ -72,6 +71,19 @@ impl Fields {
             0,
         );
         Some(date.to_datetime(first))
+    }
+
+    /// Whether a date matches.
+    pub(super) fn has_date(&self, date: Date) -> bool {
+        self.has_month(date.year(), date.month())
+            && self.days_of(date.year(), date.month()) >> date.day() & 1 == 1
+    }
+
+    /// Whether every time of day of the other is one of these.
+    pub(super) fn includes_times_of(&self, other: &Self) -> bool {
+        other.seconds & !self.seconds == 0
+            && other.minutes & !self.minutes == 0
+            && other.hours & !self.hours == 0
     }
 
     fn has_month(&self, year: i16, month: i8) -> bool {

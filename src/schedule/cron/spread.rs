@@ -25,7 +25,13 @@ pub(super) fn spread(unit: Unit, item: Piece<'_>, seed: &str) -> Result<(u64, bo
         .ok()
         .filter(|every| (1..=span).contains(every))
         .ok_or_else(|| {
-            Fault::of(step, format!("the step of H is 1 to {span} here")).instead(span.to_string())
+            Fault::of(step, format!("the step of H is 1 to {span} here")).instead(
+                if step.text == "0" {
+                    "1".to_owned()
+                } else {
+                    span.to_string()
+                },
+            )
         })?;
     let mut set = 0;
     let mut number = least + pick(every);

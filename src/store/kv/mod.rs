@@ -28,4 +28,4 @@ pub(crate) use maintain::maintain;
 pub(crate) use overlay::{Overlay, View};
 pub(crate) use read::{count, events, get, list, marks};
 pub use rows::{Pairs, RowEngine, Rows};
-pub(crate) use table::Moment;
+pub(crate) use table::{Moment, Source, Table};

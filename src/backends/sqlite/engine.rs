@@ -1,0 +1,216 @@
+//! Transactions over the file: one connection that writes, a few that read.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use super::connection::Connector;
+use super::fault::spoils;
+use super::options::{SqliteDurability, SqliteOptions};
+use super::place::Place;
+use super::readers::Readers;
+use super::rows::SqliteRows;
+use super::{schema, upkeep};
+use crate::error::Result;
+use crate::id::IdSource;
+use crate::store::kv::{RowEngine, Rows};
+use crate::store::{Capability, Durability, Retention};
+
+/// Rows in a SQLite database: what [`SqliteStore`](super::SqliteStore) stands on.
+pub struct SqliteEngine {
+    connector: Connector,
+    writer: Mutex<Writer>,
+    readers: Readers,
+    /// Grows whenever somebody else was seen to have written.
+    foreign: AtomicU64,
+    /// The file was left open by a process that died, and has not been looked through since.
+    pub(super) unclean: AtomicBool,
+}
+
+#[derive(Default)]
+struct Writer {
+    /// `None` after a failure, and while it is in use.
+    connection: Option<Connection>,
+    /// SQLite's number for commits by other connections, as this connection last saw it.
+    seen: i64,
+}
+
+impl fmt::Debug for SqliteEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteEngine")
+            .field("options", &self.connector.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SqliteEngine {
+    /// Opens the file, makes it when it is not there, and brings its layout up to date.
+    ///
+    /// # Errors
+    /// `Configuration` for options that cannot work, a missing directory, a file of another program or of a newer
+    /// build, or one that may not be written; `Corrupt` for a damaged file; `Unavailable` when the disk fails or the
+    /// file stays locked.
+    pub fn open(options: SqliteOptions, ids: Arc<IdSource>) -> Result<Self> {
+        options.check()?;
+        let turn = Place::turn();
+        let place = Place::find(&options.path, options.allow_network_file_system)?;
+        let connector = Connector {
+            place,
+            options,
+            ids,
+        };
+        let unclean = upkeep::was_left_open(&connector)?;
+        let connection = connector.writer()?;
+        schema::migrate(&connector, &connection)?;
+        drop(turn);
+        let engine = Self {
+            connector,
+            writer: Mutex::default(),
+            readers: Readers::default(),
+            foreign: AtomicU64::new(0),
+            unclean: AtomicBool::new(unclean),
+        };
+        {
+            let mut writer = engine.writer.lock();
+            writer.seen = engine.data_version(&connection)?;
+            writer.connection = Some(connection);
+        }
+        Ok(engine)
+    }
+
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// Runs `run` in one read transaction.
+    pub(super) fn viewing<T>(&self, run: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.readers.with(&self.connector, |connection| {
+            self.execute(connection, "BEGIN")?;
+            let answer = run(connection);
+            let ended = self.execute(connection, "ROLLBACK");
+            let answer = answer?;
+            ended.map(|()| answer)
+        })
+    }
+
+    fn execute(&self, connection: &Connection, sql: &'static str) -> Result<()> {
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map_err(|source| self.connector.fault(sql, source))
+            .map(drop)
+    }
+
+    fn data_version(&self, connection: &Connection) -> Result<i64> {
+        connection
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map_err(|source| self.connector.fault("look for changes", source))
+    }
+
+    /// Counts a change of the data version: commits of this connection do not change it.
+    fn look(&self, connection: &Connection, seen: &mut i64) -> Result<()> {
+        let version = self.data_version(connection)?;
+        if version != *seen {
+            *seen = version;
+            self.foreign.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn reopen(&self, seen: &mut i64) -> Result<Connection> {
+        let _turn = Place::turn();
+        let connection = self.connector.writer()?;
+        schema::migrate(&self.connector, &connection)?;
+        // What happened meanwhile is not known.
+        *seen = self.data_version(&connection)?;
+        self.foreign.fetch_add(1, Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    fn transact(
+        &self,
+        connection: &Connection,
+        seen: &mut i64,
+        run: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
+    ) -> Result<()> {
+        self.execute(connection, "BEGIN IMMEDIATE")?;
+        let done = self.look(connection, seen).and_then(|()| {
+            run(&mut SqliteRows::new(&self.connector, connection, true)?)?;
+            self.execute(connection, "COMMIT")
+        });
+        // Some failures have rolled back already.
+        if done.is_err() && !connection.is_autocommit() {
+            self.execute(connection, "ROLLBACK")?;
+        }
+        done
+    }
+}
+
+impl RowEngine for SqliteEngine {
+    fn capability(&self) -> Capability {
+        let path = self.connector.place.path().display();
+        let (durability, promise) = match self.connector.options.durability {
+            SqliteDurability::Strict => (
+                Durability::Power,
+                format!("in the file {path}; what was answered survives a power failure"),
+            ),
+            SqliteDurability::Relaxed => (
+                Durability::Process,
+                format!(
+                    "in the file {path}; a power failure may take the latest commits (durability = \"relaxed\")"
+                ),
+            ),
+        };
+        Capability {
+            name: "sqlite",
+            durability,
+            shared: true,
+            pushes: false,
+            retention: Retention::default(),
+            poll: Duration::from_secs(1),
+            promise,
+        }
+    }
+
+    fn write(&self, run: &mut dyn FnMut(&mut dyn Rows) -> Result<()>) -> Result<()> {
+        self.connector.place.check()?;
+        let mut writer = self.writer.lock();
+        let mut seen = writer.seen;
+        // Out of its place while in use: a panic closes it, which rolls back.
+        let connection = match writer.connection.take() {
+            Some(connection) => connection,
+            None => self.reopen(&mut seen)?,
+        };
+        let done = self.transact(&connection, &mut seen, run);
+        writer.seen = seen;
+        let keep = done.as_ref().err().is_none_or(|error| !spoils(error));
+        if keep && connection.is_autocommit() {
+            writer.connection = Some(connection);
+        }
+        done
+    }
+
+    fn read(&self, run: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
+        self.viewing(|connection| run(&SqliteRows::new(&self.connector, connection, false)?))
+    }
+
+    fn foreign_writes(&self) -> Result<Option<u64>> {
+        // A writer at work looks for itself, at the start of each transaction.
+        if let Some(mut writer) = self.writer.try_lock() {
+            let writer = &mut *writer;
+            if let Some(connection) = &writer.connection {
+                self.look(connection, &mut writer.seen)?;
+            }
+        }
+        Ok(Some(self.foreign.load(Ordering::Relaxed)))
+    }
+
+    fn upkeep(&self) -> Result<()> {
+        upkeep::run(self)
+    }
+}

@@ -1,0 +1,83 @@
+//! What can be chosen about a SQLite store.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::schedule::duration_text;
+
+/// What a commit waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SqliteDurability {
+    /// For the disk: `synchronous=FULL`. What was answered survives a power failure.
+    #[default]
+    Strict,
+    /// For the operating system: `synchronous=NORMAL`. A power failure may take the latest commits; the death of the
+    /// process takes none, and the file stays whole.
+    Relaxed,
+}
+
+/// Where a SQLite store is and how it behaves.
+///
+/// ```
+/// use tlo::SqliteOptions;
+/// let options = SqliteOptions { readers: 2, ..SqliteOptions::at("tlo.db") };
+/// assert_eq!(options.busy_timeout.as_secs(), 5);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SqliteOptions {
+    /// The database file. It is made, readable by its owner only, when it is not there; its directory must exist.
+    pub path: PathBuf,
+    /// What a commit waits for; strict unless chosen otherwise.
+    pub durability: SqliteDurability,
+    /// How long a write waits for other processes that write; then it fails as `Unavailable`. 5 s unless given.
+    #[serde(with = "duration_text")]
+    pub busy_timeout: Duration,
+    /// Connections for reading, 1 to 64; opened when needed. 4 unless given.
+    pub readers: usize,
+    /// The largest size of the database file in bytes; writes beyond it fail as `Unavailable`. No limit unless given.
+    pub max_bytes: Option<u64>,
+    /// Allows network and FUSE file systems, whose locks often do not work: two processes may then destroy the file.
+    pub allow_network_file_system: bool,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self::at("tlo.db")
+    }
+}
+
+impl SqliteOptions {
+    /// The defaults, for this file.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            durability: SqliteDurability::default(),
+            busy_timeout: Duration::from_secs(5),
+            readers: 4,
+            max_bytes: None,
+            allow_network_file_system: false,
+        }
+    }
+
+    /// Refuses values that cannot work.
+    pub(super) fn check(&self) -> Result<()> {
+        let wrong =
+            |message: String| Err(Error::new(ErrorKind::Configuration, "open sqlite", message));
+        if self.path.as_os_str().is_empty() || self.path.as_os_str() == ":memory:" {
+            return wrong(format!(
+                "the path of a SQLite store is \"{}\"; name a file, or choose the store \"memory\"",
+                self.path.display()
+            ));
+        }
+        if !(1..=64).contains(&self.readers) {
+            return wrong(format!("readers is {}; it must be 1 to 64", self.readers));
+        }
+        Ok(())
+    }
+}

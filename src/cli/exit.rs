@@ -1,0 +1,17 @@
+//! Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, 5 store unreachable, 6 waited too long, 7 the awaited task
+//! failed, 130 interrupted, 143 terminated.
+
+use crate::error::{Error, ErrorKind};
+
+/// The exit code of an error.
+#[must_use]
+pub fn code(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::NotFound => 3,
+        ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::LeaseLost | ErrorKind::QueueFull => 4,
+        ErrorKind::Unavailable | ErrorKind::Closed => 5,
+        ErrorKind::Timeout => 6,
+        ErrorKind::TaskFailed => 7,
+        _ => 1,
+    }
+}

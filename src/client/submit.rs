@@ -1,0 +1,230 @@
+//! Submitting one task.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Client, TaskHandle};
+use crate::error::{Error, Result};
+use crate::id::TaskId;
+use crate::observe::Lifecycle;
+use crate::payload::Payload;
+use crate::store::{Commit, Create, Effect, Op, TaskStateStoreExt};
+use crate::task::{Due, NewTask, OnConflict, RetryPolicy, Unique, UniqueScope};
+use crate::timestamp::Timestamp;
+
+/// A task about to be submitted. What is not set follows the task's definition.
+#[derive(Debug)]
+#[must_use = "nothing is submitted before `submit` is called"]
+pub struct Submit<'a> {
+    client: &'a Client,
+    name: String,
+    args: Result<Payload>,
+    allow_unknown: bool,
+    id: Option<TaskId>,
+    changes: Vec<Change>,
+}
+
+enum Change {
+    Queue(String),
+    Priority(u8),
+    Due(Due),
+    Expires(Due),
+    MaxAttempts(u32),
+    Retry(RetryPolicy),
+    Timeout(Duration),
+    Unique(Unique, OnConflict),
+    Tag(String),
+    Header(String, String),
+    Parent(TaskId),
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Change")
+    }
+}
+
+impl<'a> Submit<'a> {
+    pub(super) fn new(client: &'a Client, name: String) -> Self {
+        Self {
+            client,
+            name,
+            args: Ok(Payload::null()),
+            allow_unknown: false,
+            id: None,
+            changes: Vec::new(),
+        }
+    }
+
+    fn with(mut self, change: Change) -> Self {
+        self.changes.push(change);
+        self
+    }
+
+    /// What the handler is given; `null` by default.
+    pub fn args<T: Serialize + ?Sized>(mut self, args: &T) -> Self {
+        self.args = Payload::of(args);
+        self
+    }
+
+    /// What the handler is given, as JSON that is passed on byte for byte.
+    pub fn payload(mut self, args: Payload) -> Self {
+        self.args = Ok(args);
+        self
+    }
+
+    /// The id, when it should not be made here. Submitting the same id twice gives the first task.
+    pub fn id(mut self, id: TaskId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// The queue.
+    pub fn queue(self, queue: impl Into<String>) -> Self {
+        self.with(Change::Queue(queue.into()))
+    }
+
+    /// 0 to 255; larger starts first.
+    pub fn priority(self, priority: u8) -> Self {
+        self.with(Change::Priority(priority))
+    }
+
+    /// Not before this instant.
+    pub fn at(self, instant: Timestamp) -> Self {
+        self.with(Change::Due(Due::At(instant)))
+    }
+
+    /// Not before this much time has passed.
+    pub fn delay(self, wait: Duration) -> Self {
+        self.with(Change::Due(Due::In(wait)))
+    }
+
+    /// Cancelled instead of started when it has waited longer than this.
+    pub fn expires_in(self, wait: Duration) -> Self {
+        self.with(Change::Expires(Due::In(wait)))
+    }
+
+    /// Total attempts; below 1 counts as 1.
+    pub fn max_attempts(self, attempts: u32) -> Self {
+        self.with(Change::MaxAttempts(attempts))
+    }
+
+    /// The back-off between attempts.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.with(Change::Retry(policy))
+    }
+
+    /// The longest run.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(Change::Timeout(timeout))
+    }
+
+    /// An idempotency key: while the scope lasts, a submit of the same key gives the first task and keeps its args.
+    pub fn unique(self, key: impl Into<String>, scope: UniqueScope) -> Self {
+        self.unique_or(key, scope, OnConflict::Existing)
+    }
+
+    /// An idempotency key, and what to do when another task owns it.
+    pub fn unique_or(
+        self,
+        key: impl Into<String>,
+        scope: UniqueScope,
+        on_conflict: OnConflict,
+    ) -> Self {
+        self.with(Change::Unique(
+            Unique {
+                key: key.into(),
+                scope,
+                until: None,
+            },
+            on_conflict,
+        ))
+    }
+
+    /// A word to find it by.
+    pub fn tag(self, tag: impl Into<String>) -> Self {
+        self.with(Change::Tag(tag.into()))
+    }
+
+    /// Something to carry along, such as `traceparent`.
+    pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.with(Change::Header(name.into(), value.into()))
+    }
+
+    /// The task it is made for.
+    pub fn parent(self, parent: TaskId) -> Self {
+        self.with(Change::Parent(parent))
+    }
+
+    /// Accepts a name that nobody here knows; the task waits for a worker that does.
+    pub fn allow_unknown(mut self) -> Self {
+        self.allow_unknown = true;
+        self
+    }
+
+    /// Submits it. When this returns, the task is durable at the store's level.
+    ///
+    /// # Errors
+    /// `UnknownTask` with the nearest names, `Invalid` and `TooLarge` for bad inputs, `Conflict` and `QueueFull` as asked for,
+    /// and those of the store.
+    pub async fn submit(self) -> Result<TaskHandle> {
+        let client = self.client;
+        let args = self.args?;
+        client.check_size(&args)?;
+        let def = client.definition(&self.name, self.allow_unknown).await?;
+        let parts = &client.0;
+        let id = self
+            .id
+            .unwrap_or_else(|| parts.ids.task_id(parts.clock.now()));
+        let mut new = def.submission(id, args)?;
+        new.created_by.clone_from(&parts.created_by);
+        for change in self.changes {
+            apply(&mut new, change);
+        }
+        let (id, queue) = (new.id.clone(), std::sync::Arc::clone(&new.queue));
+        let commit = Commit::of([Op::Create(Box::new(Create {
+            task: new,
+            lease_to: None,
+        }))]);
+        let effect = parts.store.apply(commit).await.map_err(|error| {
+            Error::new(error.kind(), "submit", error.to_string())
+                .retryable(error.is_retryable())
+                .with_source(error)
+        })?;
+        let (id, existing) = match effect.into_iter().next() {
+            Some(Effect::Existing { id, .. }) => (id, true),
+            _ => (id, false),
+        };
+        parts.observers.notify(|| Lifecycle::Submitted {
+            id: id.clone(),
+            name: def.name,
+            queue,
+            existing,
+        });
+        Ok(TaskHandle::new(client.clone(), id, !existing))
+    }
+}
+
+fn apply(new: &mut NewTask, change: Change) {
+    match change {
+        Change::Queue(queue) => new.queue = queue.into(),
+        Change::Priority(priority) => new.priority = priority,
+        Change::Due(due) => new.due = due,
+        Change::Expires(due) => new.expires = Some(due),
+        Change::MaxAttempts(attempts) => new.max_attempts = attempts.max(1),
+        Change::Retry(policy) => new.retry = policy,
+        Change::Timeout(timeout) => new.timeout = Some(timeout),
+        Change::Unique(unique, on_conflict) => {
+            new.unique = Some(unique);
+            new.on_conflict = on_conflict;
+        }
+        Change::Tag(tag) => {
+            new.tags.insert(tag);
+        }
+        Change::Header(name, value) => {
+            new.headers.insert(name, value);
+        }
+        Change::Parent(parent) => new.parent = Some(parent),
+    }
+}

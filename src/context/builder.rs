@@ -1,0 +1,230 @@
+//! Making a context: everything is resolved and checked before anything starts.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Parts, TloContext};
+use crate::client::{Client, ClientParts};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handler::{HandlerTable, Layer, Surroundings, Task};
+use crate::id::IdSource;
+use crate::observe::{Observer, Observers};
+use crate::plugin::PluginTable;
+use crate::registry::TaskRegistry;
+use crate::settings::{Loaded, SettingsSource, TloSettings};
+use crate::store::SharedStore;
+
+/// Collects what a [`TloContext`] is made of. What is not given comes from the settings.
+#[derive(Default)]
+#[must_use = "nothing happens before `build` is called"]
+pub struct TloContextBuilder {
+    source: Option<SettingsSource>,
+    explicit: Vec<(String, serde_json::Value)>,
+    plugins: Option<PluginTable>,
+    store: Option<SharedStore>,
+    registry: Option<Arc<dyn TaskRegistry>>,
+    clock: Option<Arc<dyn Clock>>,
+    ids: Option<Arc<IdSource>>,
+    tasks: Vec<Task>,
+    layers: Vec<Arc<dyn Layer>>,
+    observers: Observers,
+    surroundings: Surroundings,
+}
+
+impl TloContextBuilder {
+    /// Registers a task.
+    pub fn task(mut self, task: impl Into<Task>) -> Self {
+        self.tasks.push(task.into());
+        self
+    }
+
+    /// Registers tasks.
+    pub fn tasks<T: Into<Task>>(mut self, tasks: impl IntoIterator<Item = T>) -> Self {
+        self.tasks.extend(tasks.into_iter().map(Into::into));
+        self
+    }
+
+    /// Registers every task that `#[tlo::task]` declared in the crates that are linked into this program. A crate that
+    /// nothing refers to is not linked: its tasks must be registered one by one.
+    #[cfg(feature = "macros")]
+    pub fn collected_tasks(self) -> Self {
+        self.tasks(crate::handler::collected())
+    }
+
+    /// Reads settings from these sources instead of those of the process.
+    pub fn settings(mut self, source: SettingsSource) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Sets one value, above file and environment: `.set("concurrency", 4)`, `.set("task_state_store", "sqlite:tlo.db")`.
+    pub fn set(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
+        self.explicit
+            .push((key.into(), serde_json::to_value(value).unwrap_or_default()));
+        self
+    }
+
+    /// Looks names of stores and registries up in this table instead of the built-in one.
+    pub fn plugins(mut self, plugins: PluginTable) -> Self {
+        self.plugins = Some(plugins);
+        self
+    }
+
+    /// Uses this store, whatever the settings say.
+    pub fn store(mut self, store: SharedStore) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Uses this registry, whatever the settings say.
+    pub fn registry(mut self, registry: Arc<dyn TaskRegistry>) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Takes time from here.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Takes ids and chance from here.
+    pub fn ids(mut self, ids: Arc<IdSource>) -> Self {
+        self.ids = Some(ids);
+        self
+    }
+
+    /// Shares a value with all handlers: they find it with `context.get::<T>()`.
+    pub fn state<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        self.surroundings.extensions.insert(value);
+        self
+    }
+
+    /// Wraps all handlers; the layer given last is outermost.
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// Tells this observer what happens.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers = self.observers.with(Arc::new(observer));
+        self
+    }
+
+    /// Resolves and checks everything.
+    ///
+    /// # Errors
+    /// `Configuration` with all mistakes of the settings, `UnknownPlugin`, `Invalid` with all mistakes of the tasks,
+    /// `AlreadyExists` for a name that is registered twice, and those of opening the store.
+    pub async fn build(mut self) -> Result<TloContext> {
+        let loaded = self.load()?;
+        let plugins = self.plugins.take().unwrap_or_else(PluginTable::builtin);
+        let clock = self.clock.take().unwrap_or_else(SystemClock::shared);
+        let ids = self
+            .ids
+            .take()
+            .unwrap_or_else(|| Arc::new(IdSource::random()));
+        let registry = match self.registry.take() {
+            Some(registry) => registry,
+            None => {
+                plugins
+                    .open_task_registry(&loaded, Arc::clone(&clock), Arc::clone(&ids))
+                    .await?
+            }
+        };
+        let handlers = register(&*registry, std::mem::take(&mut self.tasks), &self.layers).await?;
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => {
+                plugins
+                    .open_task_state_store(&loaded, Arc::clone(&clock), Arc::clone(&ids))
+                    .await?
+            }
+        };
+        let client = Client::new(ClientParts {
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            observers: self.observers.clone(),
+            created_by: Some(loaded.settings.name.clone()),
+            payload_limit: loaded.settings.payload_limit,
+        });
+        let mut surroundings = self.surroundings;
+        surroundings.clock = Arc::clone(&clock);
+        surroundings.extensions.insert(client.clone());
+        Ok(TloContext(Arc::new(Parts {
+            loaded,
+            store,
+            registry,
+            handlers,
+            surroundings: Arc::new(surroundings),
+            clock,
+            ids,
+            observers: self.observers,
+            client,
+        })))
+    }
+
+    fn load(&mut self) -> Result<Loaded> {
+        let mut source = self.source.take().unwrap_or_else(SettingsSource::process);
+        if let Some(plugins) = &self.plugins {
+            source = source.sections(plugins.sections());
+        } else {
+            source = source.sections(PluginTable::builtin().sections());
+        }
+        for (key, value) in self.explicit.drain(..) {
+            source = source.set(&key, value);
+        }
+        TloSettings::load(&source)
+    }
+}
+
+/// Registers the tasks, and answers with their handlers in all layers. All mistakes come in one error.
+async fn register(
+    registry: &dyn TaskRegistry,
+    tasks: Vec<Task>,
+    layers: &[Arc<dyn Layer>],
+) -> Result<HandlerTable> {
+    let mut handlers = HandlerTable::default();
+    let mut mistakes: Vec<Error> = Vec::new();
+    for task in tasks {
+        let registered = match task.check() {
+            Ok(()) => registry
+                .put(task.def.clone())
+                .await
+                .and_then(|()| handlers.insert(task)),
+            Err(error) => Err(error),
+        };
+        mistakes.extend(registered.err());
+    }
+    match mistakes.len() {
+        0 => {}
+        1 => return Err(mistakes.remove(0)),
+        many => {
+            let lines: Vec<_> = mistakes
+                .iter()
+                .map(|mistake| format!("\n  {mistake}"))
+                .collect();
+            let message = format!("{many} tasks cannot be registered:{}", lines.concat());
+            return Err(Error::new(ErrorKind::Invalid, "register task", message));
+        }
+    }
+    for layer in layers {
+        handlers = handlers.layered(layer);
+    }
+    Ok(handlers.standard())
+}
+
+impl std::fmt::Debug for TloContextBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.tasks.iter().map(|task| &task.def.name).collect();
+        f.debug_struct("TloContextBuilder")
+            .field("tasks", &names)
+            .finish_non_exhaustive()
+    }
+}

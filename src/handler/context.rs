@@ -1,0 +1,329 @@
+//! [`TaskContext`]: what a handler knows about its run.
+
+use std::any::{Any, type_name};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::blocking::BlockingPool;
+use super::extensions::Extensions;
+use super::interruption::Interruption;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{TaskId, WorkerId};
+use crate::payload::{PAYLOAD_LIMIT, Payload};
+use crate::task::{TaskError, TaskStateRecord};
+use crate::timestamp::Timestamp;
+
+/// What all runs of a worker share.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// The shared state of the program.
+    pub extensions: Extensions,
+    /// Where handlers without `async` run.
+    pub blocking: BlockingPool,
+}
+
+impl Default for Surroundings {
+    /// The clock of this machine, no shared state, and a blocking pool of the default size.
+    fn default() -> Self {
+        Self {
+            clock: SystemClock::shared(),
+            extensions: Extensions::default(),
+            blocking: BlockingPool::default(),
+        }
+    }
+}
+
+/// What a handler knows about the run it is in, and how it talks back. Cloning it is cheap; all clones are the same run.
+///
+/// ```
+/// use tlo::prelude::*;
+/// async fn import(context: TaskContext, rows: Vec<String>) -> TaskResult<usize> {
+///     for (done, _row) in rows.iter().enumerate() {
+///         if context.is_cancelled() {
+///             return Err(context.interrupted());
+///         }
+///         context.progress(done)?;
+///     }
+///     Ok(rows.len())
+/// }
+/// # let _ = task("import").run(import);
+/// ```
+#[derive(Clone)]
+pub struct TaskContext {
+    run: Arc<Run>,
+    extensions: Extensions,
+}
+
+struct Run {
+    record: Arc<TaskStateRecord>,
+    worker: WorkerId,
+    cancellation: CancellationToken,
+    interruption: AtomicU8,
+    /// In microseconds.
+    needed_grace: AtomicU64,
+    progress: Mutex<Option<Payload>>,
+    deadline: Option<Timestamp>,
+    surroundings: Arc<Surroundings>,
+}
+
+impl TaskContext {
+    /// The context of a run of `record` by `worker`. The timeout of the record counts from now.
+    ///
+    /// Workers call this; tests of handlers use [`for_test`](Self::for_test) or
+    /// [`TaskContextBuilder`](super::TaskContextBuilder).
+    #[must_use]
+    pub fn new(
+        record: Arc<TaskStateRecord>,
+        worker: WorkerId,
+        cancellation: CancellationToken,
+        surroundings: Arc<Surroundings>,
+    ) -> Self {
+        let deadline = record
+            .timeout
+            .map(|timeout| surroundings.clock.now().saturating_add(timeout));
+        let extensions = surroundings.extensions.clone();
+        Self {
+            run: Arc::new(Run {
+                record,
+                worker,
+                cancellation,
+                interruption: AtomicU8::new(0),
+                needed_grace: AtomicU64::new(0),
+                progress: Mutex::new(None),
+                deadline,
+                surroundings,
+            }),
+            extensions,
+        }
+    }
+
+    /// A context for calling a handler in a test: the first attempt of a task of this name, on the clock of this
+    /// machine, with no shared state. [`TaskContextBuilder`](super::TaskContextBuilder) gives more.
+    #[must_use]
+    pub fn for_test(name: &str) -> Self {
+        super::TaskContextBuilder::new(name).build()
+    }
+
+    /// The id of the task: the same in every attempt, so a good key for calls that must have their effect once.
+    #[must_use]
+    pub fn id(&self) -> &TaskId {
+        &self.run.record.id
+    }
+
+    /// The name the task was submitted under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.run.record.name
+    }
+
+    /// The number of this run, from 1. A run that snoozed or was handed back gave its number to the next one.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.run.record.attempt
+    }
+
+    /// The total number of attempts the task has.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.run.record.max_attempts
+    }
+
+    /// A number that grows with every lease of the task; a system that remembers the greatest it saw can refuse what a
+    /// stale run still sends.
+    #[must_use]
+    pub fn fence(&self) -> u64 {
+        let record = &self.run.record;
+        record
+            .lease
+            .as_ref()
+            .map_or(record.fence, |lease| lease.fence)
+    }
+
+    /// The slot of the schedule that this run is for.
+    #[must_use]
+    pub fn slot(&self) -> Option<Timestamp> {
+        self.run.record.slot
+    }
+
+    /// The recurring task that this run is an occurrence of.
+    #[must_use]
+    pub fn schedule(&self) -> Option<&str> {
+        self.run.record.schedule.as_deref()
+    }
+
+    /// What the submitter sent along, `traceparent` among it.
+    #[must_use]
+    pub fn headers(&self) -> &BTreeMap<String, String> {
+        &self.run.record.headers
+    }
+
+    /// The record as it was claimed.
+    #[must_use]
+    pub fn record(&self) -> &Arc<TaskStateRecord> {
+        &self.run.record
+    }
+
+    /// The worker that runs it.
+    #[must_use]
+    pub fn worker(&self) -> &WorkerId {
+        &self.run.worker
+    }
+
+    /// The token that is cancelled when the run should end.
+    #[must_use]
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.run.cancellation
+    }
+
+    /// Whether the run should end.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.run.cancellation.is_cancelled()
+    }
+
+    /// Waits until the run should end.
+    pub async fn cancelled(&self) {
+        self.run.cancellation.cancelled().await;
+    }
+
+    /// Asks the run to end. The first reason stays.
+    pub fn interrupt(&self, why: Interruption) {
+        let _ = self.run.interruption.compare_exchange(
+            0,
+            why.code(),
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        self.run.cancellation.cancel();
+    }
+
+    /// Why the run should end; `None` while it need not.
+    #[must_use]
+    pub fn interruption(&self) -> Option<Interruption> {
+        if !self.is_cancelled() {
+            return None;
+        }
+        let code = self.run.interruption.load(Ordering::Acquire);
+        // Whoever cancels the token itself, without a reason, means the plain one.
+        Some(Interruption::from_code(code).unwrap_or(Interruption::Cancelled))
+    }
+
+    /// The error to return when giving up because the run should end: see [`Interruption::error`].
+    #[must_use]
+    pub fn interrupted(&self) -> TaskError {
+        self.interruption()
+            .unwrap_or(Interruption::Cancelled)
+            .error()
+    }
+
+    /// Says that the run needs this long to clean up after it is asked to end, before it is dropped.
+    pub fn need_grace(&self, grace: Duration) {
+        let micros = u64::try_from(grace.as_micros()).unwrap_or(u64::MAX);
+        self.run.needed_grace.store(micros, Ordering::Release);
+    }
+
+    /// How long the run said that it needs to clean up; zero when it said nothing. Who drops a run waits this long.
+    #[must_use]
+    pub fn needed_grace(&self) -> Duration {
+        Duration::from_micros(self.run.needed_grace.load(Ordering::Acquire))
+    }
+
+    /// The shared value of this type, if the program gave one.
+    #[must_use]
+    pub fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.extensions.get()
+    }
+
+    /// The shared value of this type.
+    ///
+    /// # Errors
+    /// `NotFound`, naming the type, how to give it, and the types that are there.
+    pub fn get<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
+        self.state().ok_or_else(|| {
+            let known = self.extensions.types().join(", ");
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known
+            };
+            Error::new(
+                ErrorKind::NotFound,
+                "shared state",
+                format!(
+                    "no shared state of type {}; give it to the context builder with .state(…) (there is: {known})",
+                    type_name::<T>()
+                ),
+            )
+        })
+    }
+
+    /// All shared values.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// The same run with one more shared value; for layers that give their handlers something.
+    #[must_use]
+    pub fn with<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// Reports how far the run is: any JSON. Only the latest report is kept; the worker writes it with its next
+    /// heartbeat, so calling this often costs little.
+    ///
+    /// # Errors
+    /// `Invalid` when the value has no JSON form, `TooLarge` when it has more than 1 MiB.
+    pub fn progress(&self, progress: impl Serialize) -> Result<()> {
+        let payload = Payload::of(&progress)?;
+        payload.check_size("progress", PAYLOAD_LIMIT)?;
+        *self.run.progress.lock() = Some(payload);
+        Ok(())
+    }
+
+    /// The latest report that was not taken yet; for workers.
+    #[must_use]
+    pub fn take_progress(&self) -> Option<Payload> {
+        self.run.progress.lock().take()
+    }
+
+    /// Where time comes from; handlers that wait should wait on it, so that tests can move time.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.run.surroundings.clock
+    }
+
+    /// When the timeout ends the run; `None` without a timeout.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.run.deadline
+    }
+
+    /// Where handlers without `async` run.
+    #[must_use]
+    pub fn blocking(&self) -> &BlockingPool {
+        &self.run.surroundings.blocking
+    }
+}
+
+impl fmt::Debug for TaskContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskContext")
+            .field("id", self.id())
+            .field("name", &self.name())
+            .field("attempt", &self.attempt())
+            .field("interruption", &self.interruption())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,130 @@
+//! The loop: schedules, worker and upkeep of one process, until it is told to stop.
+
+mod handle;
+mod schedules;
+mod shutdown;
+mod signals;
+mod upkeep;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use handle::Request;
+pub use handle::RunnerHandle;
+use tokio::sync::watch;
+
+use crate::context::TloContext;
+use crate::error::Result;
+use crate::scheduler::Scheduler;
+use crate::settings::StopBehavior;
+use crate::worker::{Stop, Worker};
+
+/// Runs everything a context knows: fires schedules, runs tasks, keeps the store tidy.
+///
+/// ```no_run
+/// use tlo::prelude::*;
+///
+/// #[tokio::main]
+/// async fn main() -> tlo::Result<()> {
+///     let tlo = TloContext::builder()
+///         .task(task("heartbeat").every(secs(1)).run(|_: TaskContext, _: ()| async { println!("tick") }))
+///         .build()
+///         .await?;
+///     Runner::new(tlo).run().await
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Runner {
+    context: TloContext,
+    requests: watch::Sender<Request>,
+}
+
+impl Runner {
+    /// A runner of this context; it does nothing before [`run`](Self::run).
+    #[must_use]
+    pub fn new(context: TloContext) -> Self {
+        Self {
+            context,
+            requests: watch::Sender::new(Request::Run),
+        }
+    }
+
+    /// Something to stop it with from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> RunnerHandle {
+        RunnerHandle::new(self.requests.clone())
+    }
+
+    /// Runs until Ctrl-C or SIGTERM, then stops as the settings say; a second signal stops at once.
+    ///
+    /// # Errors
+    /// When it cannot start, or, with `strict`, when a schedule fails.
+    pub async fn run(self) -> Result<()> {
+        let handle = self.handle();
+        let signals = signals::listen(handle);
+        tokio::pin!(signals);
+        let working = self.work();
+        tokio::pin!(working);
+        tokio::select! {
+            done = &mut working => done,
+            // Listening ends only when signals are not to be had; the work goes on without.
+            () = &mut signals => working.await,
+        }
+    }
+
+    /// Runs until the future ends or a [`handle`](Self::handle) asks to stop; listens to no signals.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let handle = self.handle();
+        let working = self.work();
+        tokio::pin!(working);
+        tokio::select! {
+            done = &mut working => done,
+            () = stop => {
+                handle.stop();
+                working.await
+            }
+        }
+    }
+
+    async fn work(self) -> Result<()> {
+        let context = &self.context;
+        let mut scheduler = Scheduler::new(
+            Arc::clone(context.store()),
+            Arc::clone(context.clock()),
+            context.observers().clone(),
+            context.settings().strict,
+        );
+        let definitions = context.registry().list().await?.into_iter().map(Arc::new);
+        scheduler.start(definitions).await?;
+        let worker = Worker::new(context.worker_parts()?);
+        let heartbeat = worker.heartbeat()?;
+        let (stop, stopping) = watch::channel(Stop::No);
+        let firing = schedules::fire(
+            scheduler,
+            Arc::clone(context.clock()),
+            context.settings().strict,
+        );
+        let tidying = upkeep::tidy(context);
+        let working = worker.run(stopping);
+        tokio::pin!(firing, tidying, working);
+        let mut requests = self.requests.subscribe();
+        let asked = tokio::select! {
+            done = &mut working => return done,
+            failed = &mut firing => Err(failed),
+            () = &mut tidying => Ok(None),
+            behavior = handle::asked_to_stop(&mut requests) => Ok(behavior),
+        };
+        let behavior: StopBehavior = match &asked {
+            Ok(behavior) => behavior.unwrap_or(context.settings().stop_behavior),
+            Err(_) => StopBehavior::Drain,
+        };
+        let stopped =
+            shutdown::stop(context, behavior, &stop, working.as_mut(), &mut requests).await;
+        drop(heartbeat);
+        asked?;
+        stopped
+    }
+}

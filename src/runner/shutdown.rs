@@ -1,0 +1,83 @@
+//! Stopping well.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::sync::watch;
+
+use super::handle::{Request, forced};
+use crate::context::TloContext;
+use crate::error::Result;
+use crate::page::PageRequest;
+use crate::settings::StopBehavior;
+use crate::store::{Commit, Durability, Op, TaskFilter};
+use crate::task::TaskStatus;
+use crate::worker::Stop;
+
+/// Tasks cancelled in one call.
+const BATCH: usize = 500;
+
+/// Takes a worker through the phases of a stop.
+pub(super) async fn stop(
+    context: &TloContext,
+    behavior: StopBehavior,
+    stop: &watch::Sender<Stop>,
+    mut working: Pin<&mut impl Future<Output = Result<()>>>,
+    requests: &mut watch::Receiver<Request>,
+) -> Result<()> {
+    let settings = context.settings();
+    let store = context.store().capability();
+    // Only on a store that ends with this process does stopping reach beyond what this process runs.
+    let store_ends_here = store.durability == Durability::None && !store.shared;
+    let mut phases = match behavior {
+        StopBehavior::Drain if store_ends_here => vec![(Stop::RunDue, settings.drain_timeout)],
+        StopBehavior::Drain => vec![(Stop::Drain, settings.drain_timeout)],
+        StopBehavior::Cancel => Vec::new(),
+        StopBehavior::Ignore => vec![(Stop::Abandon, settings.kill_grace)],
+    };
+    if behavior != StopBehavior::Ignore {
+        phases.push((Stop::Cancel, settings.kill_grace));
+        phases.push((Stop::Release, settings.kill_grace * 2));
+    }
+    let mut done = None;
+    let mut is_forced = false;
+    for (phase, limit) in phases {
+        if done.is_some() || (is_forced && phase < Stop::Release) {
+            continue;
+        }
+        stop.send_replace(phase);
+        tokio::select! {
+            result = &mut working => done = Some(result),
+            () = context.clock().sleep(limit) => {
+                if phase < Stop::Release {
+                    tracing::warn!(?phase, "not everything stopped in time; going on to the next phase");
+                }
+            }
+            () = forced(requests), if !is_forced => is_forced = true,
+        }
+    }
+    if store_ends_here && behavior != StopBehavior::Ignore {
+        cancel_waiting(context).await?;
+    }
+    done.unwrap_or(Ok(()))
+}
+
+/// Cancels everything that waits in a store that ends with this process.
+async fn cancel_waiting(context: &TloContext) -> Result<()> {
+    let waiting = TaskFilter::status([TaskStatus::Pending]);
+    loop {
+        let page = context
+            .store()
+            .list(&waiting, PageRequest::first(BATCH))
+            .await?;
+        if page.items.is_empty() {
+            return Ok(());
+        }
+        let cancels = page
+            .items
+            .into_iter()
+            .map(|item| Commit::of([Op::Cancel(item.record.id, "the runner stopped".to_owned())]))
+            .collect();
+        context.store().commit(cancels).await?;
+    }
+}

@@ -1,0 +1,102 @@
+//! From definitions to due slots to records: one fire per slot on any number of nodes, without a leader.
+//!
+//! Each schedule has a cursor in the store, the mark `cursor/<name>`. A slot is decided in one commit that creates its
+//! occurrence under a derived id and moves the cursor from the version that was read: a node that comes second is refused
+//! and reads on. Nothing is remembered that cannot be read again.
+
+mod cursor;
+mod entry;
+mod fire;
+mod start;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entry::Entry;
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::observe::Observers;
+use crate::store::SharedStore;
+use crate::task::TaskDef;
+use crate::timestamp::Timestamp;
+
+/// Wall time is looked at again at least this often: a clock that was set, or a machine that slept, is noticed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Schedules that are decided in one call to the store.
+const BATCH: usize = 512;
+
+/// Fires the schedules of a set of definitions.
+#[derive(Debug)]
+pub struct Scheduler {
+    store: SharedStore,
+    clock: Arc<dyn Clock>,
+    observers: Observers,
+    /// In strict mode an error in a schedule ends the runner.
+    strict: bool,
+    entries: Vec<Entry>,
+    /// When each entry is due next, the first on top.
+    due: BinaryHeap<Reverse<(Timestamp, usize)>>,
+}
+
+impl Scheduler {
+    /// A scheduler for the definitions that have a schedule; it does nothing before [`start`](Self::start).
+    #[must_use]
+    pub fn new(
+        store: SharedStore,
+        clock: Arc<dyn Clock>,
+        observers: Observers,
+        strict: bool,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            observers,
+            strict,
+            entries: Vec::new(),
+            due: BinaryHeap::new(),
+        }
+    }
+
+    /// Takes up the schedules of these definitions: reads or makes their cursors and creates what runs at start.
+    ///
+    /// # Errors
+    /// When the store failed, or a schedule cannot be seeded with its name.
+    pub async fn start(
+        &mut self,
+        definitions: impl IntoIterator<Item = Arc<TaskDef>>,
+    ) -> Result<()> {
+        start::start(self, definitions).await
+    }
+
+    /// Fires what is due and answers how long to wait before the next call, at most 30 s; `None` when no schedule is left.
+    ///
+    /// # Errors
+    /// When the store failed; the same slots are decided at the next call. In strict mode also for one bad schedule.
+    pub async fn tick(&mut self) -> Result<Option<Duration>> {
+        let now = self.clock.now();
+        while self.due.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            fire::fire_due(self, now).await?;
+        }
+        Ok(self
+            .due
+            .peek()
+            .map(|Reverse((at, _))| at.since(now).min(LOOK_AGAIN)))
+    }
+
+    /// When the next slot is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Puts an entry back in the line, unless its schedule is over.
+    fn arm(&mut self, index: usize) {
+        if let Some(at) = self.entries.get(index).and_then(Entry::next) {
+            self.due.push(Reverse((at, index)));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! New tasks from a definition.
+
+use std::sync::Arc;
+
+use super::def::TaskDef;
+use super::due::Due;
+use super::gate::{Gate, render_template};
+use super::new::NewTask;
+use super::record::TaskKind;
+use super::unique::{OnConflict, Unique, UniqueScope};
+use crate::error::Result;
+use crate::id::TaskId;
+use crate::payload::Payload;
+use crate::schedule::{Overlap, jitter_offset};
+use crate::timestamp::Timestamp;
+
+/// Attempts of a submitted task unless its definition says otherwise.
+const SUBMITTED_ATTEMPTS: u32 = 5;
+
+/// Attempts of an occurrence unless its definition says otherwise: the next slot comes anyway.
+const OCCURRENCE_ATTEMPTS: u32 = 1;
+
+impl TaskDef {
+    /// A submitted task of this definition.
+    ///
+    /// # Errors
+    /// `Invalid` when the args lack a field that a gate template needs.
+    pub fn submission(&self, id: TaskId, args: Payload) -> Result<NewTask> {
+        let mut gates = Vec::with_capacity(self.gates.len());
+        for gate in &self.gates {
+            gates.push(Gate {
+                key: render_template(&gate.template, &args)?,
+                limit: gate.limit,
+            });
+        }
+        let mut new = NewTask::new(id, Arc::clone(&self.name), args);
+        new.version.clone_from(&self.version);
+        new.queue = Arc::clone(&self.queue);
+        new.priority = self.priority;
+        new.max_attempts = self.max_attempts.unwrap_or(SUBMITTED_ATTEMPTS);
+        new.max_lost = self.max_lost;
+        new.retry = self.retry.clone();
+        new.timeout = self.timeout;
+        new.gates = gates;
+        new.tags.clone_from(&self.tags);
+        Ok(new)
+    }
+
+    /// The occurrence of this definition's schedule at a slot.
+    ///
+    /// # Errors
+    /// `TooLarge` when the name leaves no room for the slot in the id, `Invalid` as for [`submission`](Self::submission).
+    pub fn occurrence(&self, slot: Timestamp) -> Result<NewTask> {
+        let mut new = self.scheduled(TaskId::occurrence(&self.name, slot)?)?;
+        let offset = self
+            .policy
+            .jitter
+            .map(|jitter| jitter_offset(&self.name, slot, jitter));
+        new.due = Due::At(slot.saturating_add(offset.unwrap_or_default()));
+        new.slot = Some(slot);
+        Ok(new)
+    }
+
+    /// A run of this definition's schedule that belongs to no slot, such as the one at start.
+    ///
+    /// # Errors
+    /// As for [`occurrence`](Self::occurrence).
+    pub fn scheduled(&self, id: TaskId) -> Result<NewTask> {
+        let mut new = self.submission(id, self.args.clone())?;
+        new.kind = TaskKind::Occurrence;
+        new.max_attempts = self.max_attempts.unwrap_or(OCCURRENCE_ATTEMPTS);
+        new.schedule = Some(Arc::clone(&self.name));
+        new.on_conflict = OnConflict::Existing;
+        let key = format!("schedule/{}", self.name);
+        match self.policy.overlap {
+            Overlap::Skip => {
+                new.unique = Some(Unique {
+                    key,
+                    scope: UniqueScope::WhileUnfinished,
+                    until: None,
+                })
+            }
+            Overlap::Queue | Overlap::Replace => new.gates.push(Gate { key, limit: 1 }),
+            Overlap::Allow => {}
+        }
+        Ok(new)
+    }
+}

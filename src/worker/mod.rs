@@ -1,0 +1,78 @@
+//! Running tasks: claim, run, settle; keep leases alive; take back lost ones; stop well.
+
+mod execute;
+mod heartbeat;
+mod held;
+mod reap;
+mod serve;
+mod settle;
+mod stop;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use heartbeat::Heartbeat;
+use held::Held;
+pub use serve::Worker;
+pub use stop::Stop;
+
+use crate::clock::Clock;
+use crate::handler::{HandlerTable, Surroundings};
+use crate::id::{IdSource, WorkerId};
+use crate::observe::Observers;
+use crate::store::SharedStore;
+
+/// How a worker works.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// The queues it serves, the first one first.
+    pub queues: Vec<String>,
+    /// Tasks it runs at once, at most.
+    pub concurrency: usize,
+    /// How long its leases last; they are renewed every third of it.
+    pub lease: Duration,
+    /// How long it waits for a hint before it looks by itself; by default what the store advises.
+    pub poll: Option<Duration>,
+    /// How long an aborted handler may take to notice its cancelled token.
+    pub kill_grace: Duration,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            queues: vec!["default".to_owned()],
+            concurrency: 16,
+            lease: Duration::from_secs(30),
+            poll: None,
+            kill_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a worker is made of. The runner fills it in.
+#[derive(Clone, Debug)]
+pub struct WorkerParts {
+    /// Where tasks live.
+    pub store: SharedStore,
+    /// What runs them.
+    pub handlers: HandlerTable,
+    /// What all runs share: the clock, shared state, the pool for handlers that block.
+    pub surroundings: Arc<Surroundings>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub ids: Arc<IdSource>,
+    /// Who is told.
+    pub observers: Observers,
+    /// Its identity.
+    pub id: WorkerId,
+    /// How it works.
+    pub options: WorkerOptions,
+}
+
+/// What the parts of a worker share.
+#[derive(Debug)]
+struct Shared {
+    parts: WorkerParts,
+    held: Held,
+}

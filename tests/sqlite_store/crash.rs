@@ -1,0 +1,134 @@
+//! Sudden death: what a killed process had answered is there when the file is opened again.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use tlo::store::{Maintain, Retention, TaskStateStore, TaskStateStoreExt};
+use tlo::{Payload, TaskStatus};
+
+use crate::kit::{home, id, lease, new, open};
+
+const CHILD: &str = "TLO_TEST_SQLITE_CHILD";
+const CALLERS: usize = 16;
+
+/// The process that is killed: submits, claims and settles until then, and prints each answer after it got it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "started by the test below"]
+async fn child() {
+    let (Ok(path), Ok(round)) = (std::env::var(CHILD), std::env::var("TLO_TEST_SQLITE_ROUND"))
+    else {
+        panic!("{CHILD} does not say which file to write");
+    };
+    let store = Arc::new(open(Path::new(&path)));
+    let mut running = Vec::new();
+    for caller in 0..CALLERS {
+        let (store, round) = (Arc::clone(&store), round.clone());
+        running.push(tokio::spawn(async move {
+            for n in 0.. {
+                let task = format!("r{round}-c{caller}-{n}");
+                store.create(new(&task)).await.unwrap();
+                println!("made {task}");
+                for task in lease(&store, 1).await.unwrap() {
+                    println!("leased {}", task.id);
+                    let reference = task.lease.as_ref().unwrap().reference();
+                    store
+                        .succeed(&task.id, reference, Payload::null())
+                        .await
+                        .unwrap();
+                    println!("done {}", task.id);
+                }
+            }
+        }));
+    }
+    for caller in running {
+        caller.await.unwrap();
+    }
+}
+
+/// Starts the child, kills it after this many lines, and gives all the lines that it had printed whole.
+fn run_and_kill(path: &Path, round: usize, after: usize) -> Vec<String> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "crash::child", "--nocapture"])
+        .env(CHILD, path)
+        .env("TLO_TEST_SQLITE_ROUND", round.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    while output.read_line(&mut line).unwrap() > 0 {
+        if line.ends_with('\n') {
+            lines.push(line.trim_end().to_owned());
+        }
+        line.clear();
+        if lines.len() == after {
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    lines
+}
+
+#[tokio::test]
+async fn nothing_that_was_answered_is_lost_when_the_process_is_killed() {
+    let seed = std::env::var("TLO_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| fastrand::u64(..));
+    let rounds: usize = std::env::var("TLO_TEST_KILLS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(10);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (_directory, path) = home();
+    let mut answered: BTreeMap<String, TaskStatus> = BTreeMap::new();
+    let mut answers = 0;
+    for round in 0..rounds {
+        for line in run_and_kill(&path, round, random.usize(20..2_000)) {
+            let Some((word, task)) = line.split_once(' ') else {
+                continue;
+            };
+            let status = match word {
+                "made" => TaskStatus::Pending,
+                "leased" => TaskStatus::Running,
+                "done" => TaskStatus::Succeeded,
+                _ => continue,
+            };
+            answers += 1;
+            let known = answered.entry(task.to_owned()).or_insert(status);
+            *known = (*known).max(status);
+        }
+        let store = open(&path);
+        // The file was not closed: upkeep looks it through once.
+        let upkeep = Maintain {
+            retention: Retention {
+                age: None,
+                count: None,
+            },
+            limit: 100,
+        };
+        store.maintain(upkeep).await.unwrap();
+        assert!(store.check().await.unwrap().is_empty());
+        let ids: Vec<_> = answered.keys().map(id).collect();
+        let records = store.get(&ids).await.unwrap();
+        for ((task, status), record) in answered.iter().zip(records) {
+            let record =
+                record.unwrap_or_else(|| panic!("seed {seed}: {task} was {status} and is gone"));
+            assert!(
+                record.status >= *status,
+                "seed {seed}: {task} was {status} and is {}",
+                record.status
+            );
+        }
+    }
+    println!(
+        "{rounds} kills, {answers} answers about {} tasks, none lost (seed {seed})",
+        answered.len()
+    );
+    assert!(answers >= rounds * 20);
+}

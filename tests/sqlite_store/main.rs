@@ -1,0 +1,9 @@
+//! The SQLite store: what it promises about its file, other processes, failures and sudden death.
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
+
+mod crash;
+mod faults;
+mod kit;
+mod open;
+mod share;
