@@ -15,6 +15,9 @@ pub mod store;
 
 mod backends;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use backends::{MemoryStore, RowStore};
 pub use clock::{Clock, Steady, SystemClock};
 pub use error::{Error, ErrorKind, Result};

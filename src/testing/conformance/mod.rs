@@ -1,0 +1,144 @@
+//! The conformance suite: one call tries everything that the contract of [`TaskStateStore`](crate::store::TaskStateStore)
+//! promises on a store of yours.
+//!
+//! Implement [`StoreFactory`] for it and call [`run`]. Each case is named after a sentence of the contract.
+
+mod bench;
+mod factory;
+mod report;
+
+mod claims;
+mod commits;
+mod leases;
+mod lost;
+mod settles;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::time::Duration;
+
+use self::bench::{Bench, CaseResult, Failed};
+pub use self::factory::{Feature, StoreFactory};
+pub use self::report::{Line, Report, Verdict};
+use crate::clock::{Clock, SystemClock};
+
+/// How the suite is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Only the cases whose area or name contains this.
+    pub only: Option<String>,
+    /// A case that takes longer, in real time, has failed.
+    pub deadline: Duration,
+    /// Cases that need thousands of tasks need this many times fewer; 1 is the full size.
+    pub shrink: usize,
+    /// Stop after this many failed cases; `None` runs all.
+    pub stop_after: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            only: None,
+            deadline: Duration::from_secs(60),
+            shrink: 1,
+            stop_after: None,
+        }
+    }
+}
+
+/// One case: a sentence of the contract and how it is tried.
+struct Case {
+    area: &'static str,
+    name: &'static str,
+    needs: &'static [Feature],
+    run: for<'a> fn(&'a Bench<'a>) -> Pin<Box<dyn Future<Output = CaseResult> + Send + 'a>>,
+}
+
+/// Lists the cases of a file.
+macro_rules! cases {
+    ($area:literal: $($(#[needs($need:ident)])* $name:ident,)*) => {
+        pub(super) const CASES: &[super::Case] = &[$(super::Case {
+            area: $area,
+            name: stringify!($name),
+            needs: &[$(super::Feature::$need),*],
+            run: |bench| Box::pin($name(bench)),
+        }),*];
+    };
+}
+use cases;
+
+const AREAS: &[&[Case]] = &[
+    commits::CASES,
+    claims::CASES,
+    leases::CASES,
+    lost::CASES,
+    settles::CASES,
+];
+
+/// Runs every case on stores that the factory opens, each case on one of its own, and reports how each went.
+pub async fn run(factory: &dyn StoreFactory, options: &Options) -> Report {
+    let features = factory.features();
+    let mut report = Report::default();
+    for case in AREAS.iter().flat_map(|cases| cases.iter()) {
+        let wanted = |text: &String| case.area.contains(text) || case.name.contains(text);
+        if !options.only.as_ref().is_none_or(wanted) {
+            continue;
+        }
+        let begun = SystemClock.steady().at;
+        let verdict = match case.needs.iter().find(|need| !features.contains(need)) {
+            Some(missing) => Verdict::Skipped(missing.missing()),
+            None => attempt(factory, options, case).await,
+        };
+        report.lines.push(Line {
+            area: case.area,
+            name: case.name,
+            verdict,
+            took: SystemClock.steady().at.saturating_sub(begun),
+        });
+        if options
+            .stop_after
+            .is_some_and(|most| report.failed().count() >= most)
+        {
+            break;
+        }
+    }
+    report
+}
+
+async fn attempt(factory: &dyn StoreFactory, options: &Options, case: &Case) -> Verdict {
+    let tried = async {
+        let bench = Bench::open(factory, case.name, options.shrink).await?;
+        let done = (case.run)(&bench).await;
+        let place = bench.close();
+        factory.discard(&place).await;
+        done
+    };
+    let outcome = tokio::select! {
+        outcome = without_panic(tried) => outcome,
+        () = SystemClock.sleep(options.deadline) => {
+            Err(Failed::new(format!("not done after {:?}", options.deadline)))
+        }
+    };
+    match outcome {
+        Ok(()) => Verdict::Ok,
+        Err(failed) => Verdict::Failed(failed.to_string()),
+    }
+}
+
+/// A store that panics fails its case and not the run.
+async fn without_panic(tried: impl Future<Output = CaseResult>) -> CaseResult {
+    let mut tried = std::pin::pin!(tried);
+    std::future::poll_fn(|context| {
+        let poll = AssertUnwindSafe(|| tried.as_mut().poll(context));
+        std::panic::catch_unwind(poll).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            std::task::Poll::Ready(Err(Failed::new(format!("the store panicked: {text}"))))
+        })
+    })
+    .await
+}
