@@ -30,11 +30,13 @@ pub(super) fn apply(
         TaskStatus::Cancelled => TaskEvent::Cancel,
         TaskStatus::Pending | TaskStatus::Running => TaskEvent::Requeue,
     };
-    if transition(record.status, event).is_err() {
+    // What the table says counts: a settlement that asks for `Running` goes back to wait, it has no lease to run on.
+    let Ok(status) = transition(record.status, event) else {
         return Ok(None);
-    }
+    };
     let mut next = record.clone();
     next.status = status;
+    next.parked = None;
     if let (Some(end), Some(lease)) = (settlement.end, &record.lease) {
         let error = settlement
             .error
