@@ -204,6 +204,10 @@ impl Claiming<'_> {
         if record.expires_at.is_some_and(|at| at <= now) {
             table.delete(row)?;
             settle::apply(table, &record, decide(Ended::Expired, &record, 0.0), true)?;
+            // It may have been brought back by one of its gates, whose place is still free.
+            for gate in &record.gates {
+                gates::reopen(table, &gate.key)?;
+            }
             return Ok(Step::Gone);
         }
         if let Some(prefer) = &record.prefer
