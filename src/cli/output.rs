@@ -2,7 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
-use comfy_table::{Table, presets};
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -58,7 +59,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(NOTHING);
     table.set_header(header.to_vec());
     for row in rows {
         table.add_row(row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>());

@@ -21,7 +21,7 @@ pub(super) fn settings(config: Option<&Path>) -> Result<SettingsSource> {
         Some(file) => file.with_file_name("tlo.db"),
         None => state_directory()?.join("tlo.db"),
     };
-    Ok(source.default("task_state_store", format!("sqlite:{}", store.display())))
+    Ok(source.set_default("task_state_store", format!("sqlite:{}", store.display())))
 }
 
 /// Where this user's programs keep their state; made when it is not there.

@@ -9,8 +9,11 @@ mod report;
 
 mod claims;
 mod commits;
+mod creates;
+mod gates;
 mod leases;
 mod lost;
+mod rules;
 mod settles;
 
 use std::future::Future;
@@ -70,10 +73,13 @@ use cases;
 
 const AREAS: &[&[Case]] = &[
     commits::CASES,
+    creates::CASES,
     claims::CASES,
     leases::CASES,
     lost::CASES,
     settles::CASES,
+    gates::CASES,
+    rules::CASES,
 ];
 
 /// Runs every case on stores that the factory opens, each case on one of its own, and reports how each went.
