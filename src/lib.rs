@@ -32,3 +32,12 @@ pub use page::{Cursor, PAGE_LIMIT, Page, PageRequest};
 pub use payload::{PAYLOAD_LIMIT, Payload};
 pub use task::{RetryPolicy, TaskError, TaskResult, TaskStateRecord, TaskStatus, error_group};
 pub use timestamp::Timestamp;
+#[cfg(feature = "macros")]
+pub use tlo_macros::task;
+
+/// What the macros generate calls; not for programs.
+#[doc(hidden)]
+#[cfg(feature = "macros")]
+pub mod __private {
+    pub use inventory::submit;
+}
