@@ -58,3 +58,12 @@ pub use runner::{Runner, RunnerHandle};
 pub use settings::{StopBehavior, TloSettings};
 pub use task::{RetryPolicy, TaskError, TaskResult, TaskStateRecord, TaskStatus, error_group};
 pub use timestamp::Timestamp;
+#[cfg(feature = "macros")]
+pub use tlo_macros::task;
+
+/// What the macros generate calls; not for programs.
+#[doc(hidden)]
+#[cfg(feature = "macros")]
+pub mod __private {
+    pub use inventory::submit;
+}

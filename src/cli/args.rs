@@ -14,7 +14,9 @@ use super::commands::submit::SubmitArgs;
 /// Runs background work: recurring commands and tasks on one durable store.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "tlo", version, propagate_version = true)]
-#[command(after_help = "Settings come from the file, then TLO_* variables, then options: `tlo config show --origin`.")]
+#[command(
+    after_help = "Settings come from the file, then TLO_* variables, then options: `tlo config show --origin`."
+)]
 pub struct Cli {
     /// The jobs file; by default TLO_CONFIG, else tlo.toml in this folder
     #[arg(long, global = true, value_name = "FILE")]

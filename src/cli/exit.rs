@@ -8,7 +8,10 @@ use crate::error::{Error, ErrorKind};
 pub fn code(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::NotFound => 3,
-        ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::LeaseLost | ErrorKind::QueueFull => 4,
+        ErrorKind::AlreadyExists
+        | ErrorKind::Conflict
+        | ErrorKind::LeaseLost
+        | ErrorKind::QueueFull => 4,
         ErrorKind::Unavailable | ErrorKind::Closed => 5,
         ErrorKind::Timeout => 6,
         ErrorKind::TaskFailed => 7,

@@ -14,6 +14,12 @@ pub(super) fn start(level: LogLevel) {
     let colour = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colour);
-    let _ = tracing_subscriber::registry().with(LevelFilter::from(level)).with(lines).try_init();
+    let lines = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(colour);
+    let _ = tracing_subscriber::registry()
+        .with(LevelFilter::from(level))
+        .with(lines)
+        .try_init();
 }

@@ -16,9 +16,12 @@ use crate::timestamp::Timestamp;
 pub fn line(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::new(ErrorKind::Unavailable, "print", "standard output cannot be written").with_source(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::new(
+            ErrorKind::Unavailable,
+            "print",
+            "standard output cannot be written",
+        )
+        .with_source(error)),
         _ => Ok(()),
     }
 }
@@ -77,7 +80,12 @@ pub fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\r' | '\t' => ' ',
-            c if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) => '\u{fffd}',
+            c if c.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || ('\u{2066}'..='\u{2069}').contains(&c) =>
+            {
+                '\u{fffd}'
+            }
             c => c,
         })
         .collect()
@@ -86,7 +94,10 @@ pub fn one_line(text: &str) -> String {
 /// An instant in seconds, for tables.
 #[must_use]
 pub fn instant(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "-".to_owned(), |at| Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000).to_string())
+    at.map_or_else(
+        || "-".to_owned(),
+        |at| Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000).to_string(),
+    )
 }
 
 /// The beginning of a text.

@@ -36,9 +36,15 @@ fn state_directory() -> Result<PathBuf> {
         .with_source(source)
     };
     let base = etcetera::choose_base_strategy().map_err(|error| failed(Box::new(error)))?;
-    let directory = base.state_dir().unwrap_or_else(|| base.data_dir()).join("tlo");
+    let directory = base
+        .state_dir()
+        .unwrap_or_else(|| base.data_dir())
+        .join("tlo");
     std::fs::create_dir_all(&directory).map_err(|error| {
-        let message = format!("the directory {} cannot be made; set TLO_TASK_STATE_STORE", directory.display());
+        let message = format!(
+            "the directory {} cannot be made; set TLO_TASK_STATE_STORE",
+            directory.display()
+        );
         Error::new(ErrorKind::Configuration, "settings", message).with_source(error)
     })?;
     Ok(directory)

@@ -37,6 +37,8 @@ pub struct Worker {
     finish: mpsc::UnboundedSender<Finished>,
     hints: HintStream,
     poll: Duration,
+    /// Other processes may use the store.
+    is_shared: bool,
     /// Something may be ready: claim when there is a free slot.
     look: bool,
     /// Running tasks that somebody wants something of.
@@ -77,6 +79,7 @@ impl Worker {
             finish,
             hints,
             poll,
+            is_shared: capability.shared,
             look: true,
             woken: Vec::new(),
             wake_at: None,
@@ -349,7 +352,7 @@ impl Worker {
         let due = self
             .advertised_at
             .is_none_or(|at| now.since(at) >= ADVERTISE_EVERY);
-        if !due || !parts.store.capability().shared {
+        if !due || !self.is_shared {
             return;
         }
         self.advertised_at = Some(now);

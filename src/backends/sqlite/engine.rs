@@ -151,6 +151,35 @@ impl SqliteEngine {
     }
 }
 
+impl SqliteEngine {
+    /// What was asserted when the file was opened, and how large it is.
+    fn read_back(&self) -> Vec<(&'static str, String)> {
+        let path = self.connector.place.path();
+        let size = |suffix: &str| {
+            let mut file = path.as_os_str().to_owned();
+            file.push(suffix);
+            std::fs::metadata(file).map_or(0, |file| file.len())
+        };
+        let synchronous = match self.connector.options.durability {
+            SqliteDurability::Strict => "FULL",
+            SqliteDurability::Relaxed => "NORMAL",
+        };
+        vec![
+            ("sqlite", rusqlite::version().to_owned()),
+            ("journal", "wal, read back".to_owned()),
+            ("synchronous", format!("{synchronous}, read back")),
+            (
+                "file",
+                format!(
+                    "{} bytes, and {} in the write-ahead log",
+                    size(""),
+                    size("-wal")
+                ),
+            ),
+        ]
+    }
+}
+
 impl RowEngine for SqliteEngine {
     fn capability(&self) -> Capability {
         let path = self.connector.place.path().display();
@@ -174,6 +203,7 @@ impl RowEngine for SqliteEngine {
             retention: Retention::default(),
             poll: Duration::from_secs(1),
             promise,
+            facts: self.read_back(),
         }
     }
 

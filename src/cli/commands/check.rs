@@ -21,7 +21,11 @@ pub(super) fn run(config: Option<&Path>, args: &CheckArgs) -> Result<()> {
         plugins.check(&loaded)?;
     }
     if args.json {
-        let tasks: Vec<_> = jobs.jobs.iter().map(|job| json!({"task": job.def, "command": job.command})).collect();
+        let tasks: Vec<_> = jobs
+            .jobs
+            .iter()
+            .map(|job| json!({"task": job.def, "command": job.command}))
+            .collect();
         return output::json(&tasks);
     }
     for note in &jobs.notes {
@@ -31,8 +35,18 @@ pub(super) fn run(config: Option<&Path>, args: &CheckArgs) -> Result<()> {
         .jobs
         .iter()
         .map(|job| {
-            let when = job.def.schedule.as_ref().map_or_else(|| "when submitted".to_owned(), |s| s.describe());
-            let zone = job.def.schedule.as_ref().and_then(|schedule| schedule.zone()).unwrap_or("-").to_owned();
+            let when = job
+                .def
+                .schedule
+                .as_ref()
+                .map_or_else(|| "when submitted".to_owned(), |s| s.describe());
+            let zone = job
+                .def
+                .schedule
+                .as_ref()
+                .and_then(|schedule| schedule.zone())
+                .unwrap_or("-")
+                .to_owned();
             vec![job.def.name.to_string(), when, zone]
         })
         .collect::<Vec<_>>();
@@ -40,6 +54,9 @@ pub(super) fn run(config: Option<&Path>, args: &CheckArgs) -> Result<()> {
     if count > 0 {
         output::table(&["TASK", "RUNS", "ZONE"], rows)?;
     }
-    output::say(&format!("ok: {count} {}", if count == 1 { "task" } else { "tasks" }));
+    output::say(&format!(
+        "ok: {count} {}",
+        if count == 1 { "task" } else { "tasks" }
+    ));
     Ok(())
 }

@@ -28,6 +28,10 @@ pub(super) fn run(config: Option<&Path>, command: &ConfigCommand) -> Result<()> 
             row
         })
         .collect();
-    let header: &[&str] = if *origin { &["KEY", "VALUE", "FROM"] } else { &["KEY", "VALUE"] };
+    let header: &[&str] = if *origin {
+        &["KEY", "VALUE", "FROM"]
+    } else {
+        &["KEY", "VALUE"]
+    };
     output::table(header, rows)
 }

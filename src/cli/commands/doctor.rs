@@ -20,15 +20,29 @@ pub(super) async fn run(tlo: &TloContext, args: &DoctorArgs) -> Result<()> {
     let client = tlo.client();
     let capability = tlo.store().capability();
     // Keeps everything: this only shows that the store takes writes.
-    let keep = Retention { age: None, count: None };
-    tlo.store().maintain(Maintain { retention: keep, limit: 1 }).await?;
-    let counts = client.count(&TaskFilter::default(), CountBy::Status).await?;
-    let waiting = client.count(&TaskFilter::status([TaskStatus::Pending]), CountBy::Name).await?;
+    let keep = Retention {
+        age: None,
+        count: None,
+    };
+    tlo.store()
+        .maintain(Maintain {
+            retention: keep,
+            limit: 1,
+        })
+        .await?;
+    let counts = client
+        .count(&TaskFilter::default(), CountBy::Status)
+        .await?;
+    let waiting = client
+        .count(&TaskFilter::status([TaskStatus::Pending]), CountBy::Name)
+        .await?;
     let workers = client.workers().await?;
     let mut unknown = BTreeMap::new();
     for (name, n) in &waiting.groups {
         let here = tlo.registry().get(name).await?.is_some();
-        let elsewhere = workers.iter().any(|(_, worker)| worker.names.iter().any(|known| known == name));
+        let elsewhere = workers
+            .iter()
+            .any(|(_, worker)| worker.names.iter().any(|known| known == name));
         if !here && !elsewhere {
             unknown.insert(name.clone(), *n);
         }
@@ -52,16 +66,30 @@ pub(super) async fn run(tlo: &TloContext, args: &DoctorArgs) -> Result<()> {
     let kept = match (capability.retention.age, capability.retention.count) {
         (None, None) => "for ever".to_owned(),
         (age, count) => {
-            let age = age.map(format_duration).unwrap_or_else(|| "any age".to_owned());
-            format!("{age}, at most {}", count.map_or_else(|| "any number".to_owned(), |n| n.to_string()))
+            let age = age
+                .map(format_duration)
+                .unwrap_or_else(|| "any age".to_owned());
+            format!(
+                "{age}, at most {}",
+                count.map_or_else(|| "any number".to_owned(), |n| n.to_string())
+            )
         }
     };
     output::line(&format!("keeps         finished tasks: {kept}"))?;
     output::line(&format!("tasks         {}", tally(&counts.groups)))?;
     output::line(&format!("workers       {}", workers.len()))?;
-    output::line(&format!("time zones    {}", if zones { "known" } else { "MISSING: no zone data was found" }))?;
+    output::line(&format!(
+        "time zones    {}",
+        if zones {
+            "known"
+        } else {
+            "MISSING: no zone data was found"
+        }
+    ))?;
     for (name, n) in unknown {
-        output::line(&format!("waiting       {n} × \"{name}\" for a worker that knows it"))?;
+        output::line(&format!(
+            "waiting       {n} × \"{name}\" for a worker that knows it"
+        ))?;
     }
     Ok(())
 }
@@ -70,5 +98,9 @@ fn tally(groups: &BTreeMap<String, u64>) -> String {
     if groups.is_empty() {
         return "none".to_owned();
     }
-    groups.iter().map(|(status, n)| format!("{n} {status}")).collect::<Vec<_>>().join(", ")
+    groups
+        .iter()
+        .map(|(status, n)| format!("{n} {status}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -17,13 +17,23 @@ pub(super) fn run(config: Option<&Path>) -> Result<()> {
         let message = format!("{} cannot be written", path.display());
         Error::new(ErrorKind::Unavailable, "init", message).with_source(source)
     };
-    match std::fs::File::options().write(true).create_new(true).open(path) {
+    match std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .open(path)
+    {
         Ok(mut file) => {
             file.write_all(INIT.as_bytes()).map_err(failed)?;
-            output::say(&format!("wrote {}; check it with `tlo check`, run it with `tlo run`", path.display()));
+            output::say(&format!(
+                "wrote {}; check it with `tlo check`, run it with `tlo run`",
+                path.display()
+            ));
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            output::say(&format!("{} is there already and was left as it is", path.display()));
+            output::say(&format!(
+                "{} is there already and was left as it is",
+                path.display()
+            ));
         }
         Err(error) => return Err(failed(error)),
     }

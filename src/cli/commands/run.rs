@@ -22,14 +22,21 @@ use crate::schedule::parse_duration;
 ///
 /// # Errors
 /// `Configuration` with every mistake of the files, and those of opening the store.
-pub(super) async fn run(config: Option<&Path>, args: RunArgs, context: TloContextBuilder) -> Result<ExitCode> {
+pub(super) async fn run(
+    config: Option<&Path>,
+    args: RunArgs,
+    context: TloContextBuilder,
+) -> Result<ExitCode> {
     let mut source = program::settings(config)?;
     if let Some(concurrency) = args.concurrency {
         source = source.set_by("argument --concurrency", "concurrency", concurrency);
     }
     let limit = args.limit.as_deref().map(parse_duration).transpose()?;
     let jobs = program::jobs(&source, &args.crontab)?;
-    program::report(&jobs, &source.clone().sections(PluginTable::builtin().sections()))?;
+    program::report(
+        &jobs,
+        &source.clone().sections(PluginTable::builtin().sections()),
+    )?;
     for note in &jobs.notes {
         output::say(note);
     }
@@ -96,10 +103,18 @@ fn command_task(job: Job) -> Task {
         handler = handler.cwd(directory);
     }
     if let Some(user) = command.user {
-        handler = handler.run_as(RunAs { uid: user.uid, gid: user.gid, groups: user.groups });
+        handler = handler.run_as(RunAs {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups,
+        });
     }
     if let Some(grace) = command.kill_grace {
         handler = handler.grace(grace);
     }
-    Task { def: job.def, handler: Some(Panic.wrap(Arc::new(handler))), error: None }
+    Task {
+        def: job.def,
+        handler: Some(Panic.wrap(Arc::new(handler))),
+        error: None,
+    }
 }

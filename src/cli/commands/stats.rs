@@ -25,7 +25,12 @@ pub async fn run(client: &Client, args: StatsArgs) -> Result<()> {
     if args.json {
         return output::json(&stats);
     }
-    let statuses = TaskStatus::ALL.map(|status| vec![status.to_string(), stats.statuses.of(status.as_str()).to_string()]);
+    let statuses = TaskStatus::ALL.map(|status| {
+        vec![
+            status.to_string(),
+            stats.statuses.of(status.as_str()).to_string(),
+        ]
+    });
     output::table(&["STATUS", "TASKS"], statuses.to_vec())?;
     part("QUEUE", "WAITING OR RUNNING", &stats.queues)?;
     part("NAME", "TASKS", &stats.names)?;
@@ -39,5 +44,10 @@ fn part(label: &str, count: &str, counts: &Counts) -> Result<()> {
     output::line("")?;
     let mut rows: Vec<_> = counts.groups.iter().collect();
     rows.sort_by(|(left, n), (right, m)| m.cmp(n).then(left.cmp(right)));
-    output::table(&[label, count], rows.into_iter().map(|(group, n)| vec![group.clone(), n.to_string()]).collect())
+    output::table(
+        &[label, count],
+        rows.into_iter()
+            .map(|(group, n)| vec![group.clone(), n.to_string()])
+            .collect(),
+    )
 }

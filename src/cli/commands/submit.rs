@@ -50,10 +50,18 @@ pub struct SubmitArgs {
 ///
 /// # Errors
 /// `UnknownTask` with the nearest names, `Invalid` for args that are not JSON, and those of the store.
-pub(super) async fn run(config: Option<&Path>, client: &Client, args: SubmitArgs) -> Result<ExitCode> {
+pub(super) async fn run(
+    config: Option<&Path>,
+    client: &Client,
+    args: SubmitArgs,
+) -> Result<ExitCode> {
     // The tasks of the jobs file are known names, also when they run in another process.
     let listed = program::jobs(&program::settings(config)?, &[])?;
-    let def = listed.jobs.into_iter().map(|job| job.def).find(|def| *def.name == *args.name);
+    let def = listed
+        .jobs
+        .into_iter()
+        .map(|job| job.def)
+        .find(|def| *def.name == *args.name);
     let payload = Payload::parse(args.args)?;
     let mut submit = match def {
         Some(def) => client.defined(def),
@@ -97,5 +105,9 @@ pub(super) async fn run(config: Option<&Path>, client: &Client, args: SubmitArgs
         return Ok(ExitCode::SUCCESS);
     }
     let why = record.error.unwrap_or_else(|| "no message".to_owned());
-    Err(Error::new(ErrorKind::TaskFailed, "wait", format!("\"{}\" {}: {why}", record.id, record.status)))
+    Err(Error::new(
+        ErrorKind::TaskFailed,
+        "wait",
+        format!("\"{}\" {}: {why}", record.id, record.status),
+    ))
 }
