@@ -64,10 +64,8 @@ impl Worker {
             names: parts.handlers.lanes(),
         };
         let hints = parts.store.hints();
-        let poll = parts
-            .options
-            .poll
-            .unwrap_or_else(|| parts.store.capability().poll);
+        let capability = parts.store.capability();
+        let poll = parts.options.poll.unwrap_or(capability.poll);
         let shared = Arc::new(Shared {
             parts,
             held: Held::default(),

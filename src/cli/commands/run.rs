@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::cli::args::RunArgs;
 use crate::cli::jobs::{CommandInput, Job};
 use crate::cli::{logging, output, program};
-use crate::clock::Clock;
 use crate::context::TloContextBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::Task;
@@ -91,7 +90,7 @@ fn command_task(job: Job) -> Task {
     let mut handler = CommandHandler::new(command.run.argv()).stdin(match command.stdin {
         CommandInput::Args => Stdin::ArgsJson,
         CommandInput::Text(text) => Stdin::Text(text),
-        CommandInput::Empty => Stdin::Empty,
+        CommandInput::Empty => Stdin::Null,
     });
     if !command.inherit_env {
         handler = handler.clear_env();
