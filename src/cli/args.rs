@@ -27,7 +27,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Write a commented tlo.toml
     Init,
     /// Fire schedules and run tasks until Ctrl-C
@@ -58,7 +58,7 @@ pub enum Command {
 
 /// What `tlo run` runs.
 #[derive(Args, Clone, Debug)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// A crontab to run as well, as cron would; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(super) crontab: Vec<PathBuf>,
@@ -72,7 +72,7 @@ pub struct RunArgs {
 
 /// What `tlo check` checks.
 #[derive(Args, Clone, Debug)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// A crontab to check as well; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(super) crontab: Vec<PathBuf>,
@@ -83,7 +83,7 @@ pub struct CheckArgs {
 
 /// How to print what the doctor found.
 #[derive(Args, Clone, Debug)]
-pub struct DoctorArgs {
+pub(super) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -91,7 +91,7 @@ pub struct DoctorArgs {
 
 /// About settings.
 #[derive(Clone, Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(super) enum ConfigCommand {
     /// Print every setting
     Show {
         /// Say where each value comes from

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 
 /// The exit code of an error.
 #[must_use]
-pub fn code(error: &Error) -> u8 {
+pub(super) fn code(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::NotFound => 3,
         ErrorKind::AlreadyExists

@@ -13,7 +13,7 @@ use crate::timestamp::Timestamp;
 ///
 /// # Errors
 /// `Unavailable` when standard output cannot be written.
-pub fn line(text: &str) -> Result<()> {
+pub(super) fn line(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::new(
@@ -27,7 +27,7 @@ pub fn line(text: &str) -> Result<()> {
 }
 
 /// Writes a line of talk.
-pub fn say(text: &str) {
+pub(super) fn say(text: &str) {
     // When standard error is closed there is nobody to talk to.
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
@@ -36,7 +36,7 @@ pub fn say(text: &str) {
 ///
 /// # Errors
 /// As [`line`].
-pub fn json<T: Serialize>(value: &T) -> Result<()> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
     let text = if std::io::stdout().is_terminal() {
         serde_json::to_string_pretty(value)
     } else {
@@ -52,7 +52,7 @@ pub fn json<T: Serialize>(value: &T) -> Result<()> {
 ///
 /// # Errors
 /// As [`line`].
-pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     if !std::io::stdout().is_terminal() {
         line(&header.join("\t"))?;
         for row in rows {
@@ -76,7 +76,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
 
 /// A text without what would break a line or forge another one.
 #[must_use]
-pub fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\r' | '\t' => ' ',
@@ -93,7 +93,7 @@ pub fn one_line(text: &str) -> String {
 
 /// An instant in seconds, for tables.
 #[must_use]
-pub fn instant(at: Option<Timestamp>) -> String {
+pub(super) fn instant(at: Option<Timestamp>) -> String {
     at.map_or_else(
         || "-".to_owned(),
         |at| Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000).to_string(),
@@ -102,7 +102,7 @@ pub fn instant(at: Option<Timestamp>) -> String {
 
 /// The beginning of a text.
 #[must_use]
-pub fn start_of(text: &str, width: usize) -> String {
+pub(super) fn start_of(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -112,7 +112,7 @@ pub fn start_of(text: &str, width: usize) -> String {
 }
 
 /// Writes an error with its causes to standard error.
-pub fn error(error: &Error) {
+pub(super) fn error(error: &Error) {
     say(&format!("error: {error}"));
     let mut cause = std::error::Error::source(error);
     let mut last = error.to_string();
@@ -127,7 +127,7 @@ pub fn error(error: &Error) {
 }
 
 /// Writes a mistake in a file to standard error.
-pub fn mistake(mistake: &super::source::Mistake) {
+pub(super) fn mistake(mistake: &super::source::Mistake) {
     let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     say(&format!("{}\n", mistake.painted(colour)));
 }

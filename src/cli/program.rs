@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::crontab::Crontab;
-use super::crontab::LocalZone;
+use super::crontab::{Crontab, LocalZone, name_apart};
 use super::jobs::{Host, Job, JobsFile};
 use super::output;
 use super::source::Mistakes;
@@ -80,8 +79,12 @@ pub(super) fn jobs(source: &SettingsSource, crontabs: &[PathBuf]) -> Result<Jobs
     }
     if !crontabs.is_empty() {
         let zone = LocalZone::of_this_machine()?;
-        for path in crontabs {
-            let crontab = Crontab::read(path, None, &zone)?;
+        let mut files = crontabs
+            .iter()
+            .map(|path| Crontab::read(path, None, &zone))
+            .collect::<Result<Vec<_>>>()?;
+        name_apart(&mut files.iter_mut().collect::<Vec<_>>());
+        for crontab in files {
             for entry in &crontab.entries {
                 match entry.to_job(&host) {
                     Ok(job) => read.jobs.push(job),
@@ -97,7 +100,7 @@ pub(super) fn jobs(source: &SettingsSource, crontabs: &[PathBuf]) -> Result<Jobs
 
 /// Prints mistakes of the files and of the settings together; an error when any of them is one.
 pub(super) fn report(jobs: &Jobs, source: &SettingsSource) -> Result<Option<Loaded>> {
-    for mistake in jobs.mistakes.iter() {
+    for mistake in &jobs.mistakes {
         output::mistake(mistake);
     }
     let loaded = TloSettings::check(source);

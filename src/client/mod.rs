@@ -67,13 +67,11 @@ impl Client {
     /// assert_eq!(handle.record().await?.status, TaskStatus::Pending);
     /// # Ok(()) }
     /// ```
-    #[must_use]
     pub fn task(&self, name: impl Into<String>) -> Submit<'_> {
         Submit::new(self, submit::Named::Name(name.into()))
     }
 
     /// Starts a submit of a task whose definition is at hand, registered or not.
-    #[must_use]
     pub fn defined(&self, def: TaskDef) -> Submit<'_> {
         Submit::new(self, submit::Named::Def(Box::new(def)))
     }

@@ -35,11 +35,10 @@ pub(super) fn run(config: Option<&Path>, args: &CheckArgs) -> Result<()> {
         .jobs
         .iter()
         .map(|job| {
-            let when = job
-                .def
-                .schedule
-                .as_ref()
-                .map_or_else(|| "when submitted".to_owned(), |s| s.describe());
+            let when = job.def.schedule.as_ref().map_or_else(
+                || "when submitted".to_owned(),
+                crate::schedule::Schedule::describe,
+            );
             let zone = job
                 .def
                 .schedule

@@ -15,7 +15,7 @@ const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 /// Which schedule to explain.
 #[derive(Args, Clone, Debug)]
-pub struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     /// The schedule: "0 3 * * *", "every 5m", "@daily", "2026-11-20T10:00:00Z"
     schedule: String,
     /// The zone of its clocks, such as Europe/Berlin
@@ -39,7 +39,7 @@ pub struct ExplainArgs {
 ///
 /// # Errors
 /// `Invalid`, quoting it, for a schedule, zone or instant that is none.
-pub fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
+pub(crate) fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
     let schedule = Schedule::parse(&args.schedule, Some(&args.zone))?;
     let from: Timestamp = args
         .from

@@ -13,7 +13,7 @@ use crate::task::{AttemptEnd, TaskStateRecord};
 
 /// Which task to look at.
 #[derive(Args, Clone, Debug)]
-pub struct InspectArgs {
+pub(crate) struct InspectArgs {
     /// Its id, or the beginning of it
     id: String,
     /// Print JSON
@@ -25,7 +25,7 @@ pub struct InspectArgs {
 ///
 /// # Errors
 /// `NotFound` for an id that no task has, `Conflict` for a beginning that several have.
-pub async fn run(client: &Client, args: InspectArgs) -> Result<()> {
+pub(crate) async fn run(client: &Client, args: InspectArgs) -> Result<()> {
     let record = find(client, &args.id).await?;
     if args.json {
         return output::json(&record.to_json());

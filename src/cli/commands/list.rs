@@ -12,7 +12,7 @@ use crate::task::{TaskStateRecord, TaskStatus};
 
 /// Which tasks to list.
 #[derive(Args, Clone, Debug)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     /// Only these statuses: pending, running, succeeded, failed, cancelled (in any case; may be repeated)
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     status: Vec<String>,
@@ -49,7 +49,7 @@ pub struct ListArgs {
 ///
 /// # Errors
 /// `Invalid` for an unknown status, and those of the store.
-pub async fn run(client: &Client, args: ListArgs) -> Result<()> {
+pub(crate) async fn run(client: &Client, args: ListArgs) -> Result<()> {
     let filter = TaskFilter {
         status: args
             .status

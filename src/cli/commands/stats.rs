@@ -10,7 +10,7 @@ use crate::task::TaskStatus;
 
 /// How to print the numbers.
 #[derive(Args, Clone, Debug)]
-pub struct StatsArgs {
+pub(crate) struct StatsArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -20,7 +20,7 @@ pub struct StatsArgs {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn run(client: &Client, args: StatsArgs) -> Result<()> {
+pub(crate) async fn run(client: &Client, args: StatsArgs) -> Result<()> {
     let stats = client.stats().await?;
     if args.json {
         return output::json(&stats);

@@ -14,7 +14,7 @@ use crate::task::{TaskStatus, UniqueScope};
 
 /// What to submit.
 #[derive(Args, Clone, Debug)]
-pub struct SubmitArgs {
+pub(crate) struct SubmitArgs {
     /// The name of the task
     name: String,
     /// What it is given
