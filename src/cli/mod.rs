@@ -30,7 +30,7 @@ use crate::context::TloContextBuilder;
 ///
 /// #[tokio::main]
 /// async fn main() -> std::process::ExitCode {
-///     let greet = task("greet").run(|_: TaskContext, name: String| async move { format!("hello {name}") });
+///     let greet = task("greet").run(|_: TaskContext, name: String| async move { TaskResult::Ok(format!("hello {name}")) });
 ///     tlo::cli::main(TloContext::builder().task(greet)).await
 /// }
 /// ```

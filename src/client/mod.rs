@@ -60,7 +60,7 @@ impl Client {
     /// # use tlo::prelude::*;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> tlo::Result<()> {
     /// let tlo = TloContext::builder()
-    ///     .task(task("greet").run(|_: TaskContext, name: String| async move { format!("hello {name}") }))
+    ///     .task(task("greet").run(|_: TaskContext, name: String| async move { TaskResult::Ok(format!("hello {name}")) }))
     ///     .build()
     ///     .await?;
     /// let handle = tlo.client().task("greet").args("ada").priority(9).submit().await?;
