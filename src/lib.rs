@@ -43,6 +43,8 @@ pub mod cli;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+/// The attribute that the async traits of this crate are implemented with.
+pub use async_trait::async_trait;
 pub use backends::{MemoryStore, RowStore};
 #[cfg(feature = "sqlite")]
 pub use backends::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};
