@@ -60,11 +60,11 @@ macro_rules! check {
 /// Fails the case unless both sides are equal.
 macro_rules! check_eq {
     ($seen:expr, $wanted:expr) => {
-        check_eq!($seen, $wanted, "{}", stringify!($seen))
+        $crate::testing::conformance::bench::check_eq!($seen, $wanted, "{}", stringify!($seen))
     };
     ($seen:expr, $wanted:expr, $($what:tt)+) => {
         match (&$seen, &$wanted) {
-            (seen, wanted) => check!(*seen == *wanted, "{}: saw {seen:?}, wanted {wanted:?}", format_args!($($what)+)),
+            (seen, wanted) => $crate::testing::conformance::bench::check!(*seen == *wanted, "{}: saw {seen:?}, wanted {wanted:?}", format_args!($($what)+)),
         }
     };
 }
@@ -73,7 +73,7 @@ macro_rules! check_eq {
 macro_rules! check_matches {
     ($seen:expr, $($shape:tt)+) => {
         match &$seen {
-            seen => check!(matches!(seen, $($shape)+), "{}: saw {seen:?}, wanted {}", stringify!($seen), stringify!($($shape)+)),
+            seen => $crate::testing::conformance::bench::check!(matches!(seen, $($shape)+), "{}: saw {seen:?}, wanted {}", stringify!($seen), stringify!($($shape)+)),
         }
     };
 }

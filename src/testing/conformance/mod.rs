@@ -9,12 +9,16 @@ mod report;
 
 mod claims;
 mod commits;
+mod control;
 mod creates;
 mod gates;
+mod keys;
 mod leases;
 mod lost;
+mod marks;
 mod rules;
 mod settles;
+mod streams;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -80,6 +84,10 @@ const AREAS: &[&[Case]] = &[
     settles::CASES,
     gates::CASES,
     rules::CASES,
+    keys::CASES,
+    control::CASES,
+    streams::CASES,
+    marks::CASES,
 ];
 
 /// Runs every case on stores that the factory opens, each case on one of its own, and reports how each went.
