@@ -11,14 +11,19 @@ mod claims;
 mod commits;
 mod control;
 mod creates;
+mod durable;
 mod gates;
+mod hints;
 mod keys;
 mod leases;
+mod limits;
 mod lost;
 mod marks;
+mod reading;
 mod rules;
 mod settles;
 mod streams;
+mod upkeep;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -88,6 +93,11 @@ const AREAS: &[&[Case]] = &[
     control::CASES,
     streams::CASES,
     marks::CASES,
+    reading::CASES,
+    limits::CASES,
+    upkeep::CASES,
+    hints::CASES,
+    durable::CASES,
 ];
 
 /// Runs every case on stores that the factory opens, each case on one of its own, and reports how each went.
