@@ -11,7 +11,7 @@ use tlo::store::{Capability, Durability, Retention, SharedStore};
 use tlo::testing::conformance::{Feature, StoreFactory};
 use tlo::{Clock, Error, ErrorKind, IdSource, MemoryStore, Result, RowStore, TaskId};
 
-pub struct Memory;
+pub(crate) struct Memory;
 
 #[async_trait::async_trait]
 impl StoreFactory for Memory {
@@ -25,12 +25,12 @@ impl StoreFactory for Memory {
     }
 }
 
-pub type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A key-value engine: a tree whose writers work on a copy, which takes its place when they succeed.
 #[derive(Clone, Debug, Default)]
-pub struct TreeEngine {
-    pub tree: Arc<RwLock<Tree>>,
+pub(crate) struct TreeEngine {
+    pub(crate) tree: Arc<RwLock<Tree>>,
     writing: Arc<Mutex<()>>,
 }
 
@@ -156,12 +156,12 @@ impl RowEngine for TreeEngine {
 
 /// Opens row stores over trees; each place keeps its tree until it is discarded.
 #[derive(Debug, Default)]
-pub struct Trees {
+pub(crate) struct Trees {
     places: Mutex<HashMap<String, TreeEngine>>,
 }
 
 impl Trees {
-    pub fn engine(&self, place: &str) -> TreeEngine {
+    pub(crate) fn engine(&self, place: &str) -> TreeEngine {
         let mut places = self.places.lock();
         places.entry(place.to_owned()).or_default().clone()
     }

@@ -166,3 +166,46 @@ async fn without_panic(tried: impl Future<Output = CaseResult>) -> CaseResult {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sentences of the list in the docs of the port, as names of cases.
+    fn sentences() -> Vec<String> {
+        let source = include_str!("../../store/mod.rs");
+        let contract = source.split("/// # Contract").nth(1).unwrap_or_default();
+        let contract = contract.split("#[async_trait]").next().unwrap_or_default();
+        let mut sentences: Vec<String> = Vec::new();
+        let mut open = false;
+        for line in contract.lines().map(|line| line.trim_start_matches("///")) {
+            if let Some(first) = line.strip_prefix(" - ") {
+                sentences.push(first.to_owned());
+                open = true;
+            } else if let (true, Some(more), Some(sentence)) =
+                (open, line.strip_prefix("   "), sentences.last_mut())
+            {
+                sentence.push(' ');
+                sentence.push_str(more);
+            } else {
+                open = false;
+            }
+        }
+        let snake_case = |sentence: String| {
+            let letter = |c: &char| c.is_alphanumeric() || *c == ' ';
+            let plain: String = sentence.chars().filter(letter).collect();
+            plain.to_lowercase().replace(' ', "_")
+        };
+        sentences.into_iter().map(snake_case).collect()
+    }
+
+    #[test]
+    fn every_case_is_a_sentence_of_the_contract_and_the_other_way_round() {
+        let cases: Vec<_> = AREAS.iter().flat_map(|area| area.iter()).collect();
+        let names: Vec<_> = cases.iter().map(|case| case.name.to_owned()).collect();
+        assert_eq!(names, sentences());
+        let different: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
+        assert!(names.len() >= 110, "{} cases", names.len());
+    }
+}

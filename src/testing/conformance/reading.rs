@@ -327,8 +327,8 @@ async fn each_filter_finds_exactly_what_matches_it(b: &Bench<'_>) -> CaseResult 
 async fn the_conditions_of_a_filter_must_all_hold(b: &Bench<'_>) -> CaseResult {
     let zoo = zoo(b).await?;
     let filters = filters(&zoo)?;
-    for one in &filters {
-        for two in &filters {
+    for (first, one) in filters.iter().enumerate() {
+        for two in filters.iter().skip(first % 3).step_by(3) {
             let both = TaskFilter {
                 status: if one.status.is_empty() {
                     two.status.clone()
