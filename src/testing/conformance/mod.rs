@@ -2,6 +2,10 @@
 //! promises on a store of yours.
 //!
 //! Implement [`StoreFactory`] for it and call [`run`]. Each case is named after a sentence of the contract.
+#![allow(
+    clippy::redundant_pattern_matching,
+    reason = "`check_matches!` shows what was seen, whatever the shape"
+)]
 
 mod bench;
 mod factory;
@@ -55,6 +59,17 @@ impl Default for Options {
             deadline: Duration::from_secs(60),
             shrink: 1,
             stop_after: None,
+        }
+    }
+}
+
+impl Options {
+    /// A run whose large cases are this many times smaller, for stores that pay for each write and for quick looks.
+    #[must_use]
+    pub fn shrunk(shrink: usize) -> Self {
+        Self {
+            shrink,
+            ..Self::default()
         }
     }
 }
