@@ -9,9 +9,10 @@ use std::time::Duration;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use tlo::store::kv::{Pairs, RowEngine, Rows};
 use tlo::store::{Capability, Durability, Retention, SharedStore, TaskStateStoreExt};
-use tlo::task::NewTask;
 use tlo::testing::conformance::{self, Feature, Options, Report, StoreFactory};
-use tlo::{Clock, Error, ErrorKind, IdSource, Payload, Result, RowStore, SystemClock};
+use tlo::{
+    Clock, Error, ErrorKind, IdSource, Payload, Result, RowStore, SystemClock, task::NewTask,
+};
 
 type Bytes = &'static [u8];
 const ROWS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("rows");
@@ -26,8 +27,8 @@ type Set<T> = fn(&mut T, &[u8], Option<&[u8]>) -> Result<()>;
 
 impl<T: ReadableTable<Bytes, Bytes>> Rows for Open<T> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let value = self.0.get(key).map_err(failed)?;
-        Ok(value.map(|value| value.value().to_vec()))
+        let found = self.0.get(key).map_err(failed)?;
+        Ok(found.map(|value| value.value().to_vec()))
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
