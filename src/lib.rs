@@ -69,3 +69,8 @@ pub use tlo_macros::task;
 pub mod __private {
     pub use inventory::submit;
 }
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -67,13 +67,13 @@ impl Client {
     /// assert_eq!(handle.record().await?.status, TaskStatus::Pending);
     /// # Ok(()) }
     /// ```
-    pub fn task(&self, name: impl Into<String>) -> Submit<'_> {
-        Submit::new(self, submit::Named::Name(name.into()))
+    pub fn task(&self, name: impl Into<String>) -> Submit {
+        Submit::new(self.clone(), submit::Named::Name(name.into()))
     }
 
     /// Starts a submit of a task whose definition is at hand, registered or not.
-    pub fn defined(&self, def: TaskDef) -> Submit<'_> {
-        Submit::new(self, submit::Named::Def(Box::new(def)))
+    pub fn defined(&self, def: TaskDef) -> Submit {
+        Submit::new(self.clone(), submit::Named::Def(Box::new(def)))
     }
 
     /// The store behind it, for what the client has no verb for.

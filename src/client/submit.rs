@@ -1,5 +1,6 @@
 //! Submitting one task.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -16,8 +17,8 @@ use crate::timestamp::Timestamp;
 /// A task about to be submitted. What is not set follows the task's definition.
 #[derive(Debug)]
 #[must_use = "nothing is submitted before `submit` is called"]
-pub struct Submit<'a> {
-    client: &'a Client,
+pub struct Submit {
+    client: Client,
     task: Named,
     args: Result<Payload>,
     allow_unknown: bool,
@@ -52,8 +53,8 @@ impl std::fmt::Debug for Change {
     }
 }
 
-impl<'a> Submit<'a> {
-    pub(super) fn new(client: &'a Client, task: Named) -> Self {
+impl Submit {
+    pub(super) fn new(client: Client, task: Named) -> Self {
         Self {
             client,
             task,
@@ -183,7 +184,7 @@ impl<'a> Submit<'a> {
             Named::Name(name) => client.definition(&name, self.allow_unknown).await?,
             Named::Def(def) => *def,
         };
-        let parts = &client.0;
+        let parts = Arc::clone(&client.0);
         let id = self
             .id
             .unwrap_or_else(|| parts.ids.task_id(parts.clock.now()));
@@ -192,7 +193,7 @@ impl<'a> Submit<'a> {
         for change in self.changes {
             apply(&mut new, change);
         }
-        let (id, queue) = (new.id.clone(), std::sync::Arc::clone(&new.queue));
+        let (id, queue) = (new.id.clone(), Arc::clone(&new.queue));
         let commit = Commit::of([Op::Create(Box::new(Create {
             task: new,
             lease_to: None,
@@ -212,7 +213,7 @@ impl<'a> Submit<'a> {
             queue,
             existing,
         });
-        Ok(TaskHandle::new(client.clone(), id, !existing))
+        Ok(TaskHandle::new(client, id, !existing))
     }
 }
 
