@@ -3,7 +3,7 @@
 //! - One thread writes for everybody, many commits in one `BEGIN IMMEDIATE` transaction; an answer is given when
 //!   `COMMIT` has returned. A few more connections read, each on a consistent view that contains every answered commit.
 //! - WAL mode and `synchronous=FULL` are asked for, read back and insisted on.
-//! - Another process' writes are noticed by asking SQLite for its data version, five times a second while
+//! - Another process' writes are noticed by asking SQLite for its data version, four times a second while
 //!   somebody listens for hints and not at all otherwise.
 //! - A write that fails changes nothing; the next one is tried afresh, so a disk that has room again or a lock
 //!   that was given up needs no restart.
@@ -92,7 +92,7 @@ impl SqliteStore {
         &self,
         run: impl FnOnce(&SqliteEngine) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let engine = Arc::clone(self.0.shared_engine());
+        let engine = Arc::clone(&self.0.engine);
         let running = tokio::task::spawn_blocking(move || run(&engine));
         running.await.map_err(|source| {
             Error::new(ErrorKind::Internal, "check sqlite", "the check was aborted")

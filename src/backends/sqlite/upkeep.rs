@@ -95,7 +95,6 @@ pub(super) fn check(engine: &SqliteEngine, thorough: bool) -> Result<Vec<String>
 /// One round of upkeep.
 pub(super) fn run(engine: &SqliteEngine) -> Result<()> {
     let connector = engine.connector();
-    connector.place.check()?;
     if engine.unclean.swap(false, Ordering::Relaxed) {
         let wrong = check(engine, false)?;
         if let Some(first) = wrong.first() {
