@@ -63,7 +63,8 @@ use crate::task::{TaskStateRecord, TaskSummary};
 pub struct SqliteStore(RowStore<SqliteEngine>);
 
 impl SqliteStore {
-    /// Opens the file, makes it when it is not there, and starts the writer.
+    /// Opens the file, makes it when it is not there, and starts the writer. Blocks while it reads the disk, and up to
+    /// `busy_timeout` while another process changes the layout.
     ///
     /// # Errors
     /// Those of [`SqliteEngine::open`].

@@ -51,7 +51,10 @@ impl Place {
         }
         create(&path)?;
         let identity = identity(&path).map_err(|source| unusable(&path, source))?;
-        let mut log = path.clone().into_os_string();
+        // SQLite keeps the log beside the file that a symbolic link leads to.
+        let mut log = fs::canonicalize(&path)
+            .map_err(|source| unusable(&path, source))?
+            .into_os_string();
         log.push("-wal");
         Ok(Self {
             path,

@@ -159,6 +159,9 @@ pub(super) fn was_left_open(connector: &Connector) -> Result<bool> {
     }
     let fault = |source| connector.fault("open sqlite", source);
     let connection = connector.bare()?;
+    // Nothing is changed in a file that will be refused.
+    connector.expect_owned(&connection)?;
+    schema::expect_known(connector, &connection)?;
     connection.busy_timeout(Duration::ZERO).map_err(fault)?;
     let alone: rusqlite::Result<String> =
         connection.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get(0));
