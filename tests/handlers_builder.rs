@@ -153,7 +153,10 @@ fn every_mistake_names_its_input() {
         (task("x").every(-5_i64), vec!["every", "-5 seconds"]),
         (task("x").every(-0.5), vec!["every", "-0.5 seconds"]),
         (task("x").every(f64::NAN), vec!["every", "NaN"]),
-        (task("x").every("5 lightyears"), vec!["every", "5 lightyears"]),
+        (
+            task("x").every("5 lightyears"),
+            vec!["every", "5 lightyears"],
+        ),
         (task("x").every("30"), vec!["every", "30", "no unit"]),
         (task("x").cron("61 * * * *"), vec!["61 * * * *", "^"]),
         (task("x").cron("* *"), vec!["* *"]),
@@ -217,12 +220,19 @@ fn all_mistakes_of_a_task_are_told_at_once() {
             .max_attempts(0),
     );
     assert!(message.starts_with("the task \"worst\" has 5 mistakes:"));
-    for line in ["-1 seconds", "it has 2 schedules", "\"never\"", "max_attempts"] {
+    for line in [
+        "-1 seconds",
+        "it has 2 schedules",
+        "\"never\"",
+        "max_attempts",
+    ] {
         assert!(message.contains(line), "{line} is not in: {message}");
     }
     // The caret stays under the fault although the list is indented.
     let lines: Vec<&str> = message.lines().collect();
-    let caret = lines.iter().position(|line| line.trim() == "^^" || line.trim().starts_with('^'));
+    let caret = lines
+        .iter()
+        .position(|line| line.trim() == "^^" || line.trim().starts_with('^'));
     let caret = caret.expect("a line with the caret");
     let column = lines[caret].find('^').unwrap();
     assert_eq!(&lines[caret - 1][column..column + 2], "61", "{message}");
@@ -241,8 +251,14 @@ fn a_task_name_must_be_a_name() {
 
 #[test]
 fn a_closure_has_no_name_of_its_own() {
-    let error = Task::of(|_: TaskContext, _: ()| async {}).build().check().unwrap_err();
-    assert!(error.to_string().contains("a closure has no name"), "{error}");
+    let error = Task::of(|_: TaskContext, _: ()| async {})
+        .build()
+        .check()
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("a closure has no name"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -269,7 +285,11 @@ fn hashed_fields_are_the_tasks_own() {
 
 #[test]
 fn names_with_braces_are_no_templates() {
-    let task = task("odd {name}").every(1).limit(2).exclusive("all").declare();
+    let task = task("odd {name}")
+        .every(1)
+        .limit(2)
+        .exclusive("all")
+        .declare();
     task.check().unwrap();
     assert_eq!(task.def.gates[0].template, "limit/odd {{name}}");
 }
