@@ -1,4 +1,5 @@
 //! Commands as tasks: real processes, their groups, their output and their end.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(all(unix, feature = "command"))]
 
 use std::path::Path;

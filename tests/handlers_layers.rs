@@ -1,4 +1,8 @@
 //! Timeout and trace, on tokio's paused clock: the waits below take no time.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the paused clock of tokio is read, not the machine's"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
 //! `#[tlo::task]`: what it makes of functions.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(feature = "macros")]
 
 use tlo::prelude::*;
