@@ -1,4 +1,5 @@
 //! What the builder makes, and what it says about mistakes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
 

@@ -82,12 +82,14 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: Handler> IntoHandler<ByHandler> for H {
     fn into_handler(self) -> SharedHandler {
         Panic.wrap(Arc::new(self))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoHandler<ByShared> for SharedHandler {
     fn into_handler(self) -> SharedHandler {
         Panic.wrap(self)

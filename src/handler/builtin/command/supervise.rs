@@ -130,6 +130,11 @@ async fn wait_or_stop(
         () = clock.sleep(limits.grace) => group.kill(),
     }
     child.wait().await?;
+    // What was killed needs a moment to go. What hangs in the kernel does not hold up the task.
+    tokio::select! {
+        () = group.gone(clock) => {}
+        () = clock.sleep(LINGER) => {}
+    }
     Ok(None)
 }
 
