@@ -16,12 +16,25 @@ fn add(_: TaskContext, (a, b): (i64, i64)) -> TaskResult<i64> {
 
 #[tokio::main]
 async fn main() -> tlo::Result<()> {
-    let tlo = TloContext::builder().task(tick::task()).task(add::task()).build().await?;
+    let tlo = TloContext::builder()
+        .task(tick::task())
+        .task(add::task())
+        .build()
+        .await?;
     let client = tlo.client();
     let runner = Runner::new(tlo);
     let handle = runner.handle();
     let work = async move {
-        println!("2 + 3 = {}", client.task("add").args(&(2, 3)).submit().await?.result::<i64>().await?);
+        println!(
+            "2 + 3 = {}",
+            client
+                .task("add")
+                .args(&(2, 3))
+                .submit()
+                .await?
+                .result::<i64>()
+                .await?
+        );
         handle.stop();
         Ok(())
     };

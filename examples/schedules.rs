@@ -10,11 +10,26 @@ fn main() -> tlo::Result<()> {
     let freeze = Schedule::cron_in("* * 20-31 12 *", "Europe/Berlin")?;
     for (title, schedule) in [
         ("every ninety minutes", Schedule::parse("every 90m", None)?),
-        ("nightly, in a zone with summer time", Schedule::cron_in("30 2 * * *", "Europe/Berlin")?),
-        ("the same, but never moved", Schedule::cron_in("30 2 * * *", "Europe/Berlin")?.dst(Dst::Skip)),
-        ("the last Friday of the month", Schedule::cron("0 18 * * 5L")?),
-        ("weekdays, except in the Christmas freeze", weekdays.except(freeze)),
-        ("Quartz: seconds first", Schedule::quartz("0 15 10 ? * 6L", "America/New_York")?),
+        (
+            "nightly, in a zone with summer time",
+            Schedule::cron_in("30 2 * * *", "Europe/Berlin")?,
+        ),
+        (
+            "the same, but never moved",
+            Schedule::cron_in("30 2 * * *", "Europe/Berlin")?.dst(Dst::Skip),
+        ),
+        (
+            "the last Friday of the month",
+            Schedule::cron("0 18 * * 5L")?,
+        ),
+        (
+            "weekdays, except in the Christmas freeze",
+            weekdays.except(freeze),
+        ),
+        (
+            "Quartz: seconds first",
+            Schedule::quartz("0 15 10 ? * 6L", "America/New_York")?,
+        ),
     ] {
         println!("{title}: {}", schedule.describe());
         let until = "2027-04-30T00:00:00Z".parse()?;

@@ -29,6 +29,7 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
         rules: Rules::default(),
         tasks: Vec::new(),
         look_again: None,
+        taken_out: false,
     };
     for queue in &request.lanes.queues {
         if claiming.is_done() {
@@ -43,6 +44,7 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
         claiming.next_due(table)?
     };
     Ok(Claims {
+        more: claiming.is_done() && claiming.taken_out,
         tasks: claiming.tasks,
         next_due,
         now,
@@ -62,6 +64,8 @@ struct Claiming<'a> {
     tasks: Vec<Arc<TaskStateRecord>>,
     /// The first instant at which something that was passed over may be claimed.
     look_again: Option<Timestamp>,
+    /// Something left the ready set: claimed, parked, expired or set aside.
+    taken_out: bool,
 }
 
 /// What happened to one candidate.
@@ -162,7 +166,8 @@ impl Claiming<'_> {
             match self.candidate(table, &row, &value)? {
                 Step::LaneClosed => continue,
                 Step::QueueClosed => break,
-                Step::Gone | Step::Kept => {}
+                Step::Gone => self.taken_out = true,
+                Step::Kept => {}
             }
             if let Some(order) = cursor.peek(table)? {
                 cursors.insert((order, cursor.lane), cursor);
