@@ -233,6 +233,9 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A list looks at ten thousand rows and says where to go on.
 /// - A list by id prefix does not end before the last match.
 /// - Summaries cut long payloads and say so.
+///
+/// *Counting*
+///
 /// - Counts agree with lists after every step.
 /// - A count that stops early says so.
 /// - Failures that differ in numbers are counted as one group.

@@ -1,4 +1,4 @@
-//! Stores that the conformance tests open: the one in memory, and rows over a plain B-tree that outlives its handles.
+//! A store over a plain B-tree that outlives its handles, can be opened several times and can be damaged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -9,21 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use tlo::store::kv::{Pairs, RowEngine, Rows};
 use tlo::store::{Capability, Durability, Retention, SharedStore};
 use tlo::testing::conformance::{Feature, StoreFactory};
-use tlo::{Clock, Error, ErrorKind, IdSource, MemoryStore, Result, RowStore, TaskId};
-
-pub(crate) struct Memory;
-
-#[async_trait::async_trait]
-impl StoreFactory for Memory {
-    async fn open(
-        &self,
-        _place: &str,
-        clock: Arc<dyn Clock>,
-        ids: Arc<IdSource>,
-    ) -> Result<SharedStore> {
-        Ok(Arc::new(MemoryStore::new(clock, ids)))
-    }
-}
+use tlo::{Clock, Error, ErrorKind, IdSource, Result, RowStore, TaskId};
 
 pub(crate) type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
 

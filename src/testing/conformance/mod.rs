@@ -14,6 +14,7 @@ mod report;
 mod claims;
 mod commits;
 mod control;
+mod counts;
 mod creates;
 mod durable;
 mod gates;
@@ -109,6 +110,7 @@ const AREAS: &[&[Case]] = &[
     streams::CASES,
     marks::CASES,
     reading::CASES,
+    counts::CASES,
     limits::CASES,
     upkeep::CASES,
     hints::CASES,
