@@ -43,6 +43,8 @@ pub mod cli;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+/// The attribute that the async traits of this crate are implemented with.
+pub use async_trait::async_trait;
 pub use backends::{MemoryStore, RowStore};
 #[cfg(feature = "sqlite")]
 pub use backends::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};
@@ -58,3 +60,17 @@ pub use runner::{Runner, RunnerHandle};
 pub use settings::{StopBehavior, TloSettings};
 pub use task::{RetryPolicy, TaskError, TaskResult, TaskStateRecord, TaskStatus, error_group};
 pub use timestamp::Timestamp;
+#[cfg(feature = "macros")]
+pub use tlo_macros::task;
+
+/// What the macros generate calls; not for programs.
+#[doc(hidden)]
+#[cfg(feature = "macros")]
+pub mod __private {
+    pub use inventory::submit;
+}
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

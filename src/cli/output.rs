@@ -2,7 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
-use comfy_table::{Table, presets};
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -12,18 +13,21 @@ use crate::timestamp::Timestamp;
 ///
 /// # Errors
 /// `Unavailable` when standard output cannot be written.
-pub fn line(text: &str) -> Result<()> {
+pub(super) fn line(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::new(ErrorKind::Unavailable, "print", "standard output cannot be written").with_source(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::new(
+            ErrorKind::Unavailable,
+            "print",
+            "standard output cannot be written",
+        )
+        .with_source(error)),
         _ => Ok(()),
     }
 }
 
 /// Writes a line of talk.
-pub fn say(text: &str) {
+pub(super) fn say(text: &str) {
     // When standard error is closed there is nobody to talk to.
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
@@ -32,7 +36,7 @@ pub fn say(text: &str) {
 ///
 /// # Errors
 /// As [`line`].
-pub fn json<T: Serialize>(value: &T) -> Result<()> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
     let text = if std::io::stdout().is_terminal() {
         serde_json::to_string_pretty(value)
     } else {
@@ -48,7 +52,7 @@ pub fn json<T: Serialize>(value: &T) -> Result<()> {
 ///
 /// # Errors
 /// As [`line`].
-pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     if !std::io::stdout().is_terminal() {
         line(&header.join("\t"))?;
         for row in rows {
@@ -58,7 +62,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(NOTHING);
     table.set_header(header.to_vec());
     for row in rows {
         table.add_row(row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>());
@@ -72,11 +76,16 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
 
 /// A text without what would break a line or forge another one.
 #[must_use]
-pub fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\r' | '\t' => ' ',
-            c if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) => '\u{fffd}',
+            c if c.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || ('\u{2066}'..='\u{2069}').contains(&c) =>
+            {
+                '\u{fffd}'
+            }
             c => c,
         })
         .collect()
@@ -84,17 +93,41 @@ pub fn one_line(text: &str) -> String {
 
 /// An instant in seconds, for tables.
 #[must_use]
-pub fn instant(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "-".to_owned(), |at| Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000).to_string())
+pub(super) fn instant(at: Option<Timestamp>) -> String {
+    at.map_or_else(
+        || "-".to_owned(),
+        |at| Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000).to_string(),
+    )
 }
 
 /// The beginning of a text.
 #[must_use]
-pub fn start_of(text: &str, width: usize) -> String {
+pub(super) fn start_of(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
     let mut start: String = text.chars().take(width.saturating_sub(1)).collect();
     start.push('…');
     start
+}
+
+/// Writes an error with its causes to standard error.
+pub(super) fn error(error: &Error) {
+    say(&format!("error: {error}"));
+    let mut cause = std::error::Error::source(error);
+    let mut last = error.to_string();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !last.contains(&text) {
+            say(&format!("  because: {text}"));
+        }
+        last = text;
+        cause = error.source();
+    }
+}
+
+/// Writes a mistake in a file to standard error.
+pub(super) fn mistake(mistake: &super::source::Mistake) {
+    let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    say(&format!("{}\n", mistake.painted(colour)));
 }

@@ -65,14 +65,15 @@ impl TaskHandle {
             }
             let wait = self.client.clock().sleep(poll);
             tokio::pin!(wait);
+            let mut hinted = true;
             loop {
                 tokio::select! {
                     () = &mut wait => break,
-                    hint = hints.next() => match hint {
+                    hint = hints.next(), if hinted => match hint {
                         Some(Hint::Finished(id)) if id == self.id => break,
                         Some(Hint::Unknown) => break,
                         Some(_) => {}
-                        None => wait.as_mut().await,
+                        None => hinted = false,
                     },
                 }
             }

@@ -298,6 +298,14 @@ impl TaskContext {
         self.run.progress.lock().take()
     }
 
+    /// Gives back a report that could not be written, unless there is a later one; for workers.
+    pub(crate) fn return_progress(&self, report: Option<Payload>) {
+        let mut latest = self.run.progress.lock();
+        if latest.is_none() {
+            *latest = report;
+        }
+    }
+
     /// Where time comes from; handlers that wait should wait on it, so that tests can move time.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::SharedHandler;
 use super::layers::{Layer, Panic};
@@ -24,6 +25,7 @@ struct Inner {
 #[derive(Clone)]
 struct Versioned {
     version: Option<Arc<str>>,
+    lease: Option<Duration>,
     handler: SharedHandler,
 }
 
@@ -63,6 +65,7 @@ impl HandlerTable {
                 .or_default()
                 .push(Versioned {
                     version: def.version.clone(),
+                    lease: def.lease,
                     handler: Arc::clone(&handler),
                 });
         }
@@ -81,15 +84,25 @@ impl HandlerTable {
     /// else the one that was added last; a record with a version takes no other.
     #[must_use]
     pub fn get(&self, name: &str, version: Option<&str>) -> Option<SharedHandler> {
+        self.find(name, version)
+            .map(|known| Arc::clone(&known.handler))
+    }
+
+    /// How long leases of a record of this name and version last, when its definition says so.
+    #[must_use]
+    pub fn lease(&self, name: &str, version: Option<&str>) -> Option<Duration> {
+        self.find(name, version)?.lease
+    }
+
+    fn find(&self, name: &str, version: Option<&str>) -> Option<&Versioned> {
         let versions = self.0.by_name.get(name)?;
         let exact = versions
             .iter()
             .find(|known| known.version.as_deref() == version);
-        let found = match version {
+        match version {
             Some(_) => exact,
             None => exact.or(versions.last()),
-        };
-        found.map(|known| Arc::clone(&known.handler))
+        }
     }
 
     /// The names and versions that can run here, as a claim wants them.

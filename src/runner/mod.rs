@@ -101,6 +101,7 @@ impl Runner {
         scheduler.start(definitions).await?;
         let worker = Worker::new(context.worker_parts()?);
         let heartbeat = worker.heartbeat()?;
+        let runs = worker.runs();
         let (stop, stopping) = watch::channel(Stop::No);
         let firing = schedules::fire(
             scheduler,
@@ -121,8 +122,15 @@ impl Runner {
             Ok(behavior) => behavior.unwrap_or(context.settings().stop_behavior),
             Err(_) => StopBehavior::Drain,
         };
-        let stopped =
-            shutdown::stop(context, behavior, &stop, working.as_mut(), &mut requests).await;
+        let stopped = shutdown::stop(
+            context,
+            behavior,
+            &stop,
+            &runs,
+            working.as_mut(),
+            &mut requests,
+        )
+        .await;
         drop(heartbeat);
         asked?;
         stopped

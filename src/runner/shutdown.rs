@@ -12,7 +12,7 @@ use crate::page::PageRequest;
 use crate::settings::StopBehavior;
 use crate::store::{Commit, Durability, Op, TaskFilter};
 use crate::task::TaskStatus;
-use crate::worker::Stop;
+use crate::worker::{Runs, Stop};
 
 /// Tasks cancelled in one call.
 const BATCH: usize = 500;
@@ -22,6 +22,7 @@ pub(super) async fn stop(
     context: &TloContext,
     behavior: StopBehavior,
     stop: &watch::Sender<Stop>,
+    runs: &Runs,
     mut working: Pin<&mut impl Future<Output = Result<()>>>,
     requests: &mut watch::Receiver<Request>,
 ) -> Result<()> {
@@ -46,6 +47,11 @@ pub(super) async fn stop(
             continue;
         }
         stop.send_replace(phase);
+        let limit = if phase == Stop::Cancel {
+            limit.max(runs.needed_grace())
+        } else {
+            limit
+        };
         tokio::select! {
             result = &mut working => done = Some(result),
             () = context.clock().sleep(limit) => {
@@ -65,19 +71,21 @@ pub(super) async fn stop(
 /// Cancels everything that waits in a store that ends with this process.
 async fn cancel_waiting(context: &TloContext) -> Result<()> {
     let waiting = TaskFilter::status([TaskStatus::Pending]);
+    let mut request = PageRequest::first(BATCH);
     loop {
-        let page = context
-            .store()
-            .list(&waiting, PageRequest::first(BATCH))
-            .await?;
-        if page.items.is_empty() {
-            return Ok(());
-        }
+        let page = context.store().list(&waiting, request).await?;
         let cancels = page
             .items
             .into_iter()
             .map(|item| Commit::of([Op::Cancel(item.record.id, "the runner stopped".to_owned())]))
             .collect();
         context.store().commit(cancels).await?;
+        if page.complete {
+            return Ok(());
+        }
+        request = PageRequest {
+            after: page.next,
+            ..PageRequest::first(BATCH)
+        };
     }
 }

@@ -185,6 +185,12 @@ impl Schedule {
         self.0.next(anchor, after, &mut Budget::new())
     }
 
+    /// The last slot at or before `at`, looking back 400 years, or `None` when there is none.
+    #[must_use]
+    pub fn previous(&self, anchor: Timestamp, at: Timestamp) -> Option<Timestamp> {
+        misfire::last_slot(&self.0, anchor, at)
+    }
+
     /// A number that is equal for equal schedules in every process and release.
     #[must_use]
     pub fn spec_hash(&self) -> u64 {

@@ -223,7 +223,7 @@ fn remember_overlap(entry: &mut Entry, slot: Timestamp, behind: &TaskId) {
                 to: slot,
                 count: 1,
                 behind: behind.to_string(),
-            })
+            });
         }
     }
 }

@@ -79,6 +79,9 @@ pub struct Claims {
     /// No work of these lanes comes due, no lease ends and no gate opens by itself before this, by the store's
     /// clock; `None` when nothing is waiting at all.
     pub next_due: Option<Timestamp>,
+    /// The claim ended at its limit, of tasks or of rows to examine, and left less behind than it found: asking again
+    /// at once may find more.
+    pub more: bool,
     /// The store's time of the answer.
     pub now: Timestamp,
 }

@@ -1,24 +1,32 @@
 //! Keeping leases alive, from a thread of its own: a handler that blocks its runtime does not lose its lease.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Shared;
 use super::held::HeldTask;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::Interruption;
+use crate::id::TaskId;
+use crate::observe::Lifecycle;
+use crate::payload::Payload;
 use crate::store::{Commit, Effect, Guard, Op, Patch, Refusal};
 
 /// Leases extended in one call to the store.
 const BATCH: usize = 256;
 
+/// How long dropping the heartbeat waits for its thread. What still hangs then ends by itself.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// The thread that renews the leases of a worker. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Heartbeat {
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    /// Disconnected when the thread has ended.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Heartbeat {
@@ -36,7 +44,8 @@ impl Heartbeat {
             .build()
             .map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
+        let (ending, ended) = mpsc::channel();
+        std::thread::Builder::new()
             .name("tlo-heartbeat".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
@@ -45,11 +54,15 @@ impl Heartbeat {
                         _ = stopped => {}
                     }
                 });
+                // A store may have left a blocking call on this runtime; nobody waits for it.
+                runtime.shutdown_background();
+                drop(shared);
+                drop::<mpsc::Sender<()>>(ending);
             })
             .map_err(failed)?;
         Ok(Self {
             stop: Some(stop),
-            thread: Some(thread),
+            ended: Mutex::new(ended),
         })
     }
 }
@@ -57,61 +70,81 @@ impl Heartbeat {
 impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            // The thread ends at its next await; a panic in it was already reported by its hook.
-            let _ = thread.join();
-        }
+        // The thread ends at its next await, normally within microseconds: nothing renews after this.
+        let _ = self.ended.get_mut().recv_timeout(ENDING);
     }
 }
 
 async fn beat(shared: &Shared) {
+    let clock = &shared.parts.clock;
     loop {
-        if shared.held.len() == 0 {
+        let Some(shortest) = shared.held.shortest_lease() else {
             shared.held.changed().await;
+            continue;
+        };
+        let every = shortest.min(shared.parts.options.lease) / 3;
+        clock.sleep(every).await;
+        // Two more thirds are left when the store does not answer now.
+        let pause = (every / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        while !renew(shared, shared.held.all()).await {
+            clock.sleep(pause).await;
         }
-        shared
-            .parts
-            .clock
-            .sleep(shared.parts.options.lease / 3)
-            .await;
-        renew(shared, shared.held.all()).await;
     }
 }
 
-/// Extends leases, and learns whether somebody asked to cancel.
-pub(super) async fn renew(shared: &Shared, held: Vec<HeldTask>) {
+/// Extends leases, and learns whether somebody asked to cancel; answers whether the store took all calls.
+pub(super) async fn renew(shared: &Shared, held: Vec<HeldTask>) -> bool {
+    let mut answered = true;
     for batch in held.chunks(BATCH) {
-        let commits = batch.iter().map(extend).collect();
-        let answers = match shared.parts.store.commit(commits).await {
-            Ok(answers) => answers,
-            Err(error) => {
-                // One missed renewal leaves two more before the lease ends.
-                tracing::warn!(%error, leases = batch.len(), "leases could not be renewed; trying again");
-                shared.parts.clock.sleep(Duration::from_millis(200)).await;
-                continue;
-            }
-        };
-        for (task, answer) in batch.iter().zip(answers) {
-            match answer.map(|effects| effects.into_iter().next()) {
-                Ok(Some(Effect::Extended {
-                    cancel_requested: true,
-                    ..
-                })) => task.context.interrupt(Interruption::Cancelled),
-                Ok(_) | Err(Refusal::AlreadyDone(_)) => {}
-                Err(refusal) => {
-                    tracing::warn!(id = %task.record.id, reason = %Error::from(refusal), "a lease was lost; its run is told to stop");
-                    task.context.interrupt(Interruption::LeaseLost);
+        let reports: Vec<_> = batch
+            .iter()
+            .map(|task| task.context.take_progress())
+            .collect();
+        let extensions = batch.iter().zip(&reports);
+        let commits = extensions
+            .map(|(task, report)| extend(task, report.clone()))
+            .collect();
+        match shared.parts.store.commit(commits).await {
+            Ok(answers) => {
+                for (task, answer) in batch.iter().zip(answers) {
+                    heed(task, answer.map(|effects| effects.into_iter().next()));
                 }
             }
+            Err(error) => {
+                answered = false;
+                for (task, report) in batch.iter().zip(reports) {
+                    task.context.return_progress(report);
+                }
+                tracing::warn!(%error, leases = batch.len(), "leases could not be renewed; trying again");
+                shared.parts.observers.notify(|| Lifecycle::StoreFailed {
+                    operation: "renew leases",
+                    error: error.to_string(),
+                });
+            }
+        }
+    }
+    answered
+}
+
+fn heed(task: &HeldTask, answer: Result<Option<Effect>, Refusal>) {
+    match answer {
+        Ok(Some(Effect::Extended {
+            cancel_requested: true,
+            ..
+        })) => task.context.interrupt(Interruption::Cancelled),
+        Ok(_) | Err(Refusal::AlreadyDone(_)) => {}
+        Err(refusal) => {
+            tracing::warn!(id = %task.record.id, reason = %Error::from(refusal), "a lease was lost; its run is told to stop");
+            task.context.interrupt(Interruption::LeaseLost);
         }
     }
 }
 
-fn extend(task: &HeldTask) -> Commit {
+fn extend(task: &HeldTask, progress: Option<Payload>) -> Commit {
     let id = &task.record.id;
     let mut commit =
         Commit::of([Op::Extend(id.clone(), task.ttl)]).when(Guard::Held(id.clone(), task.lease));
-    if let Some(progress) = task.context.take_progress() {
+    if let Some(progress) = progress {
         commit = commit.then(Op::Patch(
             id.clone(),
             Box::new(Patch {
@@ -121,4 +154,21 @@ fn extend(task: &HeldTask) -> Commit {
         ));
     }
     commit
+}
+
+/// Learns by reading, without a write that others would see, whether somebody wants something of what runs here.
+pub(super) async fn look_after(shared: &Shared) -> Result<()> {
+    for batch in shared.held.all().chunks(BATCH) {
+        let ids: Vec<TaskId> = batch.iter().map(|task| task.record.id.clone()).collect();
+        let records = shared.parts.store.get(&ids).await?;
+        for (task, record) in batch.iter().zip(records) {
+            let Some(record) = record else { continue };
+            let is_mine =
+                record.lease.as_ref().map(crate::task::Lease::reference) == Some(task.lease);
+            if is_mine && record.cancel_requested {
+                task.context.interrupt(Interruption::Cancelled);
+            }
+        }
+    }
+    Ok(())
 }

@@ -3,16 +3,21 @@
 mod execute;
 mod heartbeat;
 mod held;
+mod presence;
 mod reap;
+mod release;
+mod runs;
 mod serve;
 mod settle;
 mod stop;
+mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use heartbeat::Heartbeat;
 use held::Held;
+pub use runs::Runs;
 pub use serve::Worker;
 pub use stop::Stop;
 
@@ -33,7 +38,7 @@ pub struct WorkerOptions {
     pub lease: Duration,
     /// How long it waits for a hint before it looks by itself; by default what the store advises.
     pub poll: Option<Duration>,
-    /// How long an aborted handler may take to notice its cancelled token.
+    /// How long a run that was asked to end may take, unless it said that it needs longer; then it is left behind.
     pub kill_grace: Duration,
 }
 

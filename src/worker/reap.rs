@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::heartbeat::renew;
 use crate::error::Result;
 use crate::observe::Lifecycle;
 use crate::page::PageRequest;
 use crate::store::{Commit, Effect, Guard, Op, TaskFilter};
-use crate::task::{Ended, decide};
+use crate::task::{Ended, TaskStateRecord, decide};
 
 /// Leases taken back in one call.
 const BATCH: usize = 500;
@@ -23,7 +24,26 @@ pub(super) async fn reap(shared: &Shared) -> Result<usize> {
         .store
         .list(&filter, PageRequest::first(BATCH))
         .await?;
-    let records: Vec<_> = expired.items.into_iter().map(|item| item.record).collect();
+    // A process that was suspended, or whose store was away, wakes up with leases of its own that have ended: they are
+    // renewed while nobody else took them, not taken from itself.
+    let (mine, records): (Vec<_>, Vec<_>) = expired
+        .items
+        .into_iter()
+        .map(|item| item.record)
+        .partition(|record| shared.held.get(&record.id, record.fence).is_some());
+    if !mine.is_empty() {
+        let mine = mine
+            .iter()
+            .filter_map(|record| shared.held.get(&record.id, record.fence));
+        renew(shared, mine.collect()).await;
+    }
+    if records.is_empty() {
+        return Ok(0);
+    }
+    take_back(shared, records).await
+}
+
+async fn take_back(shared: &Shared, records: Vec<TaskStateRecord>) -> Result<usize> {
     let commits: Vec<Commit> = records
         .iter()
         .map(|record| {
@@ -32,32 +52,26 @@ pub(super) async fn reap(shared: &Shared) -> Result<usize> {
                 .when(Guard::Expired(record.id.clone(), record.fence))
         })
         .collect();
-    if commits.is_empty() {
-        return Ok(0);
-    }
+    let answers = shared.parts.store.commit(commits).await?;
     let mut taken = 0;
-    for (record, answer) in records
-        .iter()
-        .zip(shared.parts.store.commit(commits).await?)
-    {
+    for (record, answer) in records.into_iter().zip(answers) {
         // A refusal means that its worker came back, or another node was first.
-        if answer.is_ok() {
-            taken += 1;
-            let worker = record
-                .lease
-                .as_ref()
-                .map(|lease| lease.worker.to_string())
-                .unwrap_or_default();
-            tracing::warn!(id = %record.id, worker, "the lease of a lost worker was taken back");
-            let status = match answer.as_deref() {
-                Ok([Effect::Status(status)]) => *status,
-                _ => record.status,
-            };
-            shared.parts.observers.notify(|| Lifecycle::Lost {
-                record: Arc::new(record.clone()),
-                status,
-            });
-        }
+        let Ok(effects) = answer else { continue };
+        taken += 1;
+        let worker = record
+            .lease
+            .as_ref()
+            .map(|lease| lease.worker.to_string())
+            .unwrap_or_default();
+        tracing::warn!(id = %record.id, worker, "the lease of a lost worker was taken back");
+        let status = match effects.as_slice() {
+            [Effect::Status(status)] => *status,
+            _ => record.status,
+        };
+        shared.parts.observers.notify(|| Lifecycle::Lost {
+            record: Arc::new(record),
+            status,
+        });
     }
     Ok(taken)
 }

@@ -6,17 +6,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::execute::{self, Finished};
-use super::heartbeat::Heartbeat;
-use super::{Held, Shared, Stop, WorkerParts, reap, settle};
-use crate::client::WorkerInfo;
+use super::heartbeat::{self, Heartbeat};
+use super::presence::Presence;
+use super::{Held, Runs, Shared, Stop, WorkerParts, reap, settle};
 use crate::error::Result;
 use crate::handler::Interruption;
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
-use crate::payload::Payload;
-use crate::store::{ClaimRequest, Claims, Hint, HintStream, Lanes, TaskStateStoreExt};
-use crate::task::Ended;
-use crate::timestamp::Timestamp;
+use crate::store::{ClaimRequest, Claims, HintStream, Lanes};
 
 /// Ends of runs written together, at most.
 const SETTLE_BATCH: usize = 256;
@@ -24,27 +21,38 @@ const SETTLE_BATCH: usize = 256;
 /// Lost leases are looked for no more often than this, should one refuse to be taken back.
 const REAP_PAUSE: Duration = Duration::from_millis(250);
 
-/// How often a worker on a shared store says that it lives, and how long that is believed.
-const ADVERTISE_EVERY: Duration = Duration::from_secs(30);
-const ADVERTISE_TTL: Duration = Duration::from_secs(90);
+/// The wait after a claim that failed.
+const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 
-/// Claims, runs and settles tasks, a bounded number at once.
+/// Claims, runs and settles tasks, a bounded number at once. Dropping it aborts what it runs; the leases then end by
+/// themselves.
+///
+/// All its waits are measured on the steady clock: setting the wall clock changes nothing.
 #[derive(Debug)]
 pub struct Worker {
-    shared: Arc<Shared>,
-    lanes: Lanes,
-    finished: mpsc::UnboundedReceiver<Finished>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) lanes: Lanes,
+    pub(super) finished: mpsc::UnboundedReceiver<Finished>,
     finish: mpsc::UnboundedSender<Finished>,
-    hints: HintStream,
-    poll: Duration,
-    /// Something may be ready: claim when there is a free slot.
-    look: bool,
-    /// Running tasks that somebody wants something of.
-    woken: Vec<TaskId>,
+    /// Runs that ended and are not recorded yet.
+    pub(super) ended: Vec<Finished>,
+    /// Writes of them that failed in a row, and when to try again.
+    settles_failed: usize,
+    pub(super) settle_at: Duration,
+    /// `None` when the store sends no more.
+    pub(super) hints: Option<HintStream>,
+    pub(super) poll: Duration,
+    /// Something may be ready: claim when there is a free place.
+    pub(super) look: bool,
     /// When to look again without a hint.
-    wake_at: Option<Timestamp>,
-    reaped_at: Option<Timestamp>,
-    advertised_at: Option<Timestamp>,
+    pub(super) look_at: Option<Duration>,
+    /// Running tasks that somebody wants something of.
+    pub(super) woken: Vec<TaskId>,
+    /// Somebody wrote something unknown: it may concern what runs here.
+    pub(super) look_after: bool,
+    pub(super) looked_after_at: Option<Duration>,
+    reaped_at: Option<Duration>,
+    pub(super) presence: Presence,
 }
 
 impl Worker {
@@ -61,7 +69,7 @@ impl Worker {
                 .collect(),
             names: parts.handlers.lanes(),
         };
-        let hints = parts.store.hints();
+        let hints = Some(parts.store.hints());
         let poll = parts
             .options
             .poll
@@ -75,13 +83,18 @@ impl Worker {
             lanes,
             finished,
             finish,
+            ended: Vec::new(),
+            settles_failed: 0,
+            settle_at: Duration::ZERO,
             hints,
             poll,
             look: true,
+            look_at: None,
             woken: Vec::new(),
-            wake_at: None,
+            look_after: false,
+            looked_after_at: None,
             reaped_at: None,
-            advertised_at: None,
+            presence: Presence::default(),
         }
     }
 
@@ -93,18 +106,34 @@ impl Worker {
         Heartbeat::start(Arc::clone(&self.shared))
     }
 
-    /// Renews all leases once.
-    pub async fn renew(&self) {
-        super::heartbeat::renew(&self.shared, self.shared.held.all()).await;
+    /// Renews all leases once; answers whether the store took it.
+    pub async fn renew(&self) -> bool {
+        heartbeat::renew(&self.shared, self.shared.held.all()).await
     }
 
-    /// Tasks that run now.
+    /// What it runs, to look at while it works.
+    #[must_use]
+    pub fn runs(&self) -> Runs {
+        Runs(Arc::clone(&self.shared))
+    }
+
+    /// Tasks that run now, or whose end is not recorded yet.
     #[must_use]
     pub fn running(&self) -> usize {
         self.shared.held.len()
     }
 
-    /// Works until `stop` has gone far enough.
+    /// How long until there is something to do that no hint tells of, on the steady clock.
+    #[must_use]
+    pub fn due_in(&self) -> Duration {
+        self.nap(true)
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.shared.parts.clock.steady().at
+    }
+
+    /// Works until `stop` has gone far enough. When its sender is gone, it works on for ever.
     ///
     /// # Errors
     /// Never for a task or a store that is away for a while; only when the worker itself cannot go on.
@@ -131,53 +160,58 @@ impl Worker {
                 }
                 Stop::Abandon => break,
             }
-            let is_idle = self.running() == 0 && self.finished.is_empty();
-            if phase >= Stop::Drain && is_idle {
+            if phase >= Stop::Drain && self.is_idle() {
                 break;
             }
-            self.look |= phase == Stop::RunDue && is_idle;
-            if self.step(phase <= Stop::RunDue).await {
+            self.look |= phase == Stop::RunDue && self.is_idle();
+            let may_claim = phase <= Stop::RunDue;
+            if self.step(may_claim).await {
                 continue;
             }
-            if phase == Stop::RunDue && is_idle && self.running() == 0 {
+            if phase == Stop::RunDue && self.is_idle() {
                 break;
             }
-            self.wait(&mut stop).await;
+            self.wait(&mut stop, may_claim).await;
         }
-        self.retire(released).await;
+        self.presence.leave(&self.shared.parts).await;
+        let parts = &self.shared.parts;
+        parts.observers.notify(|| Lifecycle::WorkerStopped {
+            worker: parts.id.clone(),
+            released,
+        });
         Ok(())
     }
 
-    /// Settles what ended and claims what is ready; answers whether it did anything.
+    fn is_idle(&self) -> bool {
+        self.running() == 0 && self.ended.is_empty() && self.finished.is_empty()
+    }
+
+    /// Settles what ended and claims what is ready; answers whether there may be more to do at once.
     pub async fn step(&mut self, may_claim: bool) -> bool {
-        let mut ended = Vec::new();
-        while ended.len() < SETTLE_BATCH {
-            let Ok(finished) = self.finished.try_recv() else {
-                break;
-            };
-            ended.push(finished);
+        while let Ok(finished) = self.finished.try_recv() {
+            self.ended.push(finished);
         }
-        while let Some(hint) = self.hints.try_next() {
-            self.heed(hint);
-        }
+        self.heed_waiting_hints();
         self.ask_woken().await;
-        let now = self.shared.parts.clock.now();
-        if self.wake_at.is_some_and(|at| at <= now) {
+        let now = self.now();
+        if self.look_at.is_some_and(|at| at <= now) {
             self.look = true;
         }
-        let settled = ended.len();
-        let free = self
-            .shared
-            .parts
-            .options
-            .concurrency
-            .saturating_sub(self.running().saturating_sub(settled));
+        let settling_now = if self.settle_at <= now {
+            self.ended.len().min(SETTLE_BATCH)
+        } else {
+            0
+        };
+        let ended: Vec<_> = self.ended.drain(..settling_now).collect();
+        let free = self.free_places() + settling_now;
         let claim = may_claim && self.look && free > 0;
         // Both at once: a store with group commit writes them in one transaction.
         let shared = Arc::clone(&self.shared);
         let settling = async {
-            if settled > 0 {
-                settle::settle(&shared, ended).await;
+            if settling_now > 0 {
+                settle::settle(&shared, ended).await
+            } else {
+                ended
             }
         };
         let claiming = async {
@@ -187,21 +221,37 @@ impl Worker {
                 None
             }
         };
-        let ((), claimed) = tokio::join!(settling, claiming);
-        let mut started = 0;
+        let (unsettled, claimed) = tokio::join!(settling, claiming);
+        let settled = settling_now - unsettled.len();
+        self.settle_later(unsettled);
+        let mut progressed = settled > 0;
         match claimed {
-            Some(Ok(claims)) => started = self.take(claims, free).await,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "claiming failed; trying again");
-                self.look = false;
-                self.wake_at = Some(now.saturating_add(Duration::from_secs(1)));
-            }
+            Some(Ok(claims)) => progressed |= self.take(claims, free).await,
+            Some(Err(error)) => self.claim_later(&error),
             None => {}
         }
-        if may_claim {
-            self.advertise(now).await;
+        self.reap_now_and_then().await;
+        let now = self.now();
+        self.presence
+            .say(&self.shared.parts, &self.lanes, now)
+            .await;
+        progressed
+    }
+
+    /// Places that neither a run nor an end that is not recorded takes.
+    pub(super) fn free_places(&self) -> usize {
+        let concurrency = self.shared.parts.options.concurrency;
+        concurrency.saturating_sub(self.running())
+    }
+
+    fn settle_later(&mut self, unsettled: Vec<Finished>) {
+        if unsettled.is_empty() {
+            self.settles_failed = 0;
+            return;
         }
-        settled > 0 || started > 0
+        self.settles_failed += 1;
+        self.settle_at = self.now() + settle::pause(self.settles_failed);
+        self.ended.extend(unsettled);
     }
 
     async fn claim(&self, limit: usize) -> Result<Claims> {
@@ -215,186 +265,63 @@ impl Worker {
         parts.store.claim(request).await
     }
 
-    /// Starts what was claimed and remembers when to look again.
-    async fn take(&mut self, claims: Claims, asked: usize) -> usize {
+    fn claim_later(&mut self, error: &crate::Error) {
+        tracing::warn!(%error, "claiming failed; trying again");
+        self.shared
+            .parts
+            .observers
+            .notify(|| Lifecycle::StoreFailed {
+                operation: "claim",
+                error: error.to_string(),
+            });
+        self.look = false;
+        self.look_at = Some(self.now() + CLAIM_PAUSE);
+    }
+
+    /// Starts what was claimed and remembers when to look again; answers whether there may be more at once.
+    async fn take(&mut self, claims: Claims, asked: usize) -> bool {
         let started = claims.tasks.len();
         for record in claims.tasks {
             execute::start(&self.shared, record, &self.finish);
         }
-        self.look = started == asked;
-        let now = claims.now;
+        self.look = claims.more || started == asked;
+        let now = self.now();
         // The store's clock may differ from ours: what counts is how long from its now.
-        let local = self.shared.parts.clock.now();
-        self.wake_at = claims
-            .next_due
-            .map(|due| local.saturating_add(due.since(now)));
-        let overdue = started == 0 && claims.next_due.is_some_and(|due| due <= now);
-        if overdue
-            && self
-                .reaped_at
-                .is_none_or(|at| local.since(at) >= REAP_PAUSE)
-        {
-            self.reaped_at = Some(local);
-            match reap::reap(&self.shared).await {
-                Ok(0) => {}
-                Ok(_) => self.look = true,
-                Err(error) => tracing::warn!(%error, "lost leases could not be looked for"),
+        let wait = claims.next_due.map(|due| due.since(claims.now));
+        self.look_at = wait.map(|wait| now + wait);
+        if started == 0 && !self.look && wait == Some(Duration::ZERO) {
+            // What is overdue and cannot be claimed is a lease that ended.
+            self.look |= self.reap(REAP_PAUSE).await;
+            if !self.look {
+                self.look_at = Some(now + REAP_PAUSE);
             }
         }
-        if overdue && !self.look {
-            self.wake_at = Some(local.saturating_add(REAP_PAUSE));
-        }
-        started
+        started > 0 || self.look
     }
 
-    fn heed(&mut self, hint: Hint) {
-        match hint {
-            Hint::Ready(queue) => self.look |= self.lanes.queues.contains(&queue),
-            Hint::Unknown => self.look = true,
-            Hint::Woken(id) => self.woken.push(id),
-            Hint::Finished(_) => {}
+    /// A worker that always finds work, or whose places are all taken, looks for lost leases all the same.
+    async fn reap_now_and_then(&mut self) {
+        let every = self.shared.parts.options.lease / 3;
+        if self.reaped_at.is_none() {
+            // What was lost before this worker came is seen by its first claims.
+            self.reaped_at = Some(self.now());
         }
+        self.look |= self.reap(every.max(REAP_PAUSE)).await;
     }
 
-    /// Learns at once, not at the next heartbeat, what somebody wants of a running task.
-    async fn ask_woken(&mut self) {
-        let woken: Vec<_> = self
-            .woken
-            .drain(..)
-            .filter_map(|id| self.shared.held.get(&id))
-            .collect();
-        if !woken.is_empty() {
-            super::heartbeat::renew(&self.shared, woken).await;
+    /// Takes back lost leases, unless that was done less than this ago; answers whether there were any.
+    async fn reap(&mut self, every: Duration) -> bool {
+        let now = self.now();
+        if self.reaped_at.is_some_and(|at| now < at + every) {
+            return false;
         }
-    }
-
-    /// Waits until a run ended, a hint came, or it is time to look.
-    async fn wait(&mut self, stop: &mut watch::Receiver<Stop>) {
-        let clock = Arc::clone(&self.shared.parts.clock);
-        let has_free_slot = self.running() < self.shared.parts.options.concurrency;
-        let now = clock.now();
-        let until_due = self.wake_at.map_or(self.poll, |at| at.since(now));
-        let sleep = clock.sleep(until_due.min(self.poll));
-        tokio::pin!(sleep);
-        loop {
-            tokio::select! {
-                finished = self.finished.recv() => {
-                    // Put back for the next step, which settles it with all others that ended.
-                    if let Some(finished) = finished {
-                        let _ = self.finish.send(finished);
-                    }
-                    return;
-                }
-                hint = self.hints.next() => {
-                    match hint {
-                        Some(hint) => self.heed(hint),
-                        None => sleep.as_mut().await,
-                    }
-                    if (self.look && has_free_slot) || !self.woken.is_empty() {
-                        return;
-                    }
-                }
-                () = &mut sleep => {
-                    self.look = true;
-                    return;
-                }
-                changed = stop.changed() => {
-                    if changed.is_err() {
-                        // Nobody can stop this worker any more; it goes on.
-                        sleep.as_mut().await;
-                    }
-                    return;
-                }
+        self.reaped_at = Some(now);
+        match reap::reap(&self.shared).await {
+            Ok(taken) => taken > 0,
+            Err(error) => {
+                tracing::warn!(%error, "lost leases could not be looked for");
+                false
             }
         }
-    }
-
-    /// Hands back what still runs: interrupted is not failed.
-    async fn release(&mut self) -> usize {
-        for task in self.shared.held.all() {
-            if let Some(abort) = &task.abort {
-                abort.abort();
-            }
-        }
-        let mut ended: Vec<Finished> = Vec::new();
-        while let Ok(finished) = self.finished.try_recv() {
-            ended.push(finished);
-        }
-        for task in self.shared.held.all() {
-            if !ended
-                .iter()
-                .any(|finished| finished.record.id == task.record.id)
-            {
-                ended.push(Finished {
-                    record: task.record,
-                    lease: task.lease,
-                    ended: Ended::Released,
-                });
-            }
-        }
-        let handed_back = ended.len();
-        let clock = Arc::clone(&self.shared.parts.clock);
-        tokio::select! {
-            () = settle::settle(&self.shared, ended) => {}
-            () = clock.sleep(self.shared.parts.options.kill_grace) => {
-                tracing::warn!(tasks = handed_back, "the store did not take back what was running; its leases will end by themselves");
-            }
-        }
-        handed_back
-    }
-
-    /// On a shared store: says that this worker lives, and what it knows.
-    async fn advertise(&mut self, now: Timestamp) {
-        let parts = &self.shared.parts;
-        let due = self
-            .advertised_at
-            .is_none_or(|at| now.since(at) >= ADVERTISE_EVERY);
-        if !due || !parts.store.capability().shared {
-            return;
-        }
-        self.advertised_at = Some(now);
-        let info = WorkerInfo {
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            queues: parts.options.queues.clone(),
-            names: self
-                .lanes
-                .names
-                .iter()
-                .map(|(name, _)| name.to_string())
-                .collect(),
-            concurrency: parts.options.concurrency,
-        };
-        let Ok(value) = Payload::of(&info) else {
-            return;
-        };
-        if let Err(error) = parts
-            .store
-            .put_mark(&self.mark(), value, None, Some(ADVERTISE_TTL))
-            .await
-        {
-            tracing::debug!(%error, "the worker could not say that it lives");
-        }
-    }
-
-    fn mark(&self) -> String {
-        format!("{}{}", crate::client::WORKER_MARK, self.shared.parts.id)
-    }
-
-    async fn retire(&self, released: usize) {
-        let parts = &self.shared.parts;
-        if self.advertised_at.is_some() {
-            let gone = crate::store::Commit::of([crate::store::Op::DropMark(self.mark())]);
-            let clock = Arc::clone(&parts.clock);
-            tokio::select! {
-                // Without it the mark ends by itself.
-                _ = parts.store.apply(gone) => {}
-                () = clock.sleep(Duration::from_secs(1)) => {}
-            }
-        }
-        parts.observers.notify(|| Lifecycle::WorkerStopped {
-            worker: parts.id.clone(),
-            released,
-        });
     }
 }

@@ -7,8 +7,8 @@ use super::Shared;
 use super::execute::Finished;
 use crate::error::Result;
 use crate::observe::Lifecycle;
-use crate::store::{Commit, Committed, Guard, Op, Refusal};
-use crate::task::{Ended, Settlement, TaskError, TaskStateRecord, decide};
+use crate::store::{Commit, Committed, Effect, Guard, Op, Patch, Refusal};
+use crate::task::{Ended, Outcome, Settlement, TaskError, TaskStateRecord, decide};
 
 /// Waits between tries while the store does not answer.
 const TRY_AGAIN: [Duration; 4] = [
@@ -18,56 +18,72 @@ const TRY_AGAIN: [Duration; 4] = [
     Duration::from_secs(3),
 ];
 
+/// The wait before the next try after so many in a row that failed.
+pub(super) fn pause(failed: usize) -> Duration {
+    TRY_AGAIN[failed.saturating_sub(1).min(TRY_AGAIN.len() - 1)]
+}
+
 struct Deciding {
     finished: Finished,
     settlement: Settlement,
 }
 
-/// Writes the ends of these runs and forgets their leases. Goes on until the store took them or refused them; the
-/// slots stay taken so long, so that a store that is away is not flooded with work.
-pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) {
+/// Writes the ends of these runs and forgets their leases. What comes back is to be tried again: the store did not
+/// answer. Until then the runs keep their places, so that a store that is away is not flooded with work.
+pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) -> Vec<Finished> {
+    let (mut again, unstorable) = try_once(shared, finished).await;
+    if !unstorable.is_empty() {
+        let (later, hopeless) = try_once(shared, unstorable).await;
+        again.extend(later);
+        for finished in hopeless {
+            let id = &finished.record.id;
+            tracing::error!(%id, ended = ?finished.ended, "the store does not take the end of a run; its lease is left to end");
+            shared.held.remove(id, finished.lease);
+        }
+    }
+    again
+}
+
+/// Answers with what is to be tried again later as it is, and what is to be tried now, changed to what can be stored.
+async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, Vec<Finished>) {
     let deciding: Vec<Deciding> = finished
         .into_iter()
-        .map(|finished| {
-            let settlement = decide(
-                finished.ended.clone(),
-                &finished.record,
-                shared.parts.ids.unit(),
-            );
-            Deciding {
-                finished,
-                settlement,
-            }
-        })
+        .map(|finished| decided(shared, finished))
         .collect();
-    let mut tries = 0;
-    let answers = loop {
-        match write(shared, &deciding).await {
-            Ok(answers) => break answers,
-            Err(error) => {
-                if tries == 0 {
-                    tracing::warn!(%error, runs = deciding.len(), "the ends of runs could not be recorded; trying again");
-                }
-                shared
-                    .parts
-                    .clock
-                    .sleep(TRY_AGAIN[tries.min(TRY_AGAIN.len() - 1)])
-                    .await;
-                tries += 1;
-            }
+    let answers = match write(shared, &deciding).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            tracing::warn!(%error, runs = deciding.len(), "the ends of runs could not be recorded; trying again");
+            shared.parts.observers.notify(|| Lifecycle::StoreFailed {
+                operation: "settle",
+                error: error.to_string(),
+            });
+            let again = deciding.into_iter().map(|deciding| deciding.finished);
+            return (again.collect(), Vec::new());
         }
     };
     let mut unstorable = Vec::new();
     for (deciding, answer) in deciding.into_iter().zip(answers) {
-        let record = Arc::clone(&deciding.finished.record);
+        let Deciding {
+            finished,
+            mut settlement,
+        } = deciding;
+        let record = Arc::clone(&finished.record);
         match answer {
-            Ok(_) | Err(Refusal::AlreadyDone(_)) => tell(shared, &record, &deciding.settlement),
+            Ok(effects) => {
+                if let Some(Effect::Status(status)) = effects.last() {
+                    // A cancel that came in the last moment wins over going on.
+                    settlement.status = *status;
+                }
+                tell(shared, &record, &settlement);
+            }
+            Err(Refusal::AlreadyDone(_)) => tell(shared, &record, &settlement),
             Err(Refusal::Invalid(message) | Refusal::TooLarge(message)) => {
                 // The store does not take what the handler left: that is the end of the run, and it says so.
-                let ended = Ended::Returned(crate::task::Outcome::Error(TaskError::fail(message)));
                 unstorable.push(Finished {
-                    ended,
-                    ..deciding.finished
+                    ended: Ended::Returned(Outcome::Error(TaskError::fail(message))),
+                    progress: None,
+                    ..finished
                 });
                 continue;
             }
@@ -79,38 +95,46 @@ pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) {
                 });
             }
         }
-        shared.held.remove(&record.id, deciding.finished.lease);
+        shared.held.remove(&record.id, finished.lease);
     }
-    if !unstorable.is_empty() {
-        Box::pin(settle(shared, unstorable)).await;
+    (Vec::new(), unstorable)
+}
+
+fn decided(shared: &Shared, mut finished: Finished) -> Deciding {
+    if finished.progress.is_none() {
+        finished.progress = shared
+            .held
+            .get(&finished.record.id, finished.lease.fence)
+            .and_then(|held| held.context.take_progress());
+    }
+    let settlement = decide(
+        finished.ended.clone(),
+        &finished.record,
+        shared.parts.ids.unit(),
+    );
+    Deciding {
+        finished,
+        settlement,
     }
 }
 
 async fn write(shared: &Shared, deciding: &[Deciding]) -> Result<Vec<Committed>> {
-    let commits = deciding
-        .iter()
-        .map(|deciding| {
-            let id = &deciding.finished.record.id;
-            let settle = Op::Settle(id.clone(), Box::new(deciding.settlement.clone()));
-            let held = Guard::Held(id.clone(), deciding.finished.lease);
-            let commit = match shared
-                .held
-                .get(id)
-                .and_then(|held| held.context.take_progress())
-            {
-                Some(progress) => {
-                    let patch = crate::store::Patch {
-                        progress: Some(progress),
-                        ..Default::default()
-                    };
-                    Commit::of([Op::Patch(id.clone(), Box::new(patch)), settle])
-                }
-                None => Commit::of([settle]),
+    let commits = deciding.iter().map(|deciding| {
+        let id = &deciding.finished.record.id;
+        let mut commit = Commit::default().when(Guard::Held(id.clone(), deciding.finished.lease));
+        if let Some(progress) = deciding.finished.progress.clone() {
+            let patch = Patch {
+                progress: Some(progress),
+                ..Patch::default()
             };
-            commit.when(held)
-        })
-        .collect();
-    shared.parts.store.commit(commits).await
+            commit = commit.then(Op::Patch(id.clone(), Box::new(patch)));
+        }
+        commit.then(Op::Settle(
+            id.clone(),
+            Box::new(deciding.settlement.clone()),
+        ))
+    });
+    shared.parts.store.commit(commits.collect()).await
 }
 
 fn tell(shared: &Shared, record: &Arc<TaskStateRecord>, settlement: &Settlement) {

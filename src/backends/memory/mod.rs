@@ -97,6 +97,7 @@ impl TaskStateStore for MemoryStore {
             },
             poll: Duration::from_secs(30),
             promise: "in the memory of this process; nothing survives its end".to_owned(),
+            facts: Vec::new(),
         }
     }
 

@@ -15,7 +15,7 @@ const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 /// Which schedule to explain.
 #[derive(Args, Clone, Debug)]
-pub struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     /// The schedule: "0 3 * * *", "every 5m", "@daily", "2026-11-20T10:00:00Z"
     schedule: String,
     /// The zone of its clocks, such as Europe/Berlin
@@ -39,11 +39,17 @@ pub struct ExplainArgs {
 ///
 /// # Errors
 /// `Invalid`, quoting it, for a schedule, zone or instant that is none.
-pub fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
+pub(crate) fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
     let schedule = Schedule::parse(&args.schedule, Some(&args.zone))?;
-    let from: Timestamp = args.from.as_deref().map_or_else(|| Ok(clock.now()), str::parse)?;
+    let from: Timestamp = args
+        .from
+        .as_deref()
+        .map_or_else(|| Ok(clock.now()), str::parse)?;
     if args.years > 100 {
-        return Err(Error::invalid("explain", format!("--years {} is more than 100", args.years)));
+        return Err(Error::invalid(
+            "explain",
+            format!("--years {} is more than 100", args.years),
+        ));
     }
     let until = from.saturating_add(YEAR.saturating_mul(args.years));
     let preview = schedule.preview(Some(&args.zone), from, from, args.count, until)?;
@@ -65,7 +71,13 @@ pub fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
         let rows = preview
             .next
             .into_iter()
-            .map(|fire| vec![fire.at.to_string(), fire.local, fire.note.unwrap_or_default()])
+            .map(|fire| {
+                vec![
+                    fire.at.to_string(),
+                    fire.local,
+                    fire.note.unwrap_or_default(),
+                ]
+            })
             .collect();
         output::table(&["NEXT (UTC)", "LOCAL", "NOTE"], rows)?;
     }
@@ -74,9 +86,18 @@ pub fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
         let rows = preview
             .changes
             .into_iter()
-            .map(|change| vec![change.local, format!("{} → {}", change.from, change.to), change.effect])
+            .map(|change| {
+                vec![
+                    change.local,
+                    format!("{} → {}", change.from, change.to),
+                    change.effect,
+                ]
+            })
             .collect();
-        output::table(&["CLOCKS CHANGE", "OFFSET", "WHAT THIS SCHEDULE DOES"], rows)?;
+        output::table(
+            &["CLOCKS CHANGE", "OFFSET", "WHAT THIS SCHEDULE DOES"],
+            rows,
+        )?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::task::{AttemptEnd, TaskStateRecord};
 
 /// Which task to look at.
 #[derive(Args, Clone, Debug)]
-pub struct InspectArgs {
+pub(crate) struct InspectArgs {
     /// Its id, or the beginning of it
     id: String,
     /// Print JSON
@@ -25,7 +25,7 @@ pub struct InspectArgs {
 ///
 /// # Errors
 /// `NotFound` for an id that no task has, `Conflict` for a beginning that several have.
-pub async fn run(client: &Client, args: InspectArgs) -> Result<()> {
+pub(crate) async fn run(client: &Client, args: InspectArgs) -> Result<()> {
     let record = find(client, &args.id).await?;
     if args.json {
         return output::json(&record.to_json());
@@ -51,7 +51,10 @@ pub async fn run(client: &Client, args: InspectArgs) -> Result<()> {
                 ]
             })
             .collect();
-        output::table(&["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"], rows)?;
+        output::table(
+            &["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"],
+            rows,
+        )?;
     }
     Ok(())
 }
@@ -61,14 +64,28 @@ async fn find(client: &Client, text: &str) -> Result<TaskStateRecord> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         other => return other,
     }
-    let filter = TaskFilter { id_prefix: Some(text.to_owned()), ..TaskFilter::default() };
+    let filter = TaskFilter {
+        id_prefix: Some(text.to_owned()),
+        ..TaskFilter::default()
+    };
     let found = client.list(&filter, PageRequest::first(4)).await?.items;
     match found.as_slice() {
-        [] => Err(Error::new(ErrorKind::NotFound, "inspect", format!("no task has the id \"{text}\" or one that starts so"))),
+        [] => Err(Error::new(
+            ErrorKind::NotFound,
+            "inspect",
+            format!("no task has the id \"{text}\" or one that starts so"),
+        )),
         [one] => client.get(&one.record.id).await,
         several => {
-            let ids: Vec<_> = several.iter().map(|item| item.record.id.to_string()).collect();
-            Err(Error::new(ErrorKind::Conflict, "inspect", format!("several ids start with \"{text}\": {}", ids.join(", "))))
+            let ids: Vec<_> = several
+                .iter()
+                .map(|item| item.record.id.to_string())
+                .collect();
+            Err(Error::new(
+                ErrorKind::Conflict,
+                "inspect",
+                format!("several ids start with \"{text}\": {}", ids.join(", ")),
+            ))
         }
     }
 }
@@ -91,26 +108,64 @@ fn fields(record: &TaskStateRecord) -> Vec<(&'static str, String)> {
         ("id", record.id.to_string()),
         ("name", record.name.to_string()),
         ("status", record.status.to_string()),
-        ("queue", format!("{}, priority {}", record.queue, record.priority)),
-        ("attempt", format!("{} of {}", record.attempt, record.max_attempts)),
+        (
+            "queue",
+            format!("{}, priority {}", record.queue, record.priority),
+        ),
+        (
+            "attempt",
+            format!("{} of {}", record.attempt, record.max_attempts),
+        ),
         ("due", record.run_at.to_string()),
         ("created", record.created_at.to_string()),
     ];
-    let mut optional = |label, value: Option<String>| fields.extend(value.map(|value| (label, value)));
+    let mut optional =
+        |label, value: Option<String>| fields.extend(value.map(|value| (label, value)));
     optional("started", record.started_at.map(|at| at.to_string()));
     optional("finished", record.finished_at.map(|at| at.to_string()));
-    optional("schedule", record.schedule.as_ref().map(ToString::to_string));
+    optional(
+        "schedule",
+        record.schedule.as_ref().map(ToString::to_string),
+    );
     optional("slot", record.slot.map(|at| at.to_string()));
-    optional("lost", (record.lost > 0).then(|| format!("{} of {} leases", record.lost, record.max_lost)));
+    optional(
+        "lost",
+        (record.lost > 0).then(|| format!("{} of {} leases", record.lost, record.max_lost)),
+    );
     optional("timeout", record.timeout.map(format_duration));
-    optional("leased by", record.lease.as_ref().map(|lease| format!("{} until {}", lease.worker, lease.until)));
-    optional("parked", record.parked.as_ref().map(|parked| format!("behind {}: {}", parked.gate, parked.reason)));
-    optional("cancel", record.cancel_requested.then(|| "asked for".to_owned()));
-    optional("unique key", record.unique.as_ref().map(|unique| unique.key.clone()));
+    optional(
+        "leased by",
+        record
+            .lease
+            .as_ref()
+            .map(|lease| format!("{} until {}", lease.worker, lease.until)),
+    );
+    optional(
+        "parked",
+        record
+            .parked
+            .as_ref()
+            .map(|parked| format!("behind {}: {}", parked.gate, parked.reason)),
+    );
+    optional(
+        "cancel",
+        record.cancel_requested.then(|| "asked for".to_owned()),
+    );
+    optional(
+        "unique key",
+        record.unique.as_ref().map(|unique| unique.key.clone()),
+    );
     optional("parent", record.parent.as_ref().map(ToString::to_string));
-    optional("tags", (!record.tags.is_empty()).then(|| record.tags.iter().cloned().collect::<Vec<_>>().join(", ")));
+    optional(
+        "tags",
+        (!record.tags.is_empty())
+            .then(|| record.tags.iter().cloned().collect::<Vec<_>>().join(", ")),
+    );
     optional("args", Some(record.args.to_string()));
-    optional("progress", record.progress.as_ref().map(ToString::to_string));
+    optional(
+        "progress",
+        record.progress.as_ref().map(ToString::to_string),
+    );
     optional("result", record.result.as_ref().map(ToString::to_string));
     optional("error", record.error.clone());
     fields

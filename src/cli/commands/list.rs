@@ -12,7 +12,7 @@ use crate::task::{TaskStateRecord, TaskStatus};
 
 /// Which tasks to list.
 #[derive(Args, Clone, Debug)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     /// Only these statuses: pending, running, succeeded, failed, cancelled (in any case; may be repeated)
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     status: Vec<String>,
@@ -49,9 +49,13 @@ pub struct ListArgs {
 ///
 /// # Errors
 /// `Invalid` for an unknown status, and those of the store.
-pub async fn run(client: &Client, args: ListArgs) -> Result<()> {
+pub(crate) async fn run(client: &Client, args: ListArgs) -> Result<()> {
     let filter = TaskFilter {
-        status: args.status.iter().map(|status| status.parse::<TaskStatus>()).collect::<Result<_>>()?,
+        status: args
+            .status
+            .iter()
+            .map(|status| status.parse::<TaskStatus>())
+            .collect::<Result<_>>()?,
         name: args.name,
         queue: args.queue,
         schedule: args.schedule,
@@ -67,7 +71,16 @@ pub async fn run(client: &Client, args: ListArgs) -> Result<()> {
         if limit == 0 {
             break;
         }
-        let page = client.list(&filter, PageRequest { after, limit, newest_first: !args.oldest }).await?;
+        let page = client
+            .list(
+                &filter,
+                PageRequest {
+                    after,
+                    limit,
+                    newest_first: !args.oldest,
+                },
+            )
+            .await?;
         records.extend(page.items.into_iter().map(|item| item.record));
         after = page.next;
         if after.is_none() {
@@ -75,14 +88,24 @@ pub async fn run(client: &Client, args: ListArgs) -> Result<()> {
         }
     }
     if args.json {
-        return output::json(&records.iter().map(TaskStateRecord::to_json).collect::<Vec<_>>());
+        return output::json(
+            &records
+                .iter()
+                .map(TaskStateRecord::to_json)
+                .collect::<Vec<_>>(),
+        );
     }
     if records.is_empty() {
         output::say("no tasks match");
         return Ok(());
     }
     let rows = records.iter().map(row).collect();
-    output::table(&["ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "DUE", "STARTED", "TOOK", "ERROR"], rows)?;
+    output::table(
+        &[
+            "ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "DUE", "STARTED", "TOOK", "ERROR",
+        ],
+        rows,
+    )?;
     if let Some(Cursor(next)) = after {
         output::say(&format!("there are more: --after {next}"));
     }
@@ -93,7 +116,9 @@ fn row(record: &TaskStateRecord) -> Vec<String> {
     let took = match (record.started_at, record.finished_at) {
         (Some(start), Some(end)) => {
             let millis = end.since(start).as_millis();
-            format_duration(std::time::Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+            format_duration(std::time::Duration::from_millis(
+                u64::try_from(millis).unwrap_or(u64::MAX),
+            ))
         }
         _ => "-".to_owned(),
     };
@@ -110,6 +135,10 @@ fn row(record: &TaskStateRecord) -> Vec<String> {
         output::instant(Some(record.run_at)),
         output::instant(record.started_at),
         took,
-        record.error.as_deref().map(|error| output::start_of(error, 60)).unwrap_or_default(),
+        record
+            .error
+            .as_deref()
+            .map(|error| output::start_of(error, 60))
+            .unwrap_or_default(),
     ]
 }

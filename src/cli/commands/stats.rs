@@ -10,7 +10,7 @@ use crate::task::TaskStatus;
 
 /// How to print the numbers.
 #[derive(Args, Clone, Debug)]
-pub struct StatsArgs {
+pub(crate) struct StatsArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -20,12 +20,17 @@ pub struct StatsArgs {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn run(client: &Client, args: StatsArgs) -> Result<()> {
+pub(crate) async fn run(client: &Client, args: StatsArgs) -> Result<()> {
     let stats = client.stats().await?;
     if args.json {
         return output::json(&stats);
     }
-    let statuses = TaskStatus::ALL.map(|status| vec![status.to_string(), stats.statuses.of(status.as_str()).to_string()]);
+    let statuses = TaskStatus::ALL.map(|status| {
+        vec![
+            status.to_string(),
+            stats.statuses.of(status.as_str()).to_string(),
+        ]
+    });
     output::table(&["STATUS", "TASKS"], statuses.to_vec())?;
     part("QUEUE", "WAITING OR RUNNING", &stats.queues)?;
     part("NAME", "TASKS", &stats.names)?;
@@ -39,5 +44,10 @@ fn part(label: &str, count: &str, counts: &Counts) -> Result<()> {
     output::line("")?;
     let mut rows: Vec<_> = counts.groups.iter().collect();
     rows.sort_by(|(left, n), (right, m)| m.cmp(n).then(left.cmp(right)));
-    output::table(&[label, count], rows.into_iter().map(|(group, n)| vec![group.clone(), n.to_string()]).collect())
+    output::table(
+        &[label, count],
+        rows.into_iter()
+            .map(|(group, n)| vec![group.clone(), n.to_string()])
+            .collect(),
+    )
 }

@@ -29,6 +29,7 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
         rules: Rules::default(),
         tasks: Vec::new(),
         look_again: None,
+        taken_out: false,
     };
     for queue in &request.lanes.queues {
         if claiming.is_done() {
@@ -43,6 +44,7 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
         claiming.next_due(table)?
     };
     Ok(Claims {
+        more: claiming.is_done() && claiming.taken_out,
         tasks: claiming.tasks,
         next_due,
         now,
@@ -62,6 +64,8 @@ struct Claiming<'a> {
     tasks: Vec<Arc<TaskStateRecord>>,
     /// The first instant at which something that was passed over may be claimed.
     look_again: Option<Timestamp>,
+    /// Something left the ready set: claimed, parked, expired or set aside.
+    taken_out: bool,
 }
 
 /// What happened to one candidate.
@@ -162,7 +166,8 @@ impl Claiming<'_> {
             match self.candidate(table, &row, &value)? {
                 Step::LaneClosed => continue,
                 Step::QueueClosed => break,
-                Step::Gone | Step::Kept => {}
+                Step::Gone => self.taken_out = true,
+                Step::Kept => {}
             }
             if let Some(order) = cursor.peek(table)? {
                 cursors.insert((order, cursor.lane), cursor);
@@ -204,6 +209,7 @@ impl Claiming<'_> {
         if record.expires_at.is_some_and(|at| at <= now) {
             table.delete(row)?;
             settle::apply(table, &record, decide(Ended::Expired, &record, 0.0), true)?;
+            self.pass_turn_on(table, &record, None)?;
             return Ok(Step::Gone);
         }
         if let Some(prefer) = &record.prefer
@@ -249,6 +255,7 @@ impl Claiming<'_> {
             {
                 table.delete(row)?;
                 park(table, record, &gate.key, reason, opens_at)?;
+                self.pass_turn_on(table, record, Some(&gate.key))?;
                 return Ok(Step::Gone);
             }
             entering.push((gate.key.clone(), rule));
@@ -261,6 +268,22 @@ impl Claiming<'_> {
         let leased = lease(table, record, holds, self.request)?;
         self.tasks.push(leased);
         Ok(Step::Gone)
+    }
+
+    /// A record that does not run now may have been brought back by one of its gates, whose place is still free. What
+    /// comes back instead can lie in a part of the queue that this claim has passed.
+    fn pass_turn_on(
+        &mut self,
+        table: &mut dyn Table,
+        record: &TaskStateRecord,
+        closed: Option<&str>,
+    ) -> Result<()> {
+        for gate in &record.gates {
+            if closed != Some(gate.key.as_str()) && gates::reopen(table, &gate.key)? > 0 {
+                self.look_again_at(Some(table.moment().now));
+            }
+        }
+        Ok(())
     }
 
     fn next_due(&self, table: &dyn Table) -> Result<Option<Timestamp>> {
@@ -296,10 +319,6 @@ fn park(
     index::replace(table, record, parked, true)?;
     if let Some(at) = opens_at {
         gates::set_timer(table, gate, at)?;
-    }
-    // It may have been brought back by another of its gates, whose place is still free.
-    for other in record.gates.iter().filter(|other| other.key != gate) {
-        gates::reopen(table, &other.key)?;
     }
     Ok(())
 }

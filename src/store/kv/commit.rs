@@ -136,8 +136,11 @@ fn run(table: &mut dyn Table, op: &Op) -> Result<Effect, Stop> {
         Op::Create(new) => create::create(table, new),
         Op::Settle(id, settlement) => {
             let record = existing(table, id)?;
-            if let Some(result) = &settlement.result {
-                result.check_size("result", PAYLOAD_LIMIT)?;
+            for payload in [&settlement.result, &settlement.state]
+                .into_iter()
+                .flatten()
+            {
+                payload.check_size("settle", PAYLOAD_LIMIT)?;
             }
             match settle::apply(table, &record, (**settlement).clone(), false)? {
                 Some(settled) => Ok(Effect::Status(settled.status)),

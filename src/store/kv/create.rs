@@ -16,6 +16,9 @@ pub(super) fn create(table: &mut dyn Table, create: &Create) -> Result<Effect, S
     let new = &create.task;
     new.check()?;
     new.args.check_size("args", PAYLOAD_LIMIT)?;
+    if let Some(state) = &new.state {
+        state.check_size("state", PAYLOAD_LIMIT)?;
+    }
     if let Some(existing) = table.record(&new.id)? {
         return if new.on_conflict == OnConflict::Fail {
             Err(Refusal::Exists(new.id.clone()).into())

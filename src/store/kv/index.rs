@@ -29,6 +29,10 @@ pub(super) fn replace(
     taken: bool,
 ) -> Result<Arc<TaskStateRecord>> {
     new.revision = old.revision + 1;
+    // Only what is due waits behind a gate: one that is put off would be given a turn that it does not take.
+    if new.run_at > table.moment().now {
+        new.parked = None;
+    }
     let lane_changed = old.queue != new.queue;
     if old.status != new.status || lane_changed {
         count(table, old, -1)?;

@@ -1,0 +1,82 @@
+//! Saying that a worker lives, where others can see it.
+
+use std::time::Duration;
+
+use super::WorkerParts;
+use crate::client::{WORKER_MARK, WorkerInfo};
+use crate::payload::Payload;
+use crate::store::{Commit, Lanes, Op, TaskStateStoreExt};
+
+/// How often a worker on a shared store says that it lives, and how long that is believed.
+pub(super) const EVERY: Duration = Duration::from_secs(30);
+const BELIEVED: Duration = Duration::from_secs(90);
+
+/// How long a worker that stops waits for the store to take its mark away; it goes away by itself as well.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// When a worker said so last.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    /// On the steady clock.
+    said_at: Option<Duration>,
+}
+
+impl Presence {
+    /// How long until it is time again; `None` on a store that nobody else sees.
+    pub(super) fn due_in(&self, parts: &WorkerParts, now: Duration) -> Option<Duration> {
+        if !parts.store.capability().shared {
+            return None;
+        }
+        Some(
+            self.said_at
+                .map_or(Duration::ZERO, |at| (at + EVERY).saturating_sub(now)),
+        )
+    }
+
+    /// Says that the worker lives and what it knows, when it is time.
+    pub(super) async fn say(&mut self, parts: &WorkerParts, lanes: &Lanes, now: Duration) {
+        if self.due_in(parts, now) != Some(Duration::ZERO) {
+            return;
+        }
+        self.said_at = Some(now);
+        let info = WorkerInfo {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            queues: parts.options.queues.clone(),
+            names: lanes
+                .names
+                .iter()
+                .map(|(name, _)| name.to_string())
+                .collect(),
+            concurrency: parts.options.concurrency,
+        };
+        let said = match Payload::of(&info) {
+            Ok(value) => {
+                parts
+                    .store
+                    .put_mark(&key(parts), value, None, Some(BELIEVED))
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = said {
+            tracing::debug!(%error, "the worker could not say that it lives");
+        }
+    }
+
+    /// Takes it back.
+    pub(super) async fn leave(&self, parts: &WorkerParts) {
+        if self.said_at.is_none() {
+            return;
+        }
+        let gone = Commit::of([Op::DropMark(key(parts))]);
+        tokio::select! {
+            _ = parts.store.apply(gone) => {}
+            () = parts.clock.sleep(PARTING) => {}
+        }
+    }
+}
+
+fn key(parts: &WorkerParts) -> String {
+    format!("{WORKER_MARK}{}", parts.id)
+}

@@ -1,0 +1,130 @@
+//! What wakes a worker: hints, ended runs, time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{Stop, Worker, heartbeat};
+use crate::store::{Hint, HintStream};
+
+/// What runs here is read no more often than this when somebody else wrote to the store.
+const LOOK_AFTER_PAUSE: Duration = Duration::from_secs(1);
+
+impl Worker {
+    pub(super) fn heed_waiting_hints(&mut self) {
+        while let Some(hint) = self.hints.as_mut().and_then(HintStream::try_next) {
+            self.heed(hint);
+        }
+    }
+
+    fn heed(&mut self, hint: Hint) {
+        match hint {
+            Hint::Ready(queue) => self.look |= self.lanes.queues.contains(&queue),
+            Hint::Unknown => {
+                self.look = true;
+                self.look_after = true;
+            }
+            Hint::Woken(id) => self.woken.push(id),
+            Hint::Finished(_) => {}
+        }
+    }
+
+    /// Learns at once, not at the next heartbeat, what somebody wants of a running task.
+    pub(super) async fn ask_woken(&mut self) {
+        let woken: Vec<_> = self
+            .woken
+            .drain(..)
+            .flat_map(|id| self.shared.held.of(&id))
+            .collect();
+        if !woken.is_empty() {
+            // One that fails is asked again by the heartbeat.
+            heartbeat::renew(&self.shared, woken).await;
+        }
+        if self.look_after_in() != Some(Duration::ZERO) {
+            return;
+        }
+        self.look_after = false;
+        self.looked_after_at = Some(self.now());
+        if let Err(error) = heartbeat::look_after(&self.shared).await {
+            tracing::debug!(%error, "what runs here could not be read");
+        }
+    }
+
+    fn look_after_in(&self) -> Option<Duration> {
+        if !self.look_after || self.running() == 0 {
+            return None;
+        }
+        let now = self.now();
+        Some(self.looked_after_at.map_or(Duration::ZERO, |at| {
+            (at + LOOK_AFTER_PAUSE).saturating_sub(now)
+        }))
+    }
+
+    /// How long to wait when no hint comes.
+    pub(super) fn nap(&self, may_claim: bool) -> Duration {
+        let now = self.now();
+        let mut nap = self.poll;
+        let mut no_longer = |wait: Duration| nap = nap.min(wait);
+        if may_claim && self.free_places() > 0 {
+            if self.look {
+                no_longer(Duration::ZERO);
+            }
+            if let Some(at) = self.look_at {
+                no_longer(at.saturating_sub(now));
+            }
+        }
+        if !self.ended.is_empty() {
+            no_longer(self.settle_at.saturating_sub(now));
+        }
+        if let Some(wait) = self.look_after_in() {
+            no_longer(wait);
+        }
+        if let Some(wait) = self.presence.due_in(&self.shared.parts, now) {
+            no_longer(wait);
+        }
+        nap
+    }
+
+    /// Waits until a run ended, a hint came, or it is time to look.
+    pub(super) async fn wait(&mut self, stop: &mut watch::Receiver<Stop>, may_claim: bool) {
+        let clock = Arc::clone(&self.shared.parts.clock);
+        let sleep = clock.sleep(self.nap(may_claim));
+        tokio::pin!(sleep);
+        let mut stoppable = true;
+        loop {
+            tokio::select! {
+                finished = self.finished.recv() => {
+                    self.ended.extend(finished);
+                    return;
+                }
+                hint = next_hint(&mut self.hints) => {
+                    match hint {
+                        Some(hint) => self.heed(hint),
+                        None => self.hints = None,
+                    }
+                    let may_look = self.look && may_claim && self.free_places() > 0;
+                    let must_look_after = self.look_after && self.running() > 0;
+                    if may_look || must_look_after || !self.woken.is_empty() {
+                        return;
+                    }
+                }
+                () = &mut sleep => {
+                    self.look = true;
+                    return;
+                }
+                changed = stop.changed(), if stoppable => match changed {
+                    Ok(()) => return,
+                    Err(_) => stoppable = false,
+                },
+            }
+        }
+    }
+}
+
+async fn next_hint(hints: &mut Option<HintStream>) -> Option<Hint> {
+    match hints {
+        Some(hints) => hints.next().await,
+        None => std::future::pending().await,
+    }
+}
