@@ -1,4 +1,5 @@
 //! Tasks declared by an attribute, registered one by one or all at once.
+#![allow(clippy::print_stdout, reason = "examples talk")]
 
 use tlo::prelude::*;
 

@@ -78,6 +78,7 @@ impl RowEngine for Redb {
             retention: Retention::default(),
             poll: Duration::from_secs(30),
             promise: "in a redb file; a commit is on disk when it is answered".to_owned(),
+            facts: Vec::new(),
         }
     }
 

@@ -1,4 +1,5 @@
 //! Schedules are data: what they mean, when they run next, and what happens when the clocks change.
+#![allow(clippy::print_stdout, reason = "examples talk")]
 
 use tlo::Timestamp;
 use tlo::schedule::{Dst, Schedule};

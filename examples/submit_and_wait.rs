@@ -1,4 +1,5 @@
 //! Submitting tasks by name, waiting for their results, retries, priorities and an idempotency key.
+#![allow(clippy::print_stdout, reason = "examples talk")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

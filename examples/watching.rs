@@ -1,4 +1,5 @@
 //! Watching what happens with an observer, wrapping handlers in a layer, and progress from inside a run.
+#![allow(clippy::print_stdout, reason = "examples talk")]
 
 use std::sync::Arc;
 

@@ -108,3 +108,56 @@ fn a_settlement_is_told_as_what_it_is() {
     assert_eq!(*end, AttemptEnd::TimedOut);
     assert!(error.starts_with("timed out"), "{error}");
 }
+
+/// The feature brings the subscriber that writes lines.
+#[cfg(feature = "cli")]
+#[test]
+fn events_become_lines_and_a_failed_task_is_no_error_of_the_engine() {
+    use std::io::Write;
+    use tlo::observe::TracingObserver;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let observers = Observers::default().with(Arc::new(TracingObserver));
+        observers.notify(succeeded);
+        observers.notify(|| Lifecycle::Failed {
+            record: record(),
+            took: Duration::ZERO,
+            end: AttemptEnd::Failed,
+            error: "no such table".to_owned(),
+        });
+        observers.notify(|| Lifecycle::StoreFailed {
+            operation: "claim",
+            error: "disk full".to_owned(),
+        });
+    });
+    let text = String::from_utf8_lossy(&lines.0.lock()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    for (line, parts) in [
+        (lines[0], ["INFO", "succeeded", "took=\"3ms\""]),
+        (lines[1], ["WARN", "failed for good", "no such table"]),
+        (lines[2], ["ERROR", "operation=\"claim\"", "disk full"]),
+    ] {
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+    }
+    assert_eq!(lines.len(), 3);
+}

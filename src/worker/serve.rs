@@ -70,10 +70,8 @@ impl Worker {
             names: parts.handlers.lanes(),
         };
         let hints = Some(parts.store.hints());
-        let poll = parts
-            .options
-            .poll
-            .unwrap_or_else(|| parts.store.capability().poll);
+        let capability = parts.store.capability();
+        let poll = parts.options.poll.unwrap_or(capability.poll);
         let shared = Arc::new(Shared {
             parts,
             held: Held::default(),
@@ -94,7 +92,7 @@ impl Worker {
             look_after: false,
             looked_after_at: None,
             reaped_at: None,
-            presence: Presence::default(),
+            presence: Presence::new(capability.shared),
         }
     }
 

@@ -80,7 +80,7 @@ impl Worker {
         if let Some(wait) = self.look_after_in() {
             no_longer(wait);
         }
-        if let Some(wait) = self.presence.due_in(&self.shared.parts, now) {
+        if let Some(wait) = self.presence.due_in(now) {
             no_longer(wait);
         }
         nap

@@ -51,7 +51,7 @@ pub(crate) fn commit(table: &mut dyn Table, commit: &Commit) -> Result<Committed
         // A record that cannot be read spoils its own commit, never the transaction of the others.
         Err(Stop::Failed(error)) if error.kind() == ErrorKind::Corrupt => {
             table.rollback(savepoint);
-            Ok(Err(Refusal::Invalid(error.to_string())))
+            Ok(Err(Refusal::Corrupt(error.to_string())))
         }
         Err(Stop::Failed(error)) => Err(error),
     }
