@@ -125,6 +125,7 @@ impl RowEngine for TreeEngine {
             retention: Retention::default(),
             poll: Duration::from_millis(100),
             promise: "a tree in the memory of a test".to_owned(),
+            facts: Vec::new(),
         }
     }
 

@@ -28,6 +28,10 @@ pub(super) fn replace(
     taken: bool,
 ) -> Result<Arc<TaskStateRecord>> {
     new.revision = old.revision + 1;
+    // Only what is due waits behind a gate: one that is put off would be given a turn that it does not take.
+    if new.run_at > table.moment().now {
+        new.parked = None;
+    }
     let new = Arc::new(new);
     if !taken && stays(old, &new) {
         table.change(old, Arc::clone(&new), Place::Kept)?;
