@@ -142,7 +142,7 @@ fn run(table: &mut dyn Table, op: &Op) -> Result<Effect, Stop> {
             {
                 payload.check_size("settle", PAYLOAD_LIMIT)?;
             }
-            match settle::apply(table, &record, (**settlement).clone(), false)? {
+            match settle::apply(table, &record, settlement, false)? {
                 Some(settled) => Ok(Effect::Status(settled.status)),
                 None => Err(Refusal::Status {
                     id: id.clone(),

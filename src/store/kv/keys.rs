@@ -60,25 +60,42 @@ impl Word {
 
 /// The place of a record among those of its lane: larger priority, earlier due time, earlier creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Order([u8; 17]);
+pub(crate) struct Order {
+    rank: u8,
+    due: Timestamp,
+    /// The creation sequence of the record.
+    pub(crate) seq: u64,
+}
 
 impl Order {
-    pub(super) fn of(record: &TaskStateRecord) -> Self {
-        let mut bytes = [0; 17];
-        bytes[0] = 255 - record.priority;
-        bytes[1..9].copy_from_slice(&time(record.run_at));
-        bytes[9..].copy_from_slice(&record.seq.to_be_bytes());
-        Self(bytes)
+    pub(crate) fn of(record: &TaskStateRecord) -> Self {
+        Self {
+            rank: 255 - record.priority,
+            due: record.run_at,
+            seq: record.seq,
+        }
     }
 
     pub(super) fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        let bytes: [u8; ORDER] = bytes.try_into().ok()?;
+        Some(Self {
+            rank: bytes[0],
+            due: time_at(&bytes, 1)?,
+            seq: seq(&bytes),
+        })
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+    pub(crate) fn bytes(self) -> [u8; ORDER] {
+        let mut bytes = [0; ORDER];
+        bytes[0] = self.rank;
+        bytes[1..9].copy_from_slice(&time(self.due));
+        bytes[9..].copy_from_slice(&self.seq.to_be_bytes());
+        bytes
     }
 }
+
+/// The length of an order in a key.
+const ORDER: usize = 17;
 
 fn time(timestamp: Timestamp) -> [u8; 8] {
     // Flipping the sign bit makes negative times sort before positive ones.
@@ -165,12 +182,12 @@ pub(super) fn lane(queue: Word, lane: Word) -> Vec<u8> {
 }
 
 pub(super) fn ready(queue: Word, lane: Word, order: Order) -> Vec<u8> {
-    join(b'q', &[&queue.0, &lane.0, &order.0])
+    join(b'q', &[&queue.0, &lane.0, &order.bytes()])
 }
 
 /// The order at the end of a key.
 pub(super) fn order(key: &[u8]) -> Option<Order> {
-    key.last_chunk::<17>().copied().map(Order)
+    Order::from_slice(key.last_chunk::<ORDER>()?)
 }
 
 pub(super) fn heads(queue: Word) -> Vec<u8> {
@@ -178,7 +195,7 @@ pub(super) fn heads(queue: Word) -> Vec<u8> {
 }
 
 pub(super) fn head(queue: Word, order: Order, lane: Word) -> Vec<u8> {
-    join(b'h', &[&queue.0, &order.0, &lane.0])
+    join(b'h', &[&queue.0, &order.bytes(), &lane.0])
 }
 
 /// Order and lane of a key made by [`head`].
@@ -267,7 +284,7 @@ pub(super) fn parked_all(gate: Word) -> Vec<u8> {
 }
 
 pub(super) fn parked(gate: Word, order: Order) -> Vec<u8> {
-    join(b'p', &[&gate.0, &order.0])
+    join(b'p', &[&gate.0, &order.bytes()])
 }
 
 pub(super) const PARKED_GATES: &[u8] = b"P";

@@ -16,6 +16,7 @@ mod maintain;
 mod marks;
 mod overlay;
 mod read;
+mod row_index;
 mod rows;
 mod settle;
 mod streams;
