@@ -4,14 +4,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use tlo::prelude::*;
 use tlo::store::kv::{Pairs, RowEngine, Rows};
-use tlo::store::{Capability, Durability, Retention, SharedStore, TaskStateStoreExt};
-use tlo::task::NewTask;
+use tlo::store::{Capability, Durability, Retention, SharedStore};
 use tlo::testing::conformance::{self, Feature, Options, Report, StoreFactory};
-use tlo::{Clock, Error, ErrorKind, IdSource, Payload, Result, RowStore, SystemClock};
+use tlo::{Clock, Error, ErrorKind, IdSource, Result, RowStore, SystemClock};
 
 type Bytes = &'static [u8];
 const ROWS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("rows");
@@ -75,7 +74,7 @@ impl RowEngine for Redb {
             shared: false,
             pushes: true,
             retention: Retention::default(),
-            poll: Duration::from_secs(30),
+            poll: secs(30),
             promise: "in a redb file; a commit is on disk when it is answered".to_owned(),
             facts: Vec::new(),
         }
@@ -132,19 +131,16 @@ pub(crate) async fn prove(shrink: usize) -> Result<Report> {
 async fn main() -> Result<()> {
     let (clock, ids) = (SystemClock::shared(), Arc::new(IdSource::random()));
     let stores = Folder(tempfile::tempdir().map_err(failed)?, Mutex::default());
-    let store = stores.open("tasks", clock.clone(), ids.clone()).await?;
+    let store = stores.open("tasks", clock.clone(), ids).await?;
+    let greet = async |_: TaskContext, name: String| println!("hello, {name}");
+    let tick = async |_: TaskContext, (): ()| println!("tick");
+    let tlo = TloContext::builder().store(store);
+    let tlo = tlo.task(task("tick").every(millis(200)).run(tick));
+    let tlo = tlo.task(task("greet").run(greet)).build().await?;
     for name in ["Ada", "Grace", "Mary"] {
-        let new = NewTask::new(ids.task_id(clock.now()), "greet", Payload::of(name)?);
-        store.create(new).await?;
+        tlo.client().task("greet").args(name).submit().await?;
     }
-    let (worker, ttl) = (ids.worker_id("example")?, Duration::from_secs(30));
-    for claimed in store.lease(&worker, "default", &["greet"], 10, ttl).await? {
-        let greeting = Payload::of(&format!("hello, {}", claimed.args.decode::<String>()?))?;
-        println!("{}: {greeting}", claimed.id);
-        let Some(own) = &claimed.lease else { continue };
-        let done = store.succeed(&claimed.id, own.reference(), greeting);
-        done.await?;
-    }
+    Runner::new(tlo).run_until(clock.sleep(secs(1))).await?;
     println!("{}", prove(100).await?); // the suite finds what you got wrong
     Ok(())
 }

@@ -118,7 +118,13 @@ impl CountRow {
     }
 
     pub(super) fn value(n: u64, queue: &str, name: &str) -> Vec<u8> {
-        [&n.to_be_bytes()[..], queue.as_bytes(), &[0], name.as_bytes()].concat()
+        [
+            &n.to_be_bytes()[..],
+            queue.as_bytes(),
+            &[0],
+            name.as_bytes(),
+        ]
+        .concat()
     }
 }
 

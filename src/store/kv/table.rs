@@ -95,9 +95,7 @@ pub(crate) trait Source {
     /// Whether an operator set a rule for any gate.
     fn has_rules(&self) -> Result<bool> {
         let prefix = super::keys::mark(crate::store::GATE_MARK);
-        Ok(self
-            .first(&prefix, &super::keys::after(&prefix))?
-            .is_some())
+        Ok(self.first(&prefix, &super::keys::after(&prefix))?.is_some())
     }
 }
 
