@@ -9,7 +9,7 @@ pub use builder::TloContextBuilder;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::handler::{HandlerTable, Surroundings};
+use crate::handler::{BlockingPool, HandlerTable, Surroundings};
 use crate::id::IdSource;
 use crate::observe::Observers;
 use crate::registry::TaskRegistry;
@@ -92,6 +92,12 @@ impl TloContext {
     #[must_use]
     pub fn observers(&self) -> &Observers {
         &self.0.observers
+    }
+
+    /// Where handlers without `async` run.
+    #[must_use]
+    pub fn blocking(&self) -> &BlockingPool {
+        &self.0.surroundings.blocking
     }
 
     /// What a worker of this context is made of; each call is a new incarnation.

@@ -16,6 +16,7 @@ const DEFAULT_LIMIT: usize = 64;
 #[derive(Clone, Debug)]
 pub struct BlockingPool {
     places: Arc<Semaphore>,
+    limit: usize,
 }
 
 impl Default for BlockingPool {
@@ -32,6 +33,7 @@ impl BlockingPool {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             places: Arc::new(Semaphore::new(limit)),
+            limit,
         }
     }
 
@@ -39,6 +41,12 @@ impl BlockingPool {
     #[must_use]
     pub fn free_places(&self) -> usize {
         self.places.available_permits()
+    }
+
+    /// How many functions run now.
+    #[must_use]
+    pub fn busy_places(&self) -> usize {
+        self.limit.saturating_sub(self.free_places())
     }
 
     /// Runs the function when a place is free.

@@ -1,5 +1,7 @@
 //! The cursor of a schedule, as stored.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::payload::Payload;
@@ -23,7 +25,7 @@ pub(super) struct Cursor {
     /// Occurrences created.
     #[serde(default)]
     pub(super) runs: u64,
-    /// Slots skipped because the run before was unfinished, not yet entered as a decision.
+    /// Slots skipped because the run before was unfinished. They become one decision when a slot runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) overlapped: Option<Overlapped>,
 }
@@ -37,6 +39,18 @@ pub(super) struct Overlapped {
     pub(super) behind: String,
 }
 
+impl Overlapped {
+    /// These slots, in order, behind that run.
+    pub(super) fn of(slots: &[Timestamp], behind: &str) -> Option<Self> {
+        Some(Self {
+            from: *slots.first()?,
+            to: *slots.last()?,
+            count: u64::try_from(slots.len()).unwrap_or(u64::MAX),
+            behind: behind.to_owned(),
+        })
+    }
+}
+
 impl Cursor {
     pub(super) fn first(hash: u64, now: Timestamp) -> Self {
         Self {
@@ -45,6 +59,24 @@ impl Cursor {
             last: now,
             runs: 0,
             overlapped: None,
+        }
+    }
+
+    /// Whether the last slot that was decided was skipped for an unfinished run; with the id of that run.
+    pub(super) fn is_behind(&self) -> Option<&str> {
+        let range = self.overlapped.as_ref()?;
+        (range.to >= self.last).then_some(&*range.behind)
+    }
+
+    /// The same cursor for a clock that was set back by `step`: intervals go on where they were in elapsed time, other
+    /// schedules find that they have decided nothing yet of the time that comes again.
+    pub(super) fn set_back(&self, step: Duration) -> Self {
+        // The microsecond keeps the slots of intervals apart from those that had the same wall time before.
+        let anchor = self.anchor.saturating_sub(step + Duration::from_micros(1));
+        Self {
+            anchor,
+            last: self.last.saturating_sub(step),
+            ..self.clone()
         }
     }
 

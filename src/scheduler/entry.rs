@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::cursor::Cursor;
 use crate::schedule::Schedule;
+use crate::store::{Mark, MarkExpect};
 use crate::task::TaskDef;
 use crate::timestamp::Timestamp;
 
@@ -14,9 +15,9 @@ pub(super) struct Entry {
     /// The schedule of the definition, seeded with its name.
     pub(super) schedule: Schedule,
     pub(super) cursor: Cursor,
-    /// The version of the cursor's mark that was read or written last.
-    pub(super) version: u64,
-    /// Another specification of this name took over on another node: this one no longer fires.
+    /// What the cursor's mark was when it was read or written last.
+    pub(super) expected: MarkExpect,
+    /// This node no longer fires it: another specification of this name took over on another node, or it cannot fire.
     pub(super) stood_down: bool,
 }
 
@@ -29,15 +30,24 @@ impl Entry {
         self.schedule.next(self.cursor.anchor, self.cursor.last)
     }
 
-    pub(super) fn is_used_up(&self) -> bool {
+    fn is_used_up(&self) -> bool {
         self.def
             .policy
             .max_runs
             .is_some_and(|max| self.cursor.runs >= max)
     }
 
-    /// Takes over what another node wrote. One with another specification makes this node stand down.
-    pub(super) fn adopt(&mut self, cursor: Cursor, version: u64) {
+    /// Takes over what another node wrote. One with another specification makes this node stand down; a cursor that is
+    /// gone or cannot be read is written anew.
+    pub(super) fn adopt(&mut self, mark: Option<&Mark>) {
+        let Some(mark) = mark else {
+            self.expected = MarkExpect::Absent;
+            return;
+        };
+        self.expected = MarkExpect::Version(mark.version);
+        let Some(cursor) = Cursor::read(mark) else {
+            return;
+        };
         if cursor.hash != self.cursor.hash {
             self.stood_down = true;
             tracing::warn!(
@@ -46,6 +56,5 @@ impl Entry {
             );
         }
         self.cursor = cursor;
-        self.version = version;
     }
 }

@@ -1,32 +1,22 @@
-//! Deciding the slots that are due.
+//! Firing the slots that are due.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::cursor::{Cursor, Overlapped};
-use super::entry::Entry;
+use super::cursor::Cursor;
+use super::decide::{self, Decision};
 use super::{BATCH, Scheduler};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
-use crate::observe::{Lifecycle, Observers};
+use crate::observe::Lifecycle;
 use crate::page::PageRequest;
-use crate::payload::Payload;
-use crate::schedule::{Overlap, Skipped, missed};
-use crate::store::{
-    Commit, Committed, Create, Effect, Guard, MarkExpect, NewEvent, Op, Refusal, StreamId,
-    TaskFilter, TaskStateStoreExt,
-};
+use crate::schedule::Overlap;
+use crate::store::{Commit, Effect, MarkExpect, Op, Refusal, TaskFilter, TaskStateStoreExt};
 use crate::task::TaskStatus;
 use crate::timestamp::Timestamp;
 
-/// What was decided about one schedule, and the commit that makes it so.
-struct Decision {
-    index: usize,
-    fired: Vec<Timestamp>,
-    skipped: Vec<Skipped>,
-    cursor: Cursor,
-    commit: Commit,
-}
+/// Commits that one slot takes, at most, before it is given up.
+const ROUNDS: usize = 5;
 
 /// Decides one batch of the schedules that are due.
 pub(super) async fn fire_due(scheduler: &mut Scheduler, now: Timestamp) -> Result<()> {
@@ -38,154 +28,151 @@ pub(super) async fn fire_due(scheduler: &mut Scheduler, now: Timestamp) -> Resul
         }
         scheduler.due.pop();
     }
-    let mut decisions = Vec::with_capacity(indexes.len());
-    for (place, index) in indexes.iter().enumerate() {
-        match decide(&scheduler.entries[*index], *index, now) {
-            Ok(decision) => decisions.push(decision),
-            Err(error) if scheduler.strict => {
-                indexes[place..]
-                    .iter()
-                    .for_each(|index| scheduler.arm(*index));
-                return Err(error);
-            }
-            Err(error) => {
-                let name = &scheduler.entries[*index].def.name;
-                tracing::error!(schedule = &**name, %error, "a schedule cannot fire; it stands down");
-                scheduler.entries[*index].stood_down = true;
-            }
+    let fired = decide_all(scheduler, &indexes, now).await;
+    for index in indexes {
+        scheduler.arm_again(index);
+    }
+    fired
+}
+
+async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp) -> Result<()> {
+    let mut round = Vec::with_capacity(indexes.len());
+    for index in indexes {
+        match decide::first(&scheduler.entries[*index], *index, now) {
+            Ok(decision) => round.push(decision),
+            Err(error) => stand_down(scheduler, *index, error)?,
         }
     }
-    let commits = decisions
-        .iter()
-        .map(|decision| decision.commit.clone())
-        .collect();
-    let answers = match scheduler.store.commit(commits).await {
-        Ok(answers) => answers,
-        Err(error) => {
-            // Nothing is lost: the cursors stand where they stood, or the compare-and-set finds out.
-            decisions
-                .iter()
-                .for_each(|decision| scheduler.arm(decision.index));
-            return Err(error);
+    // Most are done with the first commit. One that finds an unfinished run takes a second, and a third when that run
+    // ends in between.
+    let mut failed = None;
+    for _ in 0..ROUNDS {
+        if round.is_empty() {
+            break;
         }
-    };
-    for (decision, committed) in decisions.into_iter().zip(answers) {
-        let index = decision.index;
-        let settled = settle(scheduler, decision, committed).await;
-        scheduler.arm(index);
-        settled?;
+        let commits = round.iter().map(|decision| decision.commit.clone());
+        // When this fails nothing is lost: the cursors stand where they stood, or the compare-and-set finds out.
+        let answers = scheduler.store.commit(commits.collect()).await?;
+        let mut next = Vec::new();
+        for (decision, answer) in round.into_iter().zip(answers) {
+            let index = decision.index;
+            let again = match answer {
+                Ok(effects) => apply(scheduler, decision, &effects).await.map(|()| None),
+                Err(refusal) => another_way(scheduler, index, now, refusal).await,
+            };
+            match again {
+                Ok(again) => next.extend(again),
+                Err(error) if error.is_retryable() => failed = failed.or(Some(error)),
+                Err(error) => stand_down(scheduler, index, error)?,
+            }
+        }
+        round = next;
     }
+    for decision in round {
+        give_up(scheduler, decision.index, now).await?;
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Something else owns the key of the schedule and is no unfinished run: these slots are passed over, and it is noted.
+async fn give_up(scheduler: &mut Scheduler, index: usize, now: Timestamp) -> Result<()> {
+    let entry = &scheduler.entries[index];
+    let why = format!(
+        "the unique key \"schedule/{}\" is owned by a task that has ended",
+        entry.def.name
+    );
+    let name = Arc::clone(&entry.def.name);
+    let passed = decide::move_on(entry, index, now, Some(&why))?;
+    let error = Error::new(crate::ErrorKind::Conflict, "fire schedule", why);
+    if scheduler.strict {
+        return Err(error);
+    }
+    failed(scheduler, name, &error);
+    let effects = scheduler.store.apply(passed.commit.clone()).await?;
+    apply(scheduler, passed, &effects).await
+}
+
+/// A schedule that cannot fire. Others go on, unless the mode is strict.
+fn stand_down(scheduler: &mut Scheduler, index: usize, error: Error) -> Result<()> {
+    if scheduler.strict {
+        return Err(error);
+    }
+    let entry = &mut scheduler.entries[index];
+    entry.stood_down = true;
+    let name = Arc::clone(&entry.def.name);
+    tracing::error!(schedule = &*name, %error, "a schedule cannot fire; it stands down");
+    failed(scheduler, name, &error);
     Ok(())
 }
 
-fn decide(entry: &Entry, index: usize, now: Timestamp) -> Result<Decision> {
-    let def = &entry.def;
-    let catch_up = missed(
-        &entry.schedule,
-        &def.policy,
-        entry.cursor.anchor,
-        entry.cursor.last,
-        now,
-    );
-    let mut fired = catch_up.fire;
-    let mut cursor = Cursor {
-        last: catch_up.cursor,
-        ..entry.cursor.clone()
-    };
-    if let Some(max) = def.policy.max_runs {
-        fired.truncate(usize::try_from(max.saturating_sub(cursor.runs)).unwrap_or(usize::MAX));
-    }
-    let key = Cursor::key(&def.name);
-    let mut commit =
-        Commit::default().when(Guard::Mark(key.clone(), MarkExpect::Version(entry.version)));
-    for slot in &fired {
-        commit = commit.then(Op::Create(Box::new(Create {
-            task: def.occurrence(*slot)?,
-            lease_to: None,
-        })));
-    }
-    cursor.runs = cursor.runs.saturating_add(fired.len() as u64);
-    for skipped in &catch_up.skipped {
-        commit = commit.then(note(&def.name, "skipped", skipped)?);
-    }
-    if let Some(overlapped) = cursor
-        .overlapped
-        .take_if(|overlapped| overlapped.to < entry.cursor.last)
-    {
-        commit = commit.then(note(&def.name, "overlapped", &overlapped)?);
-    }
-    commit = commit.then(Op::PutMark {
-        key,
-        value: cursor.payload(),
-        ttl: None,
+fn failed(scheduler: &Scheduler, schedule: Arc<str>, error: &Error) {
+    scheduler.observers.notify(|| Lifecycle::ScheduleFailed {
+        schedule,
+        error: error.to_string(),
     });
-    Ok(Decision {
-        index,
-        fired,
-        skipped: catch_up.skipped,
-        cursor,
-        commit,
-    })
 }
 
-fn note<T: serde::Serialize>(schedule: &str, kind: &str, data: &T) -> Result<Op> {
-    let stream = StreamId::new(schedule, "decisions")?;
-    Ok(Op::Append(
-        stream,
-        vec![NewEvent {
-            kind: kind.to_owned(),
-            key: None,
-            data: Payload::of(data)?,
-        }],
-    ))
-}
-
-async fn settle(scheduler: &mut Scheduler, decision: Decision, committed: Committed) -> Result<()> {
-    let entry = &mut scheduler.entries[decision.index];
-    let effects = match committed {
-        Ok(effects) => effects,
-        Err(Refusal::Mark(key, _)) => {
+/// What to try after a refusal; `None` when the slots are no longer this node's to decide, or wait for the next round.
+async fn another_way(
+    scheduler: &mut Scheduler,
+    index: usize,
+    now: Timestamp,
+    refusal: Refusal,
+) -> Result<Option<Decision>> {
+    let entry = &scheduler.entries[index];
+    let again = match refusal {
+        Refusal::Mark(key, _) => {
             // Another node decided these slots.
-            match scheduler.store.mark(&key).await? {
-                Some(mark) => {
-                    if let Some(cursor) = Cursor::read(&mark) {
-                        entry.adopt(cursor, mark.version);
-                    }
-                }
-                None => entry.stood_down = true,
-            }
-            return Ok(());
+            let mark = scheduler.store.mark(&key).await?;
+            scheduler.entries[index].adopt(mark.as_ref());
+            return Ok(None);
         }
-        Err(refusal) => {
+        Refusal::KeyTaken { owner, .. } => decide::pass(entry, index, now, &owner),
+        // The run that was unfinished has ended.
+        Refusal::Status { .. } | Refusal::NotFound(_) => decide::run(entry, index, now),
+        // The clock was set back: this slot had its run before.
+        Refusal::Exists(_) => decide::move_on(entry, index, now, None),
+        refusal => {
             let error = Error::from(refusal);
-            tracing::error!(schedule = &*entry.def.name, %error, "a slot was refused by the store");
-            return if scheduler.strict {
-                Err(error)
-            } else {
-                skip_refused(scheduler, decision.index).await
-            };
+            if scheduler.strict {
+                return Err(error);
+            }
+            let name = Arc::clone(&entry.def.name);
+            tracing::error!(schedule = &*name, %error, "a slot was refused by the store; the schedule goes on with the next");
+            failed(scheduler, name, &error);
+            decide::move_on(entry, index, now, Some(&error.to_string()))
         }
     };
+    again.map(Some)
+}
+
+/// Takes over what the store accepted, and tells of it.
+async fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]) -> Result<()> {
+    let entry = &mut scheduler.entries[decision.index];
     entry.cursor = decision.cursor;
     if let Some(Effect::Marked(version)) = effects.last() {
-        entry.version = *version;
+        entry.expected = MarkExpect::Version(*version);
     }
     let name = Arc::clone(&entry.def.name);
     let overlap = entry.def.policy.overlap;
-    let observers = scheduler.observers.clone();
-    for (slot, effect) in decision.fired.iter().zip(&effects) {
-        match effect {
-            Effect::Existing { id, .. } if *id != TaskId::occurrence(&name, *slot)? => {
-                remember_overlap(entry, *slot, id);
-                observers.notify(|| Lifecycle::SlotOverlapped {
-                    schedule: Arc::clone(&name),
-                    slot: *slot,
-                    unfinished: id.clone(),
-                });
-            }
-            Effect::Existing { id, .. } => fired(&observers, &name, *slot, id.clone()),
-            _ => fired(&observers, &name, *slot, TaskId::occurrence(&name, *slot)?),
+    let observers = &scheduler.observers;
+    for (slot, effect) in decision.runs.iter().zip(effects) {
+        if matches!(effect, Effect::Created { .. }) {
+            let id = TaskId::occurrence(&name, *slot)?;
+            observers.notify(|| Lifecycle::ScheduleFired {
+                schedule: Arc::clone(&name),
+                slot: *slot,
+                id,
+            });
         }
+    }
+    if let Some(range) = decision.behind {
+        let unfinished = TaskId::new(&range.behind)?;
+        observers.notify(|| Lifecycle::SlotOverlapped {
+            schedule: Arc::clone(&name),
+            slot: range.to,
+            unfinished,
+        });
     }
     for skipped in decision.skipped {
         observers.notify(|| Lifecycle::SlotsSkipped {
@@ -193,55 +180,12 @@ async fn settle(scheduler: &mut Scheduler, decision: Decision, committed: Commit
             skipped,
         });
     }
-    match decision.fired.last() {
+    match decision.runs.last() {
         Some(newest) if overlap == Overlap::Replace => {
             cancel_before(scheduler, &name, *newest).await
         }
         _ => Ok(()),
     }
-}
-
-fn fired(observers: &Observers, schedule: &Arc<str>, slot: Timestamp, id: TaskId) {
-    observers.notify(|| Lifecycle::ScheduleFired {
-        schedule: Arc::clone(schedule),
-        slot,
-        id,
-    });
-}
-
-/// Remembers a slot that was skipped because the run before it is unfinished: one range for one such run.
-fn remember_overlap(entry: &mut Entry, slot: Timestamp, behind: &TaskId) {
-    entry.cursor.runs = entry.cursor.runs.saturating_sub(1);
-    match &mut entry.cursor.overlapped {
-        Some(range) if range.behind == behind.as_str() => {
-            range.to = slot;
-            range.count += 1;
-        }
-        range => {
-            *range = Some(Overlapped {
-                from: slot,
-                to: slot,
-                count: 1,
-                behind: behind.to_string(),
-            });
-        }
-    }
-}
-
-/// Moves past slots that the store will never accept, so that one bad slot does not stop the schedule.
-async fn skip_refused(scheduler: &mut Scheduler, index: usize) -> Result<()> {
-    let now = scheduler.clock.now();
-    let entry = &mut scheduler.entries[index];
-    let cursor = Cursor {
-        last: now.max(entry.cursor.last),
-        ..entry.cursor.clone()
-    };
-    let commit = super::start::put(&entry.def.name, &cursor, MarkExpect::Version(entry.version));
-    if let Some(Effect::Marked(version)) = scheduler.store.apply(commit).await?.last() {
-        entry.version = *version;
-        entry.cursor = cursor;
-    }
-    Ok(())
 }
 
 /// Cancels the unfinished runs of a schedule that belong to slots before this one.
@@ -254,7 +198,7 @@ async fn cancel_before(scheduler: &Scheduler, name: &str, newest: Timestamp) -> 
         .store
         .list(&filter, PageRequest::first(100))
         .await?;
-    let cancels = open
+    let cancels: Vec<_> = open
         .items
         .into_iter()
         .filter(|item| item.record.slot.is_none_or(|slot| slot < newest))
@@ -265,6 +209,40 @@ async fn cancel_before(scheduler: &Scheduler, name: &str, newest: Timestamp) -> 
             )])
         })
         .collect();
+    if cancels.is_empty() {
+        return Ok(());
+    }
     // A run that ended in the meantime refuses its cancel, which is as good.
     scheduler.store.commit(cancels).await.map(drop)
+}
+
+/// Writes cursors; who finds another's instead takes that over.
+pub(super) async fn write_cursors(
+    scheduler: &mut Scheduler,
+    cursors: Vec<(usize, Cursor)>,
+) -> Result<()> {
+    for batch in cursors.chunks(BATCH) {
+        let commits = batch.iter().map(|(index, cursor)| {
+            let entry = &scheduler.entries[*index];
+            super::start::put(&entry.def.name, cursor, entry.expected)
+        });
+        let answers = scheduler.store.commit(commits.collect()).await?;
+        for ((index, cursor), answer) in batch.iter().zip(answers) {
+            match answer {
+                Ok(effects) => {
+                    let entry = &mut scheduler.entries[*index];
+                    entry.cursor = cursor.clone();
+                    if let Some(Effect::Marked(version)) = effects.last() {
+                        entry.expected = MarkExpect::Version(*version);
+                    }
+                }
+                Err(Refusal::Mark(key, _)) => {
+                    let mark = scheduler.store.mark(&key).await?;
+                    scheduler.entries[*index].adopt(mark.as_ref());
+                }
+                Err(refusal) => stand_down(scheduler, *index, refusal.into())?,
+            }
+        }
+    }
+    Ok(())
 }

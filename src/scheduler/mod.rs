@@ -5,8 +5,10 @@
 //! and reads on. Nothing is remembered that cannot be read again.
 
 mod cursor;
+mod decide;
 mod entry;
 mod fire;
+mod set_back;
 mod start;
 
 use std::cmp::Reverse;
@@ -18,7 +20,7 @@ use entry::Entry;
 
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::observe::Observers;
+use crate::observe::{Lifecycle, Observers};
 use crate::store::SharedStore;
 use crate::task::TaskDef;
 use crate::timestamp::Timestamp;
@@ -40,6 +42,7 @@ pub struct Scheduler {
     entries: Vec<Entry>,
     /// When each entry is due next, the first on top.
     due: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    seen: Option<set_back::Seen>,
 }
 
 impl Scheduler {
@@ -58,6 +61,7 @@ impl Scheduler {
             strict,
             entries: Vec::new(),
             due: BinaryHeap::new(),
+            seen: None,
         }
     }
 
@@ -78,6 +82,7 @@ impl Scheduler {
     /// When the store failed; the same slots are decided at the next call. In strict mode also for one bad schedule.
     pub async fn tick(&mut self) -> Result<Option<Duration>> {
         let now = self.clock.now();
+        set_back::notice(self, now).await?;
         while self.due.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             fire::fire_due(self, now).await?;
         }
@@ -93,10 +98,25 @@ impl Scheduler {
         self.due.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Puts an entry back in the line, unless its schedule is over.
-    fn arm(&mut self, index: usize) {
-        if let Some(at) = self.entries.get(index).and_then(Entry::next) {
-            self.due.push(Reverse((at, index)));
+    /// Puts an entry that was decided back in the line, unless its schedule is over.
+    fn arm_again(&mut self, index: usize) {
+        let Some(entry) = self.entries.get(index) else {
+            return;
+        };
+        match entry.next() {
+            Some(at) => self.due.push(Reverse((at, index))),
+            None if entry.stood_down => {}
+            None => self.observers.notify(|| Lifecycle::ScheduleEnded {
+                schedule: Arc::clone(&entry.def.name),
+            }),
         }
+    }
+
+    /// Makes the line anew.
+    fn arm_all(&mut self) {
+        let entries = self.entries.iter().enumerate();
+        self.due = entries
+            .filter_map(|(index, entry)| Some(Reverse((entry.next()?, index))))
+            .collect();
     }
 }

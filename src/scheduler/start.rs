@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use super::cursor::{Cursor, PREFIX};
 use super::entry::Entry;
+use super::fire::write_cursors;
+use super::set_back::FAR_AHEAD;
 use super::{BATCH, Scheduler};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
-use crate::store::{
-    Commit, Create, Effect, Guard, Mark, MarkExpect, Op, Refusal, TaskStateStoreExt,
-};
+use crate::observe::Lifecycle;
+use crate::schedule::Schedule;
+use crate::store::{Commit, Create, Guard, Mark, MarkExpect, Op};
 use crate::task::TaskDef;
+use crate::timestamp::Timestamp;
 
 /// Cursors read at a time.
 const PAGE: usize = 1_000;
@@ -22,55 +25,114 @@ pub(super) async fn start(
 ) -> Result<()> {
     let mut known = cursors(scheduler).await?;
     let now = scheduler.clock.now();
-    let boot = scheduler.clock.steady().boot;
-    let mut entries = Vec::new();
+    let first = scheduler.entries.len();
     let mut opening = Vec::new();
-    let mut at_start = Vec::new();
+    let mut at_boot = Vec::new();
     for def in definitions {
         let Some(schedule) = &def.schedule else {
             continue;
         };
         let schedule = schedule.clone().seeded(&def.name)?;
         if schedule.is_reboot() {
-            at_start.push(create(&def, format!("{}@boot:{boot:016x}", def.name))?);
+            at_boot.push(def);
             continue;
         }
-        let hash = schedule.spec_hash();
         let mark = known.remove(&*def.name);
-        let stored = mark.as_ref().and_then(Cursor::read);
-        let (cursor, version) = match (stored, &mark) {
-            (Some(cursor), Some(mark)) if cursor.hash == hash => (cursor, mark.version),
-            (_, mark) => {
-                let cursor = Cursor::first(hash, now);
-                let expected = mark
-                    .as_ref()
-                    .map_or(MarkExpect::Absent, |mark| MarkExpect::Version(mark.version));
-                opening.push((entries.len(), put(&def.name, &cursor, expected)));
-                (cursor, 0)
-            }
-        };
-        if def.policy.run_at_start {
-            at_start.push(create(&def, format!("{}@start:{}", def.name, cursor.last))?);
+        let (entry, is_stale) = take_up(def, schedule, mark.as_ref(), now);
+        if is_stale {
+            opening.push((scheduler.entries.len(), entry.cursor.clone()));
         }
-        entries.push(Entry {
-            def,
-            schedule,
-            cursor,
-            version,
-            stood_down: false,
+        scheduler.entries.push(entry);
+    }
+    write_cursors(scheduler, opening).await?;
+    run_once(scheduler, first, &at_boot).await?;
+    scheduler.arm_all();
+    Ok(())
+}
+
+/// An entry with its stored cursor, or with one that is to be written.
+fn take_up(
+    def: Arc<TaskDef>,
+    schedule: Schedule,
+    mark: Option<&Mark>,
+    now: Timestamp,
+) -> (Entry, bool) {
+    let hash = schedule.spec_hash();
+    let expected = mark.map_or(MarkExpect::Absent, |mark| MarkExpect::Version(mark.version));
+    let stored = mark.and_then(Cursor::read);
+    let (cursor, is_stale) = match stored.filter(|cursor| cursor.hash == hash) {
+        Some(cursor) if cursor.last > now.saturating_add(FAR_AHEAD) => {
+            tracing::warn!(schedule = &*def.name, ahead = %cursor.last, "a schedule was decided far into the future, by a clock that was wrong; it goes on from now");
+            let anchor = cursor.anchor.min(now);
+            let last = now;
+            (
+                Cursor {
+                    anchor,
+                    last,
+                    ..cursor
+                },
+                true,
+            )
+        }
+        Some(cursor) => (cursor, false),
+        None => (Cursor::first(hash, now), true),
+    };
+    let entry = Entry {
+        def,
+        schedule,
+        cursor,
+        expected,
+        stood_down: false,
+    };
+    (entry, is_stale)
+}
+
+/// Creates what runs once: per boot of the machine, or per cluster and period. The period is that of the cursor that
+/// all nodes share, so nodes that start together make one run.
+async fn run_once(scheduler: &Scheduler, first: usize, at_boot: &[Arc<TaskDef>]) -> Result<()> {
+    let boot = scheduler.clock.steady().boot;
+    let boots = at_boot
+        .iter()
+        .map(|def| (def, format!("{}@boot:{boot:016x}", def.name)));
+    let starts = scheduler.entries[first..]
+        .iter()
+        .filter(|entry| entry.def.policy.run_at_start && !entry.stood_down)
+        .map(|entry| {
+            let period = entry.cursor.last;
+            (&entry.def, format!("{}@start:{period}", entry.def.name))
         });
-    }
-    open(scheduler, &mut entries, opening).await?;
-    for batch in at_start.chunks(BATCH) {
-        for committed in scheduler.store.commit(batch.to_vec()).await? {
-            committed.map_err(Error::from)?;
+    let mut names = Vec::new();
+    let mut commits = Vec::new();
+    for (def, id) in boots.chain(starts) {
+        match create(def, id) {
+            Ok(commit) => {
+                names.push(&def.name);
+                commits.push(commit);
+            }
+            Err(error) => tell(scheduler, &def.name, error)?,
         }
     }
-    let first = scheduler.entries.len();
-    scheduler.entries.extend(entries);
-    for index in first..scheduler.entries.len() {
-        scheduler.arm(index);
+    for (names, commits) in names.chunks(BATCH).zip(commits.chunks(BATCH)) {
+        let answers = scheduler.store.commit(commits.to_vec()).await?;
+        for (name, answer) in names.iter().zip(answers) {
+            if let Err(refusal) = answer {
+                tell(scheduler, name, refusal.into())?;
+            }
+        }
     }
+    Ok(())
+}
+
+/// One run at start that cannot be made does not keep the others from running, unless the mode is strict.
+fn tell(scheduler: &Scheduler, name: &Arc<str>, error: Error) -> Result<()> {
+    if scheduler.strict {
+        return Err(error);
+    }
+    tracing::error!(schedule = &**name, %error, "the run at start was refused");
+    scheduler.observers.notify(|| Lifecycle::ScheduleFailed {
+        schedule: Arc::clone(name),
+        error: error.to_string(),
+    });
     Ok(())
 }
 
@@ -93,38 +155,6 @@ async fn cursors(scheduler: &Scheduler) -> Result<HashMap<String, Mark>> {
             return Ok(found);
         }
     }
-}
-
-/// Writes the cursors of schedules that are new or changed. Who comes second takes over what the first wrote.
-async fn open(
-    scheduler: &Scheduler,
-    entries: &mut [Entry],
-    opening: Vec<(usize, Commit)>,
-) -> Result<()> {
-    for batch in opening.chunks(BATCH) {
-        let commits = batch.iter().map(|(_, commit)| commit.clone()).collect();
-        let answers = scheduler.store.commit(commits).await?;
-        for ((index, _), committed) in batch.iter().zip(answers) {
-            let entry = &mut entries[*index];
-            match committed {
-                Ok(effects) => {
-                    if let Some(Effect::Marked(version)) = effects.first() {
-                        entry.version = *version;
-                    }
-                }
-                Err(Refusal::Mark(key, _)) => {
-                    let mark = scheduler.store.mark(&key).await?;
-                    if let Some((cursor, version)) =
-                        mark.and_then(|mark| Some((Cursor::read(&mark)?, mark.version)))
-                    {
-                        entry.adopt(cursor, version);
-                    }
-                }
-                Err(refusal) => return Err(refusal.into()),
-            }
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn put(name: &str, cursor: &Cursor, expected: MarkExpect) -> Commit {

@@ -63,6 +63,12 @@ impl HintStream {
         }
     }
 
+    /// Whether no hint waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The next hint if one waits.
     pub fn try_next(&mut self) -> Option<Hint> {
         match self.0.try_recv() {

@@ -4,5 +4,7 @@
 
 mod clock;
 pub mod conformance;
+mod harness;
 
 pub use clock::ManualClock;
+pub use harness::{Calls, Harness, HarnessBuilder, ProbeStore};

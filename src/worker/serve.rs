@@ -109,6 +109,12 @@ impl Worker {
         heartbeat::renew(&self.shared, self.shared.held.all()).await
     }
 
+    /// Whether a run has ended whose end the next [`step`](Self::step) records, or a hint waits for it.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !self.finished.is_empty() || self.hints.as_ref().is_some_and(|hints| !hints.is_empty())
+    }
+
     /// What it runs, to look at while it works.
     #[must_use]
     pub fn runs(&self) -> Runs {
@@ -121,10 +127,10 @@ impl Worker {
         self.shared.held.len()
     }
 
-    /// How long until there is something to do that no hint tells of, on the steady clock.
+    /// How long until there is something to do that no hint tells of, on the steady clock; `None` when nothing is known of.
     #[must_use]
-    pub fn due_in(&self) -> Duration {
-        self.nap(true)
+    pub fn due_in(&self) -> Option<Duration> {
+        self.known_in(true)
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -228,7 +234,7 @@ impl Worker {
             Some(Err(error)) => self.claim_later(&error),
             None => {}
         }
-        self.reap_now_and_then().await;
+        progressed |= self.reap_now_and_then().await;
         let now = self.now();
         self.presence
             .say(&self.shared.parts, &self.lanes, now)
@@ -298,13 +304,15 @@ impl Worker {
     }
 
     /// A worker that always finds work, or whose places are all taken, looks for lost leases all the same.
-    async fn reap_now_and_then(&mut self) {
+    async fn reap_now_and_then(&mut self) -> bool {
         let every = self.shared.parts.options.lease / 3;
         if self.reaped_at.is_none() {
             // What was lost before this worker came is seen by its first claims.
             self.reaped_at = Some(self.now());
         }
-        self.look |= self.reap(every.max(REAP_PAUSE)).await;
+        let taken = self.reap(every.max(REAP_PAUSE)).await;
+        self.look |= taken;
+        taken
     }
 
     /// Takes back lost leases, unless that was done less than this ago; answers whether there were any.

@@ -61,11 +61,13 @@ impl Worker {
         }))
     }
 
-    /// How long to wait when no hint comes.
-    pub(super) fn nap(&self, may_claim: bool) -> Duration {
+    /// How long until there is something to do that no hint tells of, on the steady clock; `None` when nothing is known
+    /// of. Without hints, or with hints that are lost, there may be more.
+    pub(super) fn known_in(&self, may_claim: bool) -> Option<Duration> {
         let now = self.now();
-        let mut nap = self.poll;
-        let mut no_longer = |wait: Duration| nap = nap.min(wait);
+        let mut nap: Option<Duration> = None;
+        let mut no_longer =
+            |wait: Duration| nap = Some(nap.map_or(wait, |nap: Duration| nap.min(wait)));
         if may_claim && self.free_places() > 0 {
             if self.look {
                 no_longer(Duration::ZERO);
@@ -89,7 +91,9 @@ impl Worker {
     /// Waits until a run ended, a hint came, or it is time to look.
     pub(super) async fn wait(&mut self, stop: &mut watch::Receiver<Stop>, may_claim: bool) {
         let clock = Arc::clone(&self.shared.parts.clock);
-        let sleep = clock.sleep(self.nap(may_claim));
+        // Hints may be lost: polling is the truth.
+        let nap = self.known_in(may_claim);
+        let sleep = clock.sleep(nap.map_or(self.poll, |nap| nap.min(self.poll)));
         tokio::pin!(sleep);
         let mut stoppable = true;
         loop {

@@ -1,0 +1,83 @@
+//! Waiting until handlers have done what they can do without the clock.
+
+use std::time::Duration;
+
+use super::Harness;
+use crate::clock::{Clock, SystemClock};
+
+/// Rounds of the runtime without a sign of life after which a handler counts as waiting for something.
+const QUIET_ROUNDS: usize = 64;
+
+/// On a runtime of several threads a round says little; then this much real time has to be quiet.
+const QUIET_TIME: Duration = Duration::from_millis(5);
+
+/// A handler without `async`, or a store on disk, that gives no sign for so long counts as waiting for something.
+const BUSY_TIME: Duration = Duration::from_secs(10);
+const BUSY_NAP: Duration = Duration::from_micros(200);
+
+/// What changes while handlers do something.
+#[derive(PartialEq)]
+struct Signs {
+    news: bool,
+    running: usize,
+    sleepers: usize,
+    calls: u64,
+    events: usize,
+}
+
+fn signs(harness: &Harness) -> Signs {
+    Signs {
+        news: harness.worker.has_news(),
+        running: harness.worker.running(),
+        sleepers: harness.clock.sleepers(),
+        calls: harness.probe.calls().total(),
+        events: harness.events.lock().len(),
+    }
+}
+
+/// Gives handlers the runtime until one ended or none does anything; answers whether there is something to do.
+pub(super) async fn wait(harness: &Harness) -> bool {
+    let mut before = signs(harness);
+    let mut quiet = 0;
+    let mut waited = Duration::ZERO;
+    loop {
+        if before.news {
+            return true;
+        }
+        let is_busy = harness.probe.in_flight() > 0 || blocking(harness) > 0;
+        if before.running == 0 && !is_busy {
+            return false;
+        }
+        if is_busy && waited < BUSY_TIME {
+            // Threads are at work: they take real time.
+            SystemClock.sleep(BUSY_NAP).await;
+            waited += BUSY_NAP;
+            quiet = 0;
+        } else {
+            tokio::task::yield_now().await;
+            quiet += 1;
+        }
+        let after = signs(harness);
+        if after != before {
+            (quiet, waited) = (0, Duration::ZERO);
+        } else if quiet >= QUIET_ROUNDS {
+            if is_current_thread() || waited >= QUIET_TIME {
+                return false;
+            }
+            let nap = Duration::from_millis(1);
+            SystemClock.sleep(nap).await;
+            waited += nap;
+        }
+        before = after;
+    }
+}
+
+/// Handlers without `async` that run now.
+fn blocking(harness: &Harness) -> usize {
+    harness.context.blocking().busy_places()
+}
+
+fn is_current_thread() -> bool {
+    tokio::runtime::Handle::current().runtime_flavor()
+        == tokio::runtime::RuntimeFlavor::CurrentThread
+}
