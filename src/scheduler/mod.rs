@@ -8,6 +8,7 @@ mod cursor;
 mod entry;
 mod fire;
 mod start;
+mod upcoming;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entry::Entry;
+pub use upcoming::{Upcoming, upcoming};
 
 use crate::clock::Clock;
 use crate::error::Result;

@@ -9,7 +9,7 @@ use super::{BATCH, Scheduler};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
 use crate::store::{
-    Commit, Create, Effect, Guard, Mark, MarkExpect, Op, Refusal, TaskStateStoreExt,
+    Commit, Create, Effect, Guard, Mark, MarkExpect, Op, Refusal, SharedStore, TaskStateStoreExt,
 };
 use crate::task::TaskDef;
 
@@ -20,7 +20,7 @@ pub(super) async fn start(
     scheduler: &mut Scheduler,
     definitions: impl IntoIterator<Item = Arc<TaskDef>>,
 ) -> Result<()> {
-    let mut known = cursors(scheduler).await?;
+    let mut known = cursors(&scheduler.store).await?;
     let now = scheduler.clock.now();
     let boot = scheduler.clock.steady().boot;
     let mut entries = Vec::new();
@@ -75,14 +75,11 @@ pub(super) async fn start(
 }
 
 /// All cursors of the store, by schedule.
-async fn cursors(scheduler: &Scheduler) -> Result<HashMap<String, Mark>> {
+pub(super) async fn cursors(store: &SharedStore) -> Result<HashMap<String, Mark>> {
     let mut found = HashMap::new();
     let mut after: Option<String> = None;
     loop {
-        let page = scheduler
-            .store
-            .marks(PREFIX, after.as_deref(), PAGE)
-            .await?;
+        let page = store.marks(PREFIX, after.as_deref(), PAGE).await?;
         let is_last = page.len() < PAGE;
         after = page.last().map(|mark| mark.key.clone());
         found.extend(
