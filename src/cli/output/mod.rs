@@ -1,27 +1,37 @@
 //! What commands print: data on standard output, talk on standard error.
 
+mod table;
+mod text;
+
 use std::io::{IsTerminal, Write};
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
+use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
+pub(super) use self::table::{Cell, table};
+pub(super) use self::text::{instant, lines, one_line, start_of};
 use crate::error::{Error, ErrorKind, Result};
-use crate::timestamp::Timestamp;
+use crate::schedule::CronFault;
 
-/// Writes a line of data. A reader that went away (`tlo list | head`) ends the command quietly.
+/// Writes a line of data. A reader that went away (`tlo list | head -1`) is no failure.
 ///
 /// # Errors
-/// `Unavailable` when standard output cannot be written.
+/// `Internal` when standard output cannot be written.
 pub(super) fn line(text: &str) -> Result<()> {
+    raw(format!("{text}\n").as_bytes())
+}
+
+/// Writes data as it is.
+///
+/// # Errors
+/// As [`line`].
+pub(super) fn raw(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::new(
-            ErrorKind::Unavailable,
-            "print",
-            "standard output cannot be written",
-        )
-        .with_source(error)),
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let message = format!("standard output cannot be written: {error}");
+            Err(Error::new(ErrorKind::Internal, "print", message).with_source(error))
+        }
         _ => Ok(()),
     }
 }
@@ -32,7 +42,7 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
-/// Writes one JSON document.
+/// Writes one JSON document: indented for people, on one line for programs.
 ///
 /// # Errors
 /// As [`line`].
@@ -48,77 +58,15 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
     line(&text)
 }
 
-/// Writes a table: aligned on a terminal, tab-separated in a pipe.
-///
-/// # Errors
-/// As [`line`].
-pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
-    if !std::io::stdout().is_terminal() {
-        line(&header.join("\t"))?;
-        for row in rows {
-            let cells: Vec<String> = row.iter().map(|cell| one_line(cell)).collect();
-            line(&cells.join("\t"))?;
-        }
-        return Ok(());
-    }
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header(header.to_vec());
-    for row in rows {
-        table.add_row(row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>());
-    }
-    let text = table.to_string();
-    for row in text.lines() {
-        line(row.trim_end())?;
-    }
-    Ok(())
-}
-
-/// A text without what would break a line or forge another one.
-#[must_use]
-pub(super) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\r' | '\t' => ' ',
-            c if c.is_control()
-                || ('\u{202a}'..='\u{202e}').contains(&c)
-                || ('\u{2066}'..='\u{2069}').contains(&c) =>
-            {
-                '\u{fffd}'
-            }
-            c => c,
-        })
-        .collect()
-}
-
-/// An instant in seconds, for tables.
-#[must_use]
-pub(super) fn instant(at: Option<Timestamp>) -> String {
-    at.map_or_else(
-        || "-".to_owned(),
-        |at| Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000).to_string(),
-    )
-}
-
-/// The beginning of a text.
-#[must_use]
-pub(super) fn start_of(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let mut start: String = text.chars().take(width.saturating_sub(1)).collect();
-    start.push('…');
-    start
-}
-
 /// Writes an error with its causes to standard error.
 pub(super) fn error(error: &Error) {
-    say(&format!("error: {error}"));
-    let mut cause = std::error::Error::source(error);
     let mut last = error.to_string();
+    say(&format!("{} {last}", label()));
+    let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         let text = error.to_string();
-        if !last.contains(&text) {
+        // What is wrong with a cron expression is in the message already, with its place.
+        if !last.contains(&text) && !error.is::<CronFault>() {
             say(&format!("  because: {text}"));
         }
         last = text;
@@ -128,6 +76,32 @@ pub(super) fn error(error: &Error) {
 
 /// Writes a mistake in a file to standard error.
 pub(super) fn mistake(mistake: &super::source::Mistake) {
-    let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    say(&format!("{}\n", mistake.painted(colour)));
+    say(&format!(
+        "{}\n",
+        mistake.painted(colour(&std::io::stderr()))
+    ));
+}
+
+/// Writes a mistake that is in no file to standard error.
+pub(super) fn fault(message: &str) {
+    say(&format!("{} {message}\n", label()));
+}
+
+fn label() -> String {
+    let red = clap::builder::styling::AnsiColor::BrightRed
+        .on_default()
+        .bold();
+    format!("{red}error:{red:#}")
+}
+
+/// Whether this stream gets colours: a terminal that can, and neither `NO_COLOR` nor `CLICOLOR=0` against it.
+pub(super) fn colour(stream: &impl anstream::stream::RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
+}
+
+/// `1 task`, `2 tasks`.
+#[must_use]
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
