@@ -7,7 +7,8 @@ use crate::error::{Error, ErrorKind};
 #[must_use]
 pub(super) fn code(error: &Error) -> u8 {
     match error.kind() {
-        ErrorKind::NotFound => 3,
+        ErrorKind::Invalid => 2,
+        ErrorKind::NotFound | ErrorKind::UnknownTask => 3,
         ErrorKind::AlreadyExists
         | ErrorKind::Conflict
         | ErrorKind::LeaseLost

@@ -8,11 +8,15 @@ use super::output;
 use super::source::Mistakes;
 use crate::context::{TloContext, TloContextBuilder};
 use crate::error::{Error, ErrorKind, Result};
+use crate::handler::Task;
 use crate::settings::{Loaded, SettingsSource, TloSettings};
 
 /// The settings of this process as commands read them: the default store is a SQLite file.
-pub(super) fn settings(config: Option<&Path>) -> Result<SettingsSource> {
-    let mut source = SettingsSource::process();
+pub(super) fn settings(
+    config: Option<&Path>,
+    context: &TloContextBuilder,
+) -> Result<SettingsSource> {
+    let mut source = SettingsSource::process().sections(context.plugin_table().sections());
     if let Some(file) = config {
         source = source.file(file);
     }
@@ -23,35 +27,56 @@ pub(super) fn settings(config: Option<&Path>) -> Result<SettingsSource> {
     Ok(source.set_default("task_state_store", format!("sqlite:{}", store.display())))
 }
 
-/// Where this user's programs keep their state; made when it is not there.
+/// Where this user's programs keep their state.
 fn state_directory() -> Result<PathBuf> {
     use etcetera::BaseStrategy;
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
+    let base = etcetera::choose_base_strategy().map_err(|source| {
         Error::new(
             ErrorKind::Configuration,
             "settings",
             "the home directory is not known; set TLO_TASK_STATE_STORE, or write a tlo.toml with `tlo init`",
         )
         .with_source(source)
-    };
-    let base = etcetera::choose_base_strategy().map_err(|error| failed(Box::new(error)))?;
-    let directory = base
-        .state_dir()
-        .unwrap_or_else(|| base.data_dir())
-        .join("tlo");
-    std::fs::create_dir_all(&directory).map_err(|error| {
-        let message = format!(
-            "the directory {} cannot be made; set TLO_TASK_STATE_STORE",
-            directory.display()
-        );
-        Error::new(ErrorKind::Configuration, "settings", message).with_source(error)
     })?;
-    Ok(directory)
+    let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Ok(state.join("tlo"))
 }
 
-/// A context for commands that read and steer.
-pub(super) async fn open(config: Option<&Path>, context: TloContextBuilder) -> Result<TloContext> {
-    context.settings(settings(config)?).build().await
+/// Makes the directory of the default store when that is what is used. Others must be there: a misspelt path
+/// should not come true.
+pub(super) fn make_state_directory(source: &SettingsSource) -> Result<()> {
+    let Ok(loaded) = TloSettings::check(source) else {
+        // The mistakes are told when the context is built.
+        return Ok(());
+    };
+    if loaded.file().is_some() || loaded.origin("task_state_store") != "default" {
+        return Ok(());
+    }
+    let directory = state_directory()?;
+    std::fs::create_dir_all(&directory).map_err(|source| {
+        let message = format!(
+            "the directory {} cannot be made: {source}; set TLO_TASK_STATE_STORE",
+            directory.display()
+        );
+        Error::new(ErrorKind::Configuration, "settings", message).with_source(source)
+    })
+}
+
+/// A context for commands that read and steer. The tasks of the jobs file are known to it by name: they run in another
+/// process. What is wrong with them is told by `check` and `run`.
+pub(super) async fn open(source: SettingsSource, context: TloContextBuilder) -> Result<TloContext> {
+    make_state_directory(&source)?;
+    let own: Vec<_> = context.definitions().map(|def| def.name.clone()).collect();
+    let listed = jobs(&source, &[])?.jobs.into_iter().map(|job| Task {
+        def: job.def,
+        handler: None,
+        error: None,
+    });
+    context
+        .tasks(listed.filter(|task| !own.contains(&task.def.name)))
+        .settings(source)
+        .build()
+        .await
 }
 
 /// The tasks of files that run commands.
@@ -106,7 +131,7 @@ pub(super) fn report(jobs: &Jobs, source: &SettingsSource) -> Result<Option<Load
     let loaded = TloSettings::check(source);
     if let Err(mistakes) = &loaded {
         for mistake in mistakes {
-            output::say(&format!("error: {mistake}\n"));
+            output::fault(&mistake.to_string());
         }
     }
     let settings = loaded.as_ref().err().map_or(0, Vec::len);
@@ -114,7 +139,7 @@ pub(super) fn report(jobs: &Jobs, source: &SettingsSource) -> Result<Option<Load
     if in_files || settings > 0 {
         let tally = match (in_files, settings) {
             (true, 0) => jobs.mistakes.tally(),
-            (false, n) => format!("{n} mistakes in the settings"),
+            (false, n) => format!("{} in the settings", output::counted(n, "mistake")),
             (true, n) => format!("{}, and {n} in the settings", jobs.mistakes.tally()),
         };
         return Err(Error::new(ErrorKind::Configuration, "check", tally));

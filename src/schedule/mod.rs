@@ -24,7 +24,9 @@ pub use self::calendar::Dst;
 use self::combine::Budget;
 use self::cron::Cron;
 pub use self::cron::CronFault;
-pub use self::duration::{duration_text, format_duration, optional_duration_text, parse_duration};
+pub use self::duration::{
+    duration_text, format_duration, optional_duration_text, parse_duration, short_duration,
+};
 pub use self::misfire::{CatchUp, SkipReason, Skipped, missed};
 pub use self::policy::{Misfire, Overlap, SchedulePolicy, jitter_offset};
 use self::rule::{Rule, Window, check_period};

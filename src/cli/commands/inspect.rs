@@ -1,15 +1,17 @@
 //! `tlo inspect`.
 
 use clap::Args;
+use serde::Deserialize;
 
 use crate::cli::output;
+use crate::cli::output::Cell;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::page::PageRequest;
-use crate::schedule::format_duration;
+use crate::schedule::{format_duration, short_duration};
 use crate::store::TaskFilter;
-use crate::task::{AttemptEnd, TaskStateRecord};
+use crate::task::{AttemptEnd, TaskStateRecord, TaskStatus};
 
 /// Which task to look at.
 #[derive(Args, Clone, Debug)]
@@ -33,30 +35,91 @@ pub(crate) async fn run(client: &Client, args: InspectArgs) -> Result<()> {
     for (label, value) in fields(&record) {
         output::line(&format!("{label:<13} {}", output::one_line(&value)))?;
     }
-    if !record.attempts.is_empty() {
-        output::line("")?;
-        let max = record.max_attempts;
-        let rows = record
-            .attempts
-            .iter()
-            .map(|attempt| {
-                let took = attempt.finished_at.since(attempt.started_at);
-                vec![
-                    format!("{}/{max}", attempt.attempt),
-                    end_word(attempt.outcome).to_owned(),
-                    attempt.started_at.to_string(),
-                    format_duration(took),
-                    attempt.worker.to_string(),
-                    attempt.error.clone().unwrap_or_default(),
-                ]
-            })
-            .collect();
-        output::table(
-            &["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"],
-            rows,
-        )?;
+    result(&record)?;
+    if let Some(error) = &record.error {
+        block("error", error)?;
     }
-    Ok(())
+    attempts(&record)
+}
+
+/// The result; that of a command as it looked, not as JSON.
+fn result(record: &TaskStateRecord) -> Result<()> {
+    let Some(result) = &record.result else {
+        return Ok(());
+    };
+    let Ok(command) = result.decode::<CommandResult>() else {
+        return output::line(&format!(
+            "{:<13} {}",
+            "result",
+            output::one_line(result.as_str())
+        ));
+    };
+    let cut = if command.truncated {
+        ", output cut"
+    } else {
+        ""
+    };
+    let code = command
+        .exit_code
+        .map_or_else(|| "none".to_owned(), |code| code.to_string());
+    output::line(&format!("{:<13} {code}{cut}", "exit code"))?;
+    block("stdout", &command.stdout)?;
+    block("stderr", &command.stderr)
+}
+
+/// What a command task leaves as its result.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommandResult {
+    exit_code: Option<i32>,
+    #[serde(rename = "signal")]
+    _signal: Option<i32>,
+    stdout: String,
+    stderr: String,
+    truncated: bool,
+}
+
+/// A text of several lines under its label, or beside it when it is one.
+fn block(label: &str, text: &str) -> Result<()> {
+    let lines: Vec<String> = output::lines(text).collect();
+    match lines.as_slice() {
+        [] => Ok(()),
+        [one] => output::line(&format!("{label:<13} {one}")),
+        several => {
+            output::line(label)?;
+            several
+                .iter()
+                .try_for_each(|line| output::line(format!("    {line}").trim_end()))
+        }
+    }
+}
+
+fn attempts(record: &TaskStateRecord) -> Result<()> {
+    if record.attempts.is_empty() {
+        return Ok(());
+    }
+    output::line("")?;
+    let rows: Vec<_> = record
+        .attempts
+        .iter()
+        .map(|attempt| {
+            let took = attempt.finished_at.since(attempt.started_at);
+            let error = attempt.error.as_deref().unwrap_or_default();
+            let first = error.lines().find(|line| !line.trim().is_empty());
+            vec![
+                Cell::from(format!("{}/{}", attempt.attempt, record.max_attempts)),
+                Cell::of_status(end_status(attempt.outcome), end_word(attempt.outcome)),
+                Cell::from(output::instant(Some(attempt.started_at))),
+                Cell::from(short_duration(took)),
+                Cell::from(attempt.worker.to_string()),
+                Cell::from(first.unwrap_or_default()),
+            ]
+        })
+        .collect();
+    output::table(
+        &["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"],
+        &rows,
+    )
 }
 
 async fn find(client: &Client, text: &str) -> Result<TaskStateRecord> {
@@ -87,6 +150,17 @@ async fn find(client: &Client, text: &str) -> Result<TaskStateRecord> {
                 format!("several ids start with \"{text}\": {}", ids.join(", ")),
             ))
         }
+    }
+}
+
+const fn end_status(end: AttemptEnd) -> TaskStatus {
+    match end {
+        AttemptEnd::Succeeded => TaskStatus::Succeeded,
+        AttemptEnd::Failed | AttemptEnd::Panicked | AttemptEnd::TimedOut | AttemptEnd::Lost => {
+            TaskStatus::Failed
+        }
+        AttemptEnd::Snoozed | AttemptEnd::Released => TaskStatus::Pending,
+        AttemptEnd::Cancelled => TaskStatus::Cancelled,
     }
 }
 
@@ -166,7 +240,8 @@ fn fields(record: &TaskStateRecord) -> Vec<(&'static str, String)> {
         "progress",
         record.progress.as_ref().map(ToString::to_string),
     );
-    optional("result", record.result.as_ref().map(ToString::to_string));
-    optional("error", record.error.clone());
+    if let (Some(start), Some(end)) = (record.started_at, record.finished_at) {
+        fields.push(("took", short_duration(end.since(start))));
+    }
     fields
 }

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod banner;
 mod check;
 mod config;
 mod doctor;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use super::args::{Cli, Command};
-use super::{logging, program};
+use super::{logging, output, program};
 use crate::clock::SystemClock;
 use crate::context::TloContextBuilder;
 use crate::error::Result;
@@ -27,21 +28,24 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder) -> Result<ExitCode
     match cli.command {
         Command::Init => init::run(config)?,
         Command::Run(args) => return run::run(config, args, context).await,
-        Command::Check(args) => check::run(config, &args)?,
+        Command::Check(args) => check::run(config, &args, &context)?,
         Command::Explain(args) => explain::run(&SystemClock, &args)?,
-        Command::Config(command) => config::run(config, &command)?,
+        Command::Config(command) => config::run(config, &command, &context)?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tlo", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tlo", &mut script);
+            output::raw(&script)?;
         }
         command => {
-            let tlo = program::open(config, context).await?;
+            let source = program::settings(config, &context)?;
+            let tlo = program::open(source, context).await?;
             logging::start(tlo.settings().log_level);
             let client = tlo.client();
             match command {
-                Command::List(args) => list::run(&client, args).await?,
+                Command::List(args) => list::run(&tlo, args).await?,
                 Command::Inspect(args) => inspect::run(&client, args).await?,
                 Command::Stats(args) => stats::run(&client, args).await?,
-                Command::Submit(args) => return submit::run(config, &client, args).await,
+                Command::Submit(args) => return submit::run(&tlo, args).await,
                 Command::Doctor(args) => doctor::run(&tlo, &args).await?,
                 _ => {}
             }

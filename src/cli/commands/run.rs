@@ -4,18 +4,18 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::banner;
 use crate::cli::args::RunArgs;
 use crate::cli::jobs::{CommandInput, Job};
-use crate::cli::{logging, output, program};
+use crate::cli::{logging, program};
 use crate::context::TloContextBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::Task;
 use crate::handler::builtin::{CommandHandler, RunAs, Stdin};
 use crate::handler::layers::{Layer, Panic};
 use crate::observe::TracingObserver;
-use crate::plugin::PluginTable;
 use crate::runner::Runner;
-use crate::schedule::parse_duration;
+use crate::settings::SettingsSource;
 
 /// Fires schedules and runs tasks until a signal, or for as long as asked.
 ///
@@ -26,20 +26,16 @@ pub(super) async fn run(
     args: RunArgs,
     context: TloContextBuilder,
 ) -> Result<ExitCode> {
-    let mut source = program::settings(config)?;
+    let mut source = program::settings(config, &context)?;
     if let Some(concurrency) = args.concurrency {
         source = source.set_by("argument --concurrency", "concurrency", concurrency);
     }
-    let limit = args.limit.as_deref().map(parse_duration).transpose()?;
     let jobs = program::jobs(&source, &args.crontab)?;
-    program::report(
-        &jobs,
-        &source.clone().sections(PluginTable::builtin().sections()),
-    )?;
-    for note in &jobs.notes {
-        output::say(note);
+    program::report(&jobs, &source)?;
+    if jobs.jobs.is_empty() && context.definitions().next().is_none() {
+        return Err(nothing(&source, &args));
     }
-    let commands = jobs.jobs.len();
+    program::make_state_directory(&source)?;
     let tlo = context
         .settings(source)
         .tasks(jobs.jobs.into_iter().map(command_task))
@@ -47,41 +43,42 @@ pub(super) async fn run(
         .build()
         .await?;
     logging::start(tlo.settings().log_level);
-    let known = tlo.registry().list().await?;
-    if known.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Configuration,
-            "run",
-            "there is nothing to run: no tlo.toml with [[tasks]] and no --crontab; start with `tlo init`",
-        ));
-    }
-    let scheduled = known.iter().filter(|def| def.schedule.is_some()).count();
-    let store = tlo.store().capability();
-    output::say(&format!(
-        "tlo {} · pid {} · {} tasks ({scheduled} scheduled, {commands} commands) · {} at once · {}: {}",
-        env!("CARGO_PKG_VERSION"),
-        std::process::id(),
-        known.len(),
-        tlo.settings().concurrency,
-        store.name,
-        store.promise,
-    ));
+    banner::show(&tlo, &jobs.notes).await?;
     let clock = Arc::clone(tlo.clock());
     let runner = Runner::new(tlo);
     let handle = runner.handle();
-    let running = runner.run();
+    let running = runner.run_until_signal();
     tokio::pin!(running);
-    match limit {
+    let forced = match args.limit {
         Some(limit) => tokio::select! {
             done = &mut running => done?,
             () = clock.sleep(limit) => {
                 handle.stop();
-                running.await?;
+                running.await?
             }
         },
         None => running.await?,
-    }
-    Ok(ExitCode::SUCCESS)
+    };
+    Ok(forced.map_or(ExitCode::SUCCESS, |signal| {
+        ExitCode::from(signal.exit_code())
+    }))
+}
+
+/// The way out for who starts with nothing.
+fn nothing(source: &SettingsSource, args: &RunArgs) -> Error {
+    let file = source.file_path().filter(|file| file.is_file());
+    let why = match (file, args.crontab.is_empty()) {
+        (Some(file), true) => format!("{} has no [[tasks]]", file.display()),
+        (None, true) => "there is no tlo.toml in this folder".to_owned(),
+        (_, false) => "the crontabs have no commands".to_owned(),
+    };
+    let message = format!(
+        "there is nothing to run: {why}\n  \
+         tlo init                  writes a tlo.toml with examples\n  \
+         tlo run --config FILE     runs another jobs file\n  \
+         tlo run --crontab FILE    runs a crontab"
+    );
+    Error::new(ErrorKind::Configuration, "run", message)
 }
 
 /// The task of a job: its definition, and the command as handler.

@@ -1,25 +1,26 @@
 //! `tlo submit`.
 
-use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::{output, program};
-use crate::client::Client;
+use crate::cli::args::{duration, parsed};
+use crate::cli::output;
+use crate::context::TloContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::Payload;
-use crate::schedule::parse_duration;
 use crate::task::{TaskStatus, UniqueScope};
+use crate::timestamp::Timestamp;
 
 /// What to submit.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SubmitArgs {
     /// The name of the task
     name: String,
-    /// What it is given
-    #[arg(long, value_name = "JSON", default_value = "null")]
-    args: String,
+    /// What it is given; by default what the jobs file says, else null
+    #[arg(long, value_name = "JSON", value_parser = payload)]
+    args: Option<Payload>,
     /// An idempotency key: while a task of this key is unfinished, its id is printed and nothing is submitted
     #[arg(long)]
     key: Option<String>,
@@ -30,17 +31,20 @@ pub(crate) struct SubmitArgs {
     #[arg(long)]
     priority: Option<u8>,
     /// Not before this much time has passed
-    #[arg(long = "in", value_name = "DURATION", conflicts_with = "at")]
-    delay: Option<String>,
-    /// Not before this instant
-    #[arg(long, value_name = "INSTANT")]
-    at: Option<String>,
+    #[arg(long = "in", value_name = "DURATION", conflicts_with = "at", value_parser = duration)]
+    delay: Option<Duration>,
+    /// Not before this instant, such as 2026-11-20T10:00:00Z
+    #[arg(long, value_name = "INSTANT", value_parser = parsed::<Timestamp>)]
+    at: Option<Timestamp>,
     /// Accept a name that nobody here knows
     #[arg(long)]
     allow_unknown: bool,
-    /// Wait until it has ended, and print its record
+    /// Wait until it has ended, and print its result (with --json its record); exits with 7 when it failed
     #[arg(long)]
     wait: bool,
+    /// Give up waiting after this long and exit with 6; the task goes on
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = duration)]
+    wait_for: Option<Duration>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -50,24 +54,16 @@ pub(crate) struct SubmitArgs {
 ///
 /// # Errors
 /// `UnknownTask` with the nearest names, `Invalid` for args that are not JSON, and those of the store.
-pub(super) async fn run(
-    config: Option<&Path>,
-    client: &Client,
-    args: SubmitArgs,
-) -> Result<ExitCode> {
-    // The tasks of the jobs file are known names, also when they run in another process.
-    let listed = program::jobs(&program::settings(config)?, &[])?;
-    let def = listed
-        .jobs
-        .into_iter()
-        .map(|job| job.def)
-        .find(|def| *def.name == *args.name);
-    let payload = Payload::parse(args.args)?;
-    let mut submit = match def {
-        Some(def) => client.defined(def),
-        None => client.task(args.name),
+pub(super) async fn run(tlo: &TloContext, args: SubmitArgs) -> Result<ExitCode> {
+    let client = tlo.client();
+    let payload = match args.args {
+        Some(payload) => payload,
+        None => match tlo.registry().get(&args.name).await? {
+            Some(def) => def.args,
+            None => Payload::null(),
+        },
     };
-    submit = submit.payload(payload);
+    let mut submit = client.task(args.name).payload(payload);
     if args.allow_unknown {
         submit = submit.allow_unknown();
     }
@@ -81,12 +77,15 @@ pub(super) async fn run(
         submit = submit.priority(priority);
     }
     if let Some(delay) = args.delay {
-        submit = submit.delay(parse_duration(&delay)?);
+        submit = submit.delay(delay);
     }
     if let Some(at) = args.at {
-        submit = submit.at(at.parse()?);
+        submit = submit.at(at);
     }
     let handle = submit.submit().await?;
+    if !handle.is_new() {
+        output::say("a task of this key is unfinished: nothing was submitted");
+    }
     if !args.wait {
         if args.json {
             output::json(&serde_json::json!({"id": handle.id(), "existing": !handle.is_new()}))?;
@@ -95,11 +94,14 @@ pub(super) async fn run(
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let record = handle.wait().await?;
+    let record = match args.wait_for {
+        Some(limit) => handle.wait_for(limit).await?,
+        None => handle.wait().await?,
+    };
     if args.json {
         output::json(&record.to_json())?;
-    } else {
-        output::line(&record.result.clone().unwrap_or_default().to_string())?;
+    } else if let Some(result) = &record.result {
+        output::line(&result.to_string())?;
     }
     if record.status == TaskStatus::Succeeded {
         return Ok(ExitCode::SUCCESS);
@@ -110,4 +112,8 @@ pub(super) async fn run(
         "wait",
         format!("\"{}\" {}: {why}", record.id, record.status),
     ))
+}
+
+fn payload(text: &str) -> std::result::Result<Payload, String> {
+    Payload::parse(text).map_err(|error| error.to_string())
 }

@@ -1,5 +1,7 @@
 //! Log lines on standard error.
 
+mod line;
+
 use std::io::IsTerminal;
 
 use tracing_subscriber::filter::LevelFilter;
@@ -7,17 +9,19 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::line::Lines;
+use super::output;
 use crate::settings::LogLevel;
 
 /// Writes log lines of this level and above to standard error. A program that has a subscriber keeps its own.
 pub(super) fn start(level: LogLevel) {
-    let colour = std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let stderr = std::io::stderr();
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(colour);
+        .with_ansi(output::colour(&stderr))
+        .event_format(Lines {
+            brief: stderr.is_terminal(),
+        });
     let _ = tracing_subscriber::registry()
         .with(LevelFilter::from(level))
         .with(lines)
