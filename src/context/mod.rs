@@ -36,7 +36,6 @@ struct Parts {
 
 impl TloContext {
     /// Starts a context.
-    #[must_use]
     pub fn builder() -> TloContextBuilder {
         TloContextBuilder::default()
     }
