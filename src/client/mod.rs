@@ -4,6 +4,7 @@ mod context;
 mod control;
 mod handle;
 mod known;
+mod lock;
 mod read;
 mod submit;
 
@@ -13,6 +14,7 @@ pub use context::ClientContext;
 pub use handle::TaskHandle;
 pub(crate) use known::WORKER_MARK;
 pub use known::WorkerInfo;
+pub use lock::Lock;
 pub use read::Stats;
 pub use submit::Submit;
 

@@ -37,7 +37,6 @@ impl TloContext {
     /// assert_eq!(tlo.fired("report").len(), 365);
     /// # Ok(()) }
     /// ```
-    #[must_use = "nothing happens before `start` is called"]
     pub fn for_test() -> HarnessBuilder {
         HarnessBuilder::new()
     }

@@ -110,7 +110,7 @@ impl ProbeStore {
         self.failing.store(calls, Ordering::SeqCst);
     }
 
-    /// The next commits, so many calls, are applied, and their answers are lost.
+    /// The next commits and claims, so many calls, are applied, and their answers are lost.
     pub fn lose_next_answers(&self, calls: u64) {
         self.losing.store(calls, Ordering::SeqCst);
     }
@@ -128,6 +128,13 @@ impl ProbeStore {
             return Err(unavailable("the store is away, as the test wants"));
         }
         Ok(flight)
+    }
+
+    fn answer(&self) -> Result<()> {
+        if take_one(&self.losing) {
+            return Err(unavailable("the answer is lost, as the test wants"));
+        }
+        Ok(())
     }
 }
 
@@ -162,9 +169,7 @@ impl TaskStateStore for ProbeStore {
                 .filter(|(op, _)| matches!(effects.get(*op), Some(Effect::Created { .. })));
             self.created.lock().extend(made.map(|(_, task)| task));
         }
-        if take_one(&self.losing) {
-            return Err(unavailable("the answer is lost, as the test wants"));
-        }
+        self.answer()?;
         Ok(answers)
     }
 
@@ -172,6 +177,7 @@ impl TaskStateStore for ProbeStore {
         let _flight = self.begin(|calls| calls.claim += 1)?;
         let claims = self.inner.claim(request).await?;
         self.calls.lock().leased += u64::try_from(claims.tasks.len()).unwrap_or(u64::MAX);
+        self.answer()?;
         Ok(claims)
     }
 

@@ -1,0 +1,526 @@
+//! Stopping: drain, cancel, ignore; the second request; handlers that do not listen; signals.
+#![cfg(feature = "testing")]
+
+mod engine_kit;
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine_kit::{Notes, Place, memory, program, record, until};
+use parking_lot::Mutex;
+use tlo::prelude::*;
+use tlo::store::SharedStore;
+use tlo::task::AttemptEnd;
+use tlo::{Clock, RunnerHandle, StopBehavior, SystemClock, TaskHandle, TaskStateRecord};
+
+/// A runner in the background.
+struct Running {
+    handle: RunnerHandle,
+    done: tokio::task::JoinHandle<tlo::Result<()>>,
+}
+
+impl Running {
+    fn start(context: &TloContext) -> Self {
+        let runner = Runner::new(context.clone());
+        Self {
+            handle: runner.handle(),
+            done: tokio::spawn(runner.run_until(std::future::pending())),
+        }
+    }
+
+    async fn end(self) {
+        self.done.await.unwrap().unwrap();
+    }
+}
+
+/// Tasks that end when the test says so (`open`), when asked (`polite`), and not at all (`deaf`).
+async fn context(store: SharedStore, open: &Arc<tokio::sync::Semaphore>) -> TloContext {
+    let gate = Arc::clone(open);
+    program()
+        .store(store)
+        .set("drain_timeout", "10s")
+        .set("kill_grace", "200ms")
+        .task(task("open").run(move |_: TaskContext, _: ()| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+            }
+        }))
+        .task(
+            task("polite").run(|context: TaskContext, _: ()| async move {
+                context.cancelled().await;
+                TaskResult::<()>::Err(context.interrupted())
+            }),
+        )
+        .task(task("deaf").run(|_: TaskContext, _: ()| std::future::pending::<()>()))
+        .task(task("quick").run(|_: TaskContext, _: ()| async {}))
+        .build()
+        .await
+        .unwrap()
+}
+
+fn closed() -> Arc<tokio::sync::Semaphore> {
+    Arc::new(tokio::sync::Semaphore::new(0))
+}
+
+async fn submit(context: &TloContext, name: &str) -> TaskHandle {
+    context.client().task(name).submit().await.unwrap()
+}
+
+async fn running(handle: &TaskHandle) {
+    until("it runs", async || {
+        handle.status().await.unwrap() == TaskStatus::Running
+    })
+    .await;
+}
+
+fn ends(record: &TaskStateRecord) -> Vec<AttemptEnd> {
+    record.attempts.iter().map(|run| run.outcome).collect()
+}
+
+#[tokio::test]
+async fn drain_finishes_what_runs_and_leaves_what_waits_in_a_durable_store() {
+    let (place, open) = (Place::new(), closed());
+    let store = place.open();
+    let context = context(store.clone(), &open).await;
+    let task = submit(&context, "open").await;
+    let runner = Running::start(&context);
+    running(&task).await;
+    let later = context
+        .client()
+        .task("quick")
+        .delay(hours(1))
+        .submit()
+        .await
+        .unwrap();
+    runner.handle.stop();
+    assert!(runner.handle.is_stopping());
+    // What comes now waits for the next process.
+    let waiting = submit(&context, "quick").await;
+    open.add_permits(1);
+    runner.end().await;
+    assert_eq!(task.status().await.unwrap(), TaskStatus::Succeeded);
+    assert_eq!(waiting.status().await.unwrap(), TaskStatus::Pending);
+    assert_eq!(later.status().await.unwrap(), TaskStatus::Pending);
+}
+
+#[tokio::test]
+async fn drain_hands_back_what_does_not_end_in_time() {
+    let place = Place::new();
+    let context = program()
+        .store(place.open())
+        .set("drain_timeout", "100ms")
+        .set("kill_grace", "200ms")
+        .task(
+            task("polite")
+                .max_attempts(1)
+                .run(|context: TaskContext, _: ()| async move {
+                    context.cancelled().await;
+                    TaskResult::<()>::Err(context.interrupted())
+                }),
+        )
+        .task(
+            task("deaf")
+                .max_attempts(1)
+                .run(|_: TaskContext, _: ()| std::future::pending::<()>()),
+        )
+        .build()
+        .await
+        .unwrap();
+    let (polite, deaf) = (
+        submit(&context, "polite").await,
+        submit(&context, "deaf").await,
+    );
+    let runner = Running::start(&context);
+    running(&polite).await;
+    running(&deaf).await;
+    runner.handle.stop();
+    runner.end().await;
+    for (handle, end) in [(polite, AttemptEnd::Snoozed), (deaf, AttemptEnd::Released)] {
+        let record = handle.record().await.unwrap();
+        // Interrupted is not failed: the attempt is given back and the task is ready at once.
+        assert_eq!((record.status, record.attempt), (TaskStatus::Pending, 0));
+        assert_eq!(ends(&record), [end]);
+        assert!(record.lease.is_none());
+    }
+}
+
+#[tokio::test]
+async fn cancel_stops_what_runs_at_once_and_touches_nothing_else_in_a_shared_store() {
+    let (place, open) = (Place::new(), closed());
+    let context = context(place.open(), &open).await;
+    let polite = submit(&context, "polite").await;
+    let runner = Running::start(&context);
+    running(&polite).await;
+    let later = context
+        .client()
+        .task("quick")
+        .delay(hours(1))
+        .submit()
+        .await
+        .unwrap();
+    let begun = SystemClock.steady().at;
+    runner.handle.stop_with(StopBehavior::Cancel);
+    runner.end().await;
+    assert!(SystemClock.steady().at - begun < secs(5));
+    let record = polite.record().await.unwrap();
+    assert_eq!((record.status, record.attempt), (TaskStatus::Pending, 0));
+    assert_eq!(later.status().await.unwrap(), TaskStatus::Pending);
+}
+
+#[tokio::test]
+async fn ignore_leaves_the_leases_to_end() {
+    let (place, open) = (Place::new(), closed());
+    let context = context(place.open(), &open).await;
+    let task = submit(&context, "open").await;
+    let runner = Running::start(&context);
+    running(&task).await;
+    runner.handle.stop_with(StopBehavior::Ignore);
+    runner.end().await;
+    let record = task.record().await.unwrap();
+    assert_eq!(record.status, TaskStatus::Running);
+    assert!(record.lease.is_some());
+}
+
+#[tokio::test]
+async fn a_second_request_hands_back_at_once() {
+    let (place, open) = (Place::new(), closed());
+    let context = context(place.open(), &open).await;
+    let (task, deaf) = (
+        submit(&context, "open").await,
+        submit(&context, "deaf").await,
+    );
+    let runner = Running::start(&context);
+    running(&task).await;
+    running(&deaf).await;
+    let begun = SystemClock.steady().at;
+    runner.handle.stop();
+    runner.handle.stop();
+    runner.end().await;
+    let took = SystemClock.steady().at - begun;
+    assert!(
+        took < secs(5),
+        "{took:?}; draining alone would take ten seconds"
+    );
+    for handle in [task, deaf] {
+        let record = handle.record().await.unwrap();
+        assert_eq!((record.status, record.attempt), (TaskStatus::Pending, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_handler_that_blocks_is_handed_back_at_kill_grace() {
+    let release = Arc::new((Mutex::new(false), parking_lot::Condvar::new()));
+    let blocked = Arc::clone(&release);
+    let place = Place::new();
+    let context = program()
+        .store(place.open())
+        .set("kill_grace", "200ms")
+        .task(task("sync").run(move |_: TaskContext, _: ()| {
+            let mut free = blocked.0.lock();
+            blocked
+                .1
+                .wait_while_for(&mut free, |free| !*free, Duration::from_secs(20));
+        }))
+        .build()
+        .await
+        .unwrap();
+    let handle = submit(&context, "sync").await;
+    let runner = Running::start(&context);
+    running(&handle).await;
+    runner.handle.stop_with(StopBehavior::Cancel);
+    runner.end().await;
+    let record = handle.record().await.unwrap();
+    assert_eq!(
+        (record.status, ends(&record)),
+        (TaskStatus::Pending, vec![AttemptEnd::Released])
+    );
+    *release.0.lock() = true;
+    release.1.notify_all();
+}
+
+#[tokio::test]
+async fn what_is_handed_back_is_run_by_the_next_process() {
+    let (place, open) = (Place::new(), closed());
+    let first = context(place.open(), &open).await;
+    let task = submit(&first, "open").await;
+    let runner = Running::start(&first);
+    running(&task).await;
+    runner.handle.stop_with(StopBehavior::Cancel);
+    runner.end().await;
+    drop(first);
+    let second = context(place.open(), &open).await;
+    let runner = Running::start(&second);
+    open.add_permits(1);
+    let done = second.client().get(task.id()).await.unwrap();
+    assert!(done.leases >= 1);
+    until("it has run", async || {
+        second.client().get(task.id()).await.unwrap().status == TaskStatus::Succeeded
+    })
+    .await;
+    let done = second.client().get(task.id()).await.unwrap();
+    assert_eq!((done.attempt, done.leases, done.lost), (1, 2, 0));
+    runner.handle.stop();
+    runner.end().await;
+}
+
+#[tokio::test]
+async fn a_need_for_grace_is_waited_for() {
+    let place = Place::new();
+    let notes = Notes::default();
+    let noted = notes.clone();
+    let context = program()
+        .store(place.open())
+        .set("kill_grace", "50ms")
+        .task(task("tidy").run(move |context: TaskContext, _: ()| {
+            let noted = noted.clone();
+            async move {
+                context.need_grace(secs(20));
+                context.cancelled().await;
+                context.clock().sleep(millis(400)).await;
+                noted.add("tidied up");
+                TaskResult::<()>::Err(context.interrupted())
+            }
+        }))
+        .build()
+        .await
+        .unwrap();
+    let tidy = submit(&context, "tidy").await;
+    let runner = Running::start(&context);
+    running(&tidy).await;
+    runner.handle.stop_with(StopBehavior::Cancel);
+    runner.end().await;
+    assert_eq!(notes.all(), ["tidied up"]);
+    assert_eq!(ends(&tidy.record().await.unwrap()), [AttemptEnd::Snoozed]);
+}
+
+#[tokio::test]
+async fn t34_cancel_on_memory_cancels_everything_that_waits() {
+    let open = closed();
+    let context = context(memory(), &open).await;
+    let polite = submit(&context, "polite").await;
+    let runner = Running::start(&context);
+    running(&polite).await;
+    let client = context.client();
+    let future = client.task("quick").delay(hours(1)).submit().await.unwrap();
+    let elsewhere = client.task("quick").queue("other").submit().await.unwrap();
+    runner.handle.stop_with(StopBehavior::Cancel);
+    runner.end().await;
+    for handle in [polite, future, elsewhere] {
+        let record = handle.record().await.unwrap();
+        assert_eq!(record.status, TaskStatus::Cancelled);
+        assert!(record.finished_at.is_some());
+    }
+    let open = client.stats().await.unwrap().queues;
+    assert_eq!(open.total(), 0);
+}
+
+#[tokio::test]
+async fn t35_ignore_on_memory_leaves_the_queue_as_it_is() {
+    let open = closed();
+    let context = context(memory(), &open).await;
+    let polite = submit(&context, "polite").await;
+    let runner = Running::start(&context);
+    running(&polite).await;
+    let future = context
+        .client()
+        .task("quick")
+        .delay(hours(1))
+        .submit()
+        .await
+        .unwrap();
+    runner.handle.stop_with(StopBehavior::Ignore);
+    runner.end().await;
+    assert_eq!(future.status().await.unwrap(), TaskStatus::Pending);
+    assert_eq!(polite.status().await.unwrap(), TaskStatus::Running);
+}
+
+#[tokio::test]
+async fn t35_drain_on_memory_runs_everything_ready_and_cancels_the_future() {
+    let open = closed();
+    let context = {
+        let gate = Arc::clone(&open);
+        program()
+            .store(memory())
+            .set("queues", vec!["default", "other"])
+            .set("concurrency", 1)
+            .task(task("open").run(move |_: TaskContext, _: ()| {
+                let gate = Arc::clone(&gate);
+                async move {
+                    gate.acquire().await.unwrap().forget();
+                }
+            }))
+            .task(task("quick").run(|_: TaskContext, _: ()| async {}))
+            .build()
+            .await
+            .unwrap()
+    };
+    let first = submit(&context, "open").await;
+    let runner = Running::start(&context);
+    running(&first).await;
+    let client = context.client();
+    let mut ready = Vec::new();
+    for n in 0..50 {
+        let queue = if n % 2 == 0 { "default" } else { "other" };
+        ready.push(client.task("quick").queue(queue).submit().await.unwrap());
+    }
+    let future = client.task("quick").delay(hours(1)).submit().await.unwrap();
+    runner.handle.stop();
+    open.add_permits(1);
+    runner.end().await;
+    for handle in ready {
+        assert_eq!(handle.status().await.unwrap(), TaskStatus::Succeeded);
+    }
+    assert_eq!(future.status().await.unwrap(), TaskStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn t46_a_new_submit_starts_and_stop_returns_within_100_ms() {
+    let context = program()
+        .store(memory())
+        .set("tick_interval", "2s")
+        .task(task("quick").run(|_: TaskContext, _: ()| async {}))
+        .build()
+        .await
+        .unwrap();
+    let runner = Running::start(&context);
+    submit(&context, "quick").await.wait().await.unwrap();
+    let begun = SystemClock.steady().at;
+    let handle = submit(&context, "quick").await;
+    handle.wait().await.unwrap();
+    let ran = SystemClock.steady().at - begun;
+    let begun = SystemClock.steady().at;
+    runner.handle.stop();
+    runner.end().await;
+    let stopped = SystemClock.steady().at - begun;
+    println!("submit to end {ran:?}, stop {stopped:?}");
+    assert!(
+        ran < millis(100) && stopped < millis(100),
+        "{ran:?} {stopped:?}"
+    );
+}
+
+#[tokio::test]
+async fn stopping_ends_although_the_store_is_away() {
+    use tlo::testing::ProbeStore;
+    for behavior in [
+        StopBehavior::Drain,
+        StopBehavior::Cancel,
+        StopBehavior::Ignore,
+    ] {
+        let place = Place::new();
+        let probe = ProbeStore::around(place.open());
+        let context = program()
+            .store(probe.clone())
+            .set("drain_timeout", "200ms")
+            .set("kill_grace", "100ms")
+            .task(task("deaf").run(|_: TaskContext, _: ()| std::future::pending::<()>()))
+            .build()
+            .await
+            .unwrap();
+        let deaf = submit(&context, "deaf").await;
+        let runner = Running::start(&context);
+        running(&deaf).await;
+        probe.be_away(true);
+        let begun = SystemClock.steady().at;
+        runner.handle.stop_with(behavior);
+        runner.end().await;
+        assert!(SystemClock.steady().at - begun < secs(5), "{behavior:?}");
+    }
+}
+
+/// A process of its own for the tests of signals. Alone it has nothing to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_of_another_test() {
+    let Ok(path) = std::env::var("TLO_TEST_PROCESS") else {
+        return;
+    };
+    let context = program()
+        .set("task_state_store", format!("sqlite:{path}"))
+        .set("drain_timeout", "20s")
+        .set("kill_grace", "200ms")
+        .task(
+            task("polite").run(|context: TaskContext, _: ()| async move {
+                context.cancelled().await;
+                TaskResult::<()>::Err(context.interrupted())
+            }),
+        )
+        // Ends soon after it was asked for the first time.
+        .task(task("short").run(|context: TaskContext, _: ()| async move {
+            context.clock().sleep(millis(700)).await
+        }))
+        .build()
+        .await
+        .unwrap();
+    Runner::new(context).run().await.unwrap();
+}
+
+struct Process(Child);
+
+impl Process {
+    fn start(place: &Place) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "process_of_another_test"])
+            .env("TLO_TEST_PROCESS", place.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.0.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    async fn ends(&mut self) -> std::process::ExitStatus {
+        until("the process ends", async || {
+            self.0.try_wait().unwrap().is_some()
+        })
+        .await;
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn f09_sigterm_finishes_what_runs_and_a_second_one_hands_it_back() {
+    let place = Place::new();
+    let store = place.open();
+    let submitting = program()
+        .store(store.clone())
+        .task(task("polite").declare())
+        .task(task("short").declare())
+        .build()
+        .await
+        .unwrap();
+    let short = submit(&submitting, "short").await;
+    let mut process = Process::start(&place);
+    running(&short).await;
+    process.signal(rustix::process::Signal::TERM);
+    assert!(process.ends().await.success());
+    assert_eq!(short.status().await.unwrap(), TaskStatus::Succeeded);
+
+    let polite = submit(&submitting, "polite").await;
+    let mut process = Process::start(&place);
+    running(&polite).await;
+    process.signal(rustix::process::Signal::INT);
+    process.signal(rustix::process::Signal::TERM);
+    assert!(process.ends().await.success());
+    let left = record(&*store, polite.id()).await;
+    assert_eq!((left.status, left.attempt), (TaskStatus::Pending, 0));
+    let counts = submitting.client().stats().await.unwrap().statuses;
+    assert_eq!(counts.of("running"), 0, "nothing stays running for ever");
+    assert!(store.capability().shared);
+}
