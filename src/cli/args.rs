@@ -26,18 +26,22 @@ Begin:
   tlo explain \"0 3 * * *\" --zone Europe/Berlin
 
 Settings, the weakest first:
-  defaults, the jobs file, TLO_* variables, options; `tlo config show --origin` shows what came from where.
+  defaults, the jobs file, TLO_* variables, options;
+  `tlo config show --origin` shows what came from where.
   The jobs file is --config, else TLO_CONFIG, else tlo.toml in this folder.
-  TLO_TASK_STATE_STORE says where tasks live: sqlite:PATH, or memory. Unless it is set, that is tlo.db beside the
-  jobs file, or in the user's state directory when there is none.
+  TLO_TASK_STATE_STORE says where tasks live: sqlite:PATH, or memory. By
+  default that is tlo.db beside the jobs file, and without one in the
+  user's state directory.
 
 Output:
-  Data goes to standard output, talk to standard error. Tables are aligned on a terminal and tab-separated in a
-  pipe; --json prints one document. All instants are UTC. NO_COLOR and TERM=dumb switch colours off.
+  Data goes to standard output, talk to standard error. Tables are aligned
+  on a terminal and tab-separated in a pipe; --json prints one document.
+  All instants are UTC. NO_COLOR and TERM=dumb switch colours off.
 
 Exit codes:
-  0 ok · 1 failure · 2 usage · 3 not found · 4 conflict · 5 store unreachable · 6 waited too long
-  7 the awaited task failed · 130 interrupted twice · 143 terminated twice";
+  0 ok · 1 failure · 2 usage · 3 not found · 4 conflict
+  5 store unreachable · 6 waited too long · 7 the awaited task failed
+  130 interrupted twice · 143 terminated twice";
 
 /// Runs background work: recurring commands and tasks on one durable store.
 #[derive(Clone, Debug, Parser)]

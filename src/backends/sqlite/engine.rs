@@ -156,17 +156,13 @@ impl SqliteEngine {
 impl SqliteEngine {
     /// What was asserted when the file was opened, and how large it is.
     fn read_back(&self) -> Vec<(&'static str, String)> {
-        let path = self.connector.place.path();
-        let size = |suffix: &str| {
-            let mut file = path.as_os_str().to_owned();
-            file.push(suffix);
-            std::fs::metadata(file).map_or(0, |file| file.len())
-        };
+        let place = &self.connector.place;
         let synchronous = match self.connector.options.durability {
             SqliteDurability::Strict => "FULL",
             SqliteDurability::Relaxed => "NORMAL",
         };
-        vec![
+        let disk = place.path().parent().and_then(super::disk::describe);
+        let mut facts = vec![
             ("sqlite", rusqlite::version().to_owned()),
             ("journal", "wal, read back".to_owned()),
             ("synchronous", format!("{synchronous}, read back")),
@@ -174,11 +170,13 @@ impl SqliteEngine {
                 "file",
                 format!(
                     "{} bytes, and {} in the write-ahead log",
-                    size(""),
-                    size("-wal")
+                    place.bytes(),
+                    place.wal_bytes()
                 ),
             ),
-        ]
+        ];
+        facts.extend(disk.map(|disk| ("disk", disk)));
+        facts
     }
 }
 

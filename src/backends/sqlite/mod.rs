@@ -15,6 +15,7 @@
 //! ```
 
 mod connection;
+mod disk;
 mod engine;
 mod fault;
 mod options;

@@ -181,18 +181,24 @@ fn network_name(magic: u32) -> Option<&'static str> {
     found.map(|(_, name)| *name)
 }
 
+/// The number of the file system that a directory is on.
 #[cfg(target_os = "linux")]
-fn refuse_network(directory: &Path) -> Result<()> {
-    let Ok(system) = rustix::fs::statfs(directory) else {
-        return Ok(());
-    };
+pub(super) fn magic(directory: &Path) -> Option<u32> {
+    let system = rustix::fs::statfs(directory).ok()?;
     // The kernel's field has 32 meaningful bits; its sign and width differ between machines.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "only the low 32 bits carry the number"
     )]
-    let magic = system.f_type as u32;
+    Some(system.f_type as u32)
+}
+
+#[cfg(target_os = "linux")]
+fn refuse_network(directory: &Path) -> Result<()> {
+    let Some(magic) = magic(directory) else {
+        return Ok(());
+    };
     match network_name(magic) {
         Some(name) => Err(Error::new(
             ErrorKind::Configuration,
