@@ -69,7 +69,7 @@ impl Worker {
                 .collect(),
             names: parts.handlers.lanes(),
         };
-        let hints = Some(parts.store.hints());
+        let hints = Some(parts.store.hints().without_ends());
         let capability = parts.store.capability();
         let poll = parts.options.poll.unwrap_or(capability.poll);
         let shared = Arc::new(Shared {

@@ -102,7 +102,10 @@ pub(super) fn heads<S: Source + ?Sized>(
         None => all.clone(),
     };
     let rows = source.range(&from, &keys::after(&all), limit, false)?;
-    Ok(rows.iter().filter_map(|(key, text)| head(key, text)).collect())
+    Ok(rows
+        .iter()
+        .filter_map(|(key, text)| head(key, text))
+        .collect())
 }
 
 fn head(key: &[u8], text: &[u8]) -> Option<Head> {
