@@ -98,10 +98,7 @@ impl Worker {
         let mut stoppable = true;
         loop {
             tokio::select! {
-                finished = self.finished.recv() => {
-                    self.ended.extend(finished);
-                    return;
-                }
+                () = self.shared.ends.some() => return,
                 hint = next_hint(&mut self.hints) => {
                     match hint {
                         Some(hint) => self.heed(hint),

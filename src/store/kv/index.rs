@@ -98,7 +98,7 @@ fn stays(old: &TaskStateRecord, new: &TaskStateRecord) -> bool {
 }
 
 /// A count of records of one queue, name and status, as stored.
-pub(super) struct CountRow {
+pub(crate) struct CountRow {
     pub(super) n: u64,
     pub(super) queue: String,
     pub(super) name: String,
@@ -117,7 +117,7 @@ impl CountRow {
         })
     }
 
-    pub(super) fn value(n: u64, queue: &str, name: &str) -> Vec<u8> {
+    pub(crate) fn value(n: u64, queue: &str, name: &str) -> Vec<u8> {
         [
             &n.to_be_bytes()[..],
             queue.as_bytes(),
