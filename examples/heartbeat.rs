@@ -1,4 +1,5 @@
 //! A recurring job in ten lines. Here it stops after three ticks; without `max_runs` it runs until Ctrl-C.
+#![allow(clippy::print_stdout, reason = "examples talk")]
 
 use tlo::prelude::*;
 use tlo::{Clock, SystemClock};

@@ -1,4 +1,5 @@
 //! The structure of the source: imports flow one way, backends are named in few places, files stay short.
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

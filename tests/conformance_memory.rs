@@ -1,11 +1,17 @@
-//! The conformance suite over the store in memory.
+//! The conformance suite over the store in memory, and over rows in a tree that can be reopened, shared and damaged.
 #![cfg(feature = "testing")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the table of cases is what the run is for"
+)]
+
+mod stores;
 
 use std::sync::Arc;
 
 use tlo::store::SharedStore;
 use tlo::testing::conformance::{self, Options, StoreFactory};
-use tlo::{Clock, IdSource, MemoryStore};
+use tlo::{Clock, IdSource, MemoryStore, Result};
 
 struct Memory;
 
@@ -16,14 +22,31 @@ impl StoreFactory for Memory {
         _place: &str,
         clock: Arc<dyn Clock>,
         ids: Arc<IdSource>,
-    ) -> tlo::Result<SharedStore> {
+    ) -> Result<SharedStore> {
         Ok(Arc::new(MemoryStore::new(clock, ids)))
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_keeps_the_contract() {
-    let report = conformance::run(&Memory, &Options::default()).await;
+async fn keeps_the_contract(factory: &dyn StoreFactory, shrink: usize) -> conformance::Report {
+    let report = conformance::run(factory, &Options::shrunk(shrink)).await;
     println!("{report}");
     report.assert_ok();
+    report
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_keeps_the_contract() {
+    let report = keeps_the_contract(&Memory, 1).await;
+    assert!(report.skipped().all(|(_, why)| !why.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_in_a_tree_keep_the_contract_and_nothing_is_skipped() {
+    let report = keeps_the_contract(&stores::Trees::default(), 5).await;
+    assert_eq!(report.skipped().count(), 0);
+}
+
+#[tokio::test]
+async fn memory_keeps_the_contract_on_one_thread() {
+    keeps_the_contract(&Memory, 20).await;
 }

@@ -10,6 +10,12 @@ fn closures_and_functions_of_both_shapes_are_taken() {
     fn blocking(_: TaskContext, (a, b): (i32, i32)) -> Result<i32, std::num::ParseIntError> {
         Ok(a + b)
     }
+    async fn boxed(
+        _: TaskContext,
+        text: String,
+    ) -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(text.parse()?)
+    }
     let tasks = [
         task("tick")
             .every(secs(1))
@@ -29,6 +35,13 @@ fn closures_and_functions_of_both_shapes_are_taken() {
             TaskResult::Ok(context.attempt())
         }),
         Task::of(named).build(),
+        task("boxed").run(boxed),
+        task("boxed in a closure").run(
+            async |_: TaskContext, _: ()| -> Result<(), Box<dyn std::error::Error>> {
+                Err("text")?;
+                Ok(())
+            },
+        ),
     ];
     for task in &tasks {
         task.check().unwrap();

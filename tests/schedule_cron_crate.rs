@@ -226,6 +226,44 @@ fn years_go_on_after_2100() {
 }
 
 #[test]
+fn quartz_counts_weekdays_from_one_everywhere() {
+    for (quartz, unix) in [
+        ("0 0 9 ? * 2-6", "0 9 * * 1-5"),
+        ("0 0 9 ? * 7/1", "0 9 * * 6"),
+        ("0 0 9 ? * 6#2", "0 9 * * 5#2"),
+        ("0 0 9 ? * 6L", "0 9 * * 5L"),
+        ("0 0 9 ? * L", "0 9 * * 6"),
+        ("0 0 9 ? * MON", "0 9 * * MON"),
+        ("0 0 9 ? * H(2-2)", "0 9 * * 1"),
+        ("0 0 9 1,15 * ?", "0 9 1,15 * *"),
+        ("0 0 9 L-2 * ?", "0 9 L-2 * *"),
+    ] {
+        let (quartz, unix) = (
+            Schedule::quartz(quartz, "UTC").unwrap(),
+            Schedule::cron(unix).unwrap(),
+        );
+        let mut last = "2026-11-20T00:00:00Z".parse().unwrap();
+        for _ in 0..20 {
+            let slot = unix.next(last, last);
+            assert_eq!(quartz.next(last, last), slot, "{quartz} and {unix}");
+            last = slot.unwrap();
+        }
+    }
+    for (refused, nearest) in [
+        ("0 0 9 ? * 0", "0 0 9 ? * 1"),
+        ("0 0 9 ? * 8", "0 0 9 ? * 7"),
+        ("0 9 ? * 1", "0 0 9 ? * 1"),
+        ("0 0 9 13 * 6", "0 0 9 13 * ?"),
+    ] {
+        let error = Schedule::quartz(refused, "UTC").unwrap_err().to_string();
+        assert!(
+            error.ends_with(&format!("nearest valid form: {nearest}")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn the_nicknames_are_known() {
     for (nickname, expression) in [
         ("@yearly", "0 0 1 1 *"),

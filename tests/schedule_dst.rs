@@ -87,7 +87,7 @@ fn a_missing_time_runs_after_the_gap_or_not_at_all() {
 
 /// A daily job whose time comes twice on one day: the slot before, the first, the second, the slot after.
 #[rustfmt::skip]
-const FOLDS: [(&str, &str, [&str; 4]); 12] = [
+const FOLDS: [(&str, &str, [&str; 4]); 13] = [
     ("Europe/Berlin", "30 2 * * *", ["2026-10-24T00:30", "2026-10-25T00:30", "2026-10-25T01:30", "2026-10-26T01:30"]),
     ("Europe/Berlin", "0 2 * * *", ["2026-10-24T00:00", "2026-10-25T00:00", "2026-10-25T01:00", "2026-10-26T01:00"]),
     ("America/New_York", "30 1 * * *", ["2026-10-31T05:30", "2026-11-01T05:30", "2026-11-01T06:30", "2026-11-02T06:30"]),
@@ -102,6 +102,7 @@ const FOLDS: [(&str, &str, [&str; 4]); 12] = [
     ("Africa/Casablanca", "30 2 * * *", ["2025-02-22T01:30", "2025-02-23T01:30", "2025-02-23T02:30", "2025-02-24T02:30"]),
     // 25 October 2026, 03:00 +02 -> 01:00 +00: two hours.
     ("Antarctica/Troll", "30 2 * * *", ["2026-10-24T00:30", "2026-10-25T00:30", "2026-10-25T02:30", "2026-10-26T02:30"]),
+    ("Antarctica/Troll", "30 1 * * *", ["2026-10-23T23:30", "2026-10-24T23:30", "2026-10-25T01:30", "2026-10-26T01:30"]),
     ("America/St_Johns", "30 1 * * *", ["2026-10-31T04:00", "2026-11-01T04:00", "2026-11-01T05:00", "2026-11-02T05:00"]),
     // 7 November 2010, 00:01 -02:30 -> 6 November, 23:01 -03:30: the date goes back.
     ("America/St_Johns", "30 23 * * *", ["2010-11-06T02:00", "2010-11-07T02:00", "2010-11-07T03:00", "2010-11-08T03:00"]),
@@ -130,7 +131,7 @@ fn a_repeated_time_runs_once_or_twice() {
 #[test]
 fn other_expressions_and_policies_at_a_change() {
     #[rustfmt::skip]
-    let rows: [(&str, &str, Dst, &str, &[&str]); 20] = [
+    let rows: [(&str, &str, Dst, &str, &[&str]); 21] = [
         // A step runs at every real instant: nothing in the gap, both hours of the fold, in order.
         ("*/30 * * * *", "Europe/Berlin", Dst::Vixie, "2026-03-29T00:29", &["2026-03-29T00:30", "2026-03-29T01:00", "2026-03-29T01:30"]),
         ("*/30 * * * *", "Europe/Berlin", Dst::Vixie, "2026-10-24T23:59", &["2026-10-25T00:00", "2026-10-25T00:30", "2026-10-25T01:00", "2026-10-25T01:30", "2026-10-25T02:00"]),
@@ -145,6 +146,7 @@ fn other_expressions_and_policies_at_a_change() {
         ("0 2,3 * * *", "Europe/Berlin", Dst::Vixie, "2026-03-29T00:00", &["2026-03-29T01:00", "2026-03-30T00:00", "2026-03-30T01:00"]),
         ("30 1,2 * * *", "Antarctica/Troll", Dst::Vixie, "2026-10-24T12:00", &["2026-10-24T23:30", "2026-10-25T00:30", "2026-10-26T01:30", "2026-10-26T02:30"]),
         ("30 1,2 * * *", "Antarctica/Troll", Dst::Both, "2026-10-24T12:00", &["2026-10-24T23:30", "2026-10-25T00:30", "2026-10-25T01:30", "2026-10-25T02:30"]),
+        ("30 1 25 10 *", "Antarctica/Troll", Dst::Both, "2026-10-24T12:00", &["2026-10-24T23:30", "2026-10-25T01:30"]),
         ("0 0 * * *", "Pacific/Apia", Dst::Vixie, "2011-12-29T09:59", &["2011-12-29T10:00", "2011-12-30T10:00", "2011-12-31T10:00"]),
         ("0 0 30 12 *", "Pacific/Apia", Dst::Vixie, "2011-12-01T00:00", &["2011-12-30T10:00", "2012-12-29T10:00"]),
         ("0 0 30 12 *", "Pacific/Apia", Dst::Skip, "2011-12-01T00:00", &["2012-12-29T10:00"]),

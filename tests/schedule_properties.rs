@@ -352,6 +352,11 @@ fn missed_slots_are_all_fired_or_accounted_for() {
                 .collect();
             prop_assert_eq!(skipped, expected);
             prop_assert_eq!(answer.cursor, due.last().copied().unwrap_or(instant(last)));
+            let previous = schedule.previous(anchor, now);
+            prop_assert_eq!(
+                previous.filter(|slot| *slot > instant(last)),
+                due.last().copied()
+            );
             prop_assert!(!answer.more);
             Ok(())
         },

@@ -20,7 +20,7 @@ use crate::task::{TaskStateRecord, TaskSummary};
 /// A [`TaskStateStore`] over a [`RowEngine`]: one writer thread with group commit, reads beside it.
 #[derive(Debug)]
 pub struct RowStore<E> {
-    engine: Arc<E>,
+    pub(super) engine: Arc<E>,
     writer: Writer,
     clock: Arc<dyn Clock>,
     hints: HintSender,
@@ -48,12 +48,6 @@ impl<E: RowEngine> RowStore<E> {
     /// The engine below.
     #[must_use]
     pub fn engine(&self) -> &E {
-        &self.engine
-    }
-
-    /// The engine below, for work that outlives a borrow of the store.
-    #[cfg(feature = "sqlite")]
-    pub(super) fn shared_engine(&self) -> &Arc<E> {
         &self.engine
     }
 

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
@@ -65,6 +66,7 @@ impl Writer {
             clock,
             ids,
             hints,
+            failing: AtomicBool::new(false),
         };
         let (ending, ended) = std_mpsc::channel();
         std::thread::Builder::new()
@@ -120,6 +122,8 @@ struct Group<E> {
     clock: Arc<dyn Clock>,
     ids: Arc<IdSource>,
     hints: HintSender,
+    /// The latest group was not written.
+    failing: AtomicBool,
 }
 
 impl<E: RowEngine> Group<E> {
@@ -146,6 +150,9 @@ impl<E: RowEngine> Group<E> {
         });
         match written {
             Ok((answers, hints)) => {
+                if self.failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!("writing works again");
+                }
                 for (job, done) in jobs.into_iter().zip(answers) {
                     match done {
                         Ok(done) => answer(job, done),
@@ -157,11 +164,20 @@ impl<E: RowEngine> Group<E> {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, jobs = jobs.len(), "a group of writes failed");
+                self.note_failure(&error, jobs.len());
                 for job in jobs {
                     refuse(job, again(&error));
                 }
             }
+        }
+    }
+
+    /// Logs the first of a row of failures: a full disk is one line, not one for each caller.
+    fn note_failure(&self, error: &Error, jobs: usize) {
+        if self.failing.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, jobs, "a group of writes failed");
+        } else {
+            tracing::error!(%error, jobs, "a group of writes failed; each caller is told");
         }
     }
 
@@ -252,3 +268,7 @@ fn again(error: &Error) -> Error {
     )
     .retryable(error.is_retryable())
 }
+
+#[cfg(test)]
+#[path = "writer_cases.rs"]
+mod cases;

@@ -5,10 +5,14 @@ use crate::error::{Error, ErrorKind};
 
 /// The exit code of an error.
 #[must_use]
-pub fn code(error: &Error) -> u8 {
+pub(super) fn code(error: &Error) -> u8 {
     match error.kind() {
-        ErrorKind::NotFound => 3,
-        ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::LeaseLost | ErrorKind::QueueFull => 4,
+        ErrorKind::Invalid => 2,
+        ErrorKind::NotFound | ErrorKind::UnknownTask => 3,
+        ErrorKind::AlreadyExists
+        | ErrorKind::Conflict
+        | ErrorKind::LeaseLost
+        | ErrorKind::QueueFull => 4,
         ErrorKind::Unavailable | ErrorKind::Closed => 5,
         ErrorKind::Timeout => 6,
         ErrorKind::TaskFailed => 7,

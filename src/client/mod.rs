@@ -24,6 +24,7 @@ use crate::observe::Observers;
 use crate::payload::Payload;
 use crate::registry::TaskRegistry;
 use crate::store::SharedStore;
+use crate::task::TaskDef;
 
 /// What a client is made of. [`TloContext`](crate::TloContext) fills it in.
 #[derive(Clone, Debug)]
@@ -61,15 +62,20 @@ impl Client {
     /// # use tlo::prelude::*;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> tlo::Result<()> {
     /// let tlo = TloContext::builder()
-    ///     .task(task("greet").run(|_: TaskContext, name: String| async move { format!("hello {name}") }))
+    ///     .task(task("greet").run(|_: TaskContext, name: String| async move { TaskResult::Ok(format!("hello {name}")) }))
     ///     .build()
     ///     .await?;
     /// let handle = tlo.client().task("greet").args("ada").priority(9).submit().await?;
     /// assert_eq!(handle.record().await?.status, TaskStatus::Pending);
     /// # Ok(()) }
     /// ```
-    pub fn task(&self, name: impl Into<String>) -> Submit<'_> {
-        Submit::new(self, name.into())
+    pub fn task(&self, name: impl Into<String>) -> Submit {
+        Submit::new(self.clone(), submit::Named::Name(name.into()))
+    }
+
+    /// Starts a submit of a task whose definition is at hand, registered or not.
+    pub fn defined(&self, def: TaskDef) -> Submit {
+        Submit::new(self.clone(), submit::Named::Def(Box::new(def)))
     }
 
     /// The store behind it, for what the client has no verb for.

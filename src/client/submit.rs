@@ -1,5 +1,6 @@
 //! Submitting one task.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,19 +11,26 @@ use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::payload::Payload;
 use crate::store::{Commit, Create, Effect, Op, TaskStateStoreExt};
-use crate::task::{Due, NewTask, OnConflict, RetryPolicy, Unique, UniqueScope};
+use crate::task::{Due, NewTask, OnConflict, RetryPolicy, TaskDef, Unique, UniqueScope};
 use crate::timestamp::Timestamp;
 
 /// A task about to be submitted. What is not set follows the task's definition.
 #[derive(Debug)]
 #[must_use = "nothing is submitted before `submit` is called"]
-pub struct Submit<'a> {
-    client: &'a Client,
-    name: String,
+pub struct Submit {
+    client: Client,
+    task: Named,
     args: Result<Payload>,
     allow_unknown: bool,
     id: Option<TaskId>,
     changes: Vec<Change>,
+}
+
+/// What is submitted: a name to look up, or a definition at hand.
+#[derive(Debug)]
+pub(super) enum Named {
+    Name(String),
+    Def(Box<TaskDef>),
 }
 
 enum Change {
@@ -45,11 +53,11 @@ impl std::fmt::Debug for Change {
     }
 }
 
-impl<'a> Submit<'a> {
-    pub(super) fn new(client: &'a Client, name: String) -> Self {
+impl Submit {
+    pub(super) fn new(client: Client, task: Named) -> Self {
         Self {
             client,
-            name,
+            task,
             args: Ok(Payload::null()),
             allow_unknown: false,
             id: None,
@@ -172,8 +180,11 @@ impl<'a> Submit<'a> {
         let client = self.client;
         let args = self.args?;
         client.check_size(&args)?;
-        let def = client.definition(&self.name, self.allow_unknown).await?;
-        let parts = &client.0;
+        let def = match self.task {
+            Named::Name(name) => client.definition(&name, self.allow_unknown).await?,
+            Named::Def(def) => *def,
+        };
+        let parts = Arc::clone(&client.0);
         let id = self
             .id
             .unwrap_or_else(|| parts.ids.task_id(parts.clock.now()));
@@ -182,7 +193,7 @@ impl<'a> Submit<'a> {
         for change in self.changes {
             apply(&mut new, change);
         }
-        let (id, queue) = (new.id.clone(), std::sync::Arc::clone(&new.queue));
+        let (id, queue) = (new.id.clone(), Arc::clone(&new.queue));
         let commit = Commit::of([Op::Create(Box::new(Create {
             task: new,
             lease_to: None,
@@ -202,7 +213,7 @@ impl<'a> Submit<'a> {
             queue,
             existing,
         });
-        Ok(TaskHandle::new(client.clone(), id, !existing))
+        Ok(TaskHandle::new(client, id, !existing))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::plugin::PluginTable;
 use crate::registry::TaskRegistry;
 use crate::settings::{Loaded, SettingsSource, TloSettings};
 use crate::store::SharedStore;
+use crate::task::TaskDef;
 
 /// Collects what a [`TloContext`] is made of. What is not given comes from the settings.
 #[derive(Default)]
@@ -115,6 +116,17 @@ impl TloContextBuilder {
         self
     }
 
+    /// The definitions of the tasks that were given so far.
+    pub fn definitions(&self) -> impl Iterator<Item = &TaskDef> {
+        self.tasks.iter().map(|task| &task.def)
+    }
+
+    /// The table that names of stores and registries are looked up in.
+    #[must_use]
+    pub fn plugin_table(&self) -> PluginTable {
+        self.plugins.clone().unwrap_or_else(PluginTable::builtin)
+    }
+
     /// Resolves and checks everything.
     ///
     /// # Errors
@@ -122,7 +134,7 @@ impl TloContextBuilder {
     /// `AlreadyExists` for a name that is registered twice, and those of opening the store.
     pub async fn build(mut self) -> Result<TloContext> {
         let loaded = self.load()?;
-        let plugins = self.plugins.take().unwrap_or_else(PluginTable::builtin);
+        let plugins = self.plugin_table();
         let clock = self.clock.take().unwrap_or_else(SystemClock::shared);
         let ids = self
             .ids
@@ -172,11 +184,7 @@ impl TloContextBuilder {
 
     fn load(&mut self) -> Result<Loaded> {
         let mut source = self.source.take().unwrap_or_else(SettingsSource::process);
-        if let Some(plugins) = &self.plugins {
-            source = source.sections(plugins.sections());
-        } else {
-            source = source.sections(PluginTable::builtin().sections());
-        }
+        source = source.sections(self.plugin_table().sections());
         for (key, value) in self.explicit.drain(..) {
             source = source.set(&key, value);
         }

@@ -14,7 +14,7 @@ use super::task::Task;
 use super::when::{Source, When};
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{PAYLOAD_LIMIT, Payload};
-use crate::schedule::{Dst, Misfire, Overlap, Schedule};
+use crate::schedule::{Dst, Misfire, Overlap, Schedule, SchedulePolicy};
 use crate::task::{GateTemplate, RetryPolicy, TaskDef};
 use crate::timestamp::Timestamp;
 
@@ -323,6 +323,12 @@ impl TaskBuilder {
     /// The task as it is; the end of what [`Task::of`] began.
     pub fn build(mut self) -> Task {
         let mut faults = std::mem::take(&mut self.faults);
+        if self.when.sources.is_empty() && self.def.policy != SchedulePolicy::default() {
+            faults.push(Error::invalid(
+                "schedule",
+                "misfire, grace, overlap, jitter, max_runs and run_at_start are about a schedule, and there is none; add every, cron or at",
+            ));
+        }
         self.def.schedule = self.when.build(&self.def.name, &mut faults);
         let handler = self.handler.map(|handler| layered(handler, &self.layers));
         let error = all_in_one(&self.def, faults);

@@ -3,8 +3,8 @@
 use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -67,7 +67,8 @@ pub struct TaskContext {
 struct Run {
     record: Arc<TaskStateRecord>,
     worker: WorkerId,
-    cancellation: CancellationToken,
+    /// Made when somebody first wants it: most runs end before that.
+    cancellation: OnceLock<CancellationToken>,
     interruption: AtomicU8,
     /// In microseconds.
     needed_grace: AtomicU64,
@@ -86,6 +87,24 @@ impl TaskContext {
         record: Arc<TaskStateRecord>,
         worker: WorkerId,
         cancellation: CancellationToken,
+        surroundings: Arc<Surroundings>,
+    ) -> Self {
+        Self::with_token(record, worker, OnceLock::from(cancellation), surroundings)
+    }
+
+    /// The same with a token of its own.
+    pub(crate) fn of_run(
+        record: Arc<TaskStateRecord>,
+        worker: WorkerId,
+        surroundings: Arc<Surroundings>,
+    ) -> Self {
+        Self::with_token(record, worker, OnceLock::new(), surroundings)
+    }
+
+    fn with_token(
+        record: Arc<TaskStateRecord>,
+        worker: WorkerId,
+        cancellation: OnceLock<CancellationToken>,
         surroundings: Arc<Surroundings>,
     ) -> Self {
         let deadline = record
@@ -182,18 +201,19 @@ impl TaskContext {
     /// The token that is cancelled when the run should end.
     #[must_use]
     pub fn cancellation(&self) -> &CancellationToken {
-        &self.run.cancellation
+        self.run.cancellation.get_or_init(CancellationToken::new)
     }
 
     /// Whether the run should end.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.run.cancellation.is_cancelled()
+        let token = self.run.cancellation.get();
+        token.is_some_and(CancellationToken::is_cancelled)
     }
 
     /// Waits until the run should end.
     pub async fn cancelled(&self) {
-        self.run.cancellation.cancelled().await;
+        self.cancellation().cancelled().await;
     }
 
     /// Asks the run to end. The first reason stays.
@@ -204,7 +224,7 @@ impl TaskContext {
             Ordering::AcqRel,
             Ordering::Acquire,
         );
-        self.run.cancellation.cancel();
+        self.cancellation().cancel();
     }
 
     /// Why the run should end; `None` while it need not.

@@ -40,10 +40,10 @@ pub trait IntoHandler<Marker> {
 }
 
 /// Marks functions that return a future.
-pub struct ByFuture<A>(PhantomData<A>);
+pub struct ByFuture<A, M>(PhantomData<(A, M)>);
 
 /// Marks functions that run on the blocking pool.
-pub struct ByBlocking<A>(PhantomData<A>);
+pub struct ByBlocking<A, M>(PhantomData<(A, M)>);
 
 /// Marks types that implement [`Handler`].
 pub struct ByHandler(());
@@ -51,59 +51,64 @@ pub struct ByHandler(());
 /// Marks handlers that are shared already.
 pub struct ByShared(());
 
-impl<F, A, Fut> IntoHandler<ByFuture<A>> for F
+impl<F, A, Fut, M> IntoHandler<ByFuture<A, M>> for F
 where
+    M: 'static,
     F: Fn(TaskContext, A) -> Fut + Send + Sync + 'static,
     A: DeserializeOwned + Send + 'static,
     Fut: Future + Send + 'static,
-    Fut::Output: IntoOutcome,
+    Fut::Output: IntoOutcome<M>,
 {
     fn into_handler(self) -> SharedHandler {
         Arc::new(AsyncFunction {
             function: self,
-            args: PhantomData,
+            shape: PhantomData,
         })
     }
 }
 
-impl<F, A, R> IntoHandler<ByBlocking<A>> for F
+impl<F, A, R, M> IntoHandler<ByBlocking<A, M>> for F
 where
+    M: 'static,
     F: Fn(TaskContext, A) -> R + Send + Sync + 'static,
     A: DeserializeOwned + Send + 'static,
-    R: IntoOutcome + 'static,
+    R: IntoOutcome<M> + 'static,
 {
     fn into_handler(self) -> SharedHandler {
         Arc::new(BlockingFunction {
             function: Arc::new(self),
-            args: PhantomData,
+            shape: PhantomData,
         })
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: Handler> IntoHandler<ByHandler> for H {
     fn into_handler(self) -> SharedHandler {
         Panic.wrap(Arc::new(self))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoHandler<ByShared> for SharedHandler {
     fn into_handler(self) -> SharedHandler {
         Panic.wrap(self)
     }
 }
 
-struct AsyncFunction<F, A> {
+struct AsyncFunction<F, A, M> {
     function: F,
-    args: PhantomData<fn(A)>,
+    shape: PhantomData<fn(A, M)>,
 }
 
 #[async_trait]
-impl<F, A, Fut> Handler for AsyncFunction<F, A>
+impl<F, A, Fut, M> Handler for AsyncFunction<F, A, M>
 where
+    M: 'static,
     F: Fn(TaskContext, A) -> Fut + Send + Sync + 'static,
     A: DeserializeOwned + Send + 'static,
     Fut: Future + Send + 'static,
-    Fut::Output: IntoOutcome,
+    Fut::Output: IntoOutcome<M>,
 {
     async fn run(&self, context: TaskContext, args: Payload) -> Ended {
         // Caught here and not by a layer around it: one future less for each run.
@@ -117,17 +122,18 @@ where
     }
 }
 
-struct BlockingFunction<F, A> {
+struct BlockingFunction<F, A, M> {
     function: Arc<F>,
-    args: PhantomData<fn(A)>,
+    shape: PhantomData<fn(A, M)>,
 }
 
 #[async_trait]
-impl<F, A, R> Handler for BlockingFunction<F, A>
+impl<F, A, R, M> Handler for BlockingFunction<F, A, M>
 where
+    M: 'static,
     F: Fn(TaskContext, A) -> R + Send + Sync + 'static,
     A: DeserializeOwned + Send + 'static,
-    R: IntoOutcome + 'static,
+    R: IntoOutcome<M> + 'static,
 {
     async fn run(&self, context: TaskContext, args: Payload) -> Ended {
         let function = Arc::clone(&self.function);

@@ -27,10 +27,14 @@ pub use self::context::{Surroundings, TaskContext};
 pub use self::context_builder::TaskContextBuilder;
 pub use self::extensions::Extensions;
 pub use self::interruption::Interruption;
-pub use self::into::{ByBlocking, ByFuture, ByHandler, ByShared, IntoHandler};
+pub use self::into::IntoHandler;
+#[doc(hidden)]
+pub use self::into::{ByBlocking, ByFuture, ByHandler, ByShared};
 pub use self::layers::Layer;
 pub(crate) use self::layers::panic::panic_message;
 pub use self::outcome::IntoOutcome;
+#[doc(hidden)]
+pub use self::outcome::{Boxed, Plain};
 pub use self::period::{IntoInstant, IntoPeriod};
 pub use self::table::HandlerTable;
 pub use self::task::{Task, hours, millis, minutes, secs, task};

@@ -1,23 +1,33 @@
 //! [`IntoOutcome`]: what handlers may return.
 
+use std::error::Error;
+use std::marker::PhantomData;
+
 use serde::Serialize;
 
 use crate::payload::{PAYLOAD_LIMIT, Payload};
 use crate::task::{Ended, Outcome, TaskError};
 
-/// What a handler returns: `()`, or `Result<T, E>` where `T` is written as JSON and `E` is a [`TaskError`] or any
-/// `std::error::Error` (which means: try again).
+/// What a handler returns: `()`, or `Result<T, E>` where `T` is written as JSON and `E` is a [`TaskError`], any
+/// `std::error::Error`, or a `Box<dyn Error>` of one (errors other than `TaskError` mean: try again).
 ///
-/// `TaskResult<T>` is the usual choice: `?` takes errors of all types.
+/// `TaskResult<T>` is the usual choice: `?` takes errors of all types. The marker only tells boxed errors apart; the
+/// compiler finds it.
 #[diagnostic::on_unimplemented(
     message = "a task handler cannot return `{Self}`",
     label = "not an outcome",
     note = "return `()` or `Result<T, E>`, where `T: Serialize` and `E` is `TaskError` or a `std::error::Error`; `TaskResult<T>` takes errors of all types"
 )]
-pub trait IntoOutcome {
+pub trait IntoOutcome<Marker = Plain> {
     /// The end of the run.
     fn into_ended(self) -> Ended;
 }
+
+/// Marks outcomes whose error, if any, turns into a [`TaskError`].
+pub struct Plain(());
+
+/// Marks outcomes with a boxed error.
+pub struct Boxed<E: ?Sized>(PhantomData<E>);
 
 impl IntoOutcome for () {
     fn into_ended(self) -> Ended {
@@ -58,6 +68,26 @@ impl<T: Serialize, E: Into<TaskError>> IntoOutcome for Result<T, E> {
             Ok(value) => success(&value),
             Err(error) => Ended::Returned(Outcome::Error(error.into())),
         }
+    }
+}
+
+impl<T: Serialize> IntoOutcome<Boxed<dyn Error>> for Result<T, Box<dyn Error>> {
+    fn into_ended(self) -> Ended {
+        self.map_err(|error| TaskError::from(&*error)).into_ended()
+    }
+}
+
+impl<T: Serialize> IntoOutcome<Boxed<dyn Error + Send>> for Result<T, Box<dyn Error + Send>> {
+    fn into_ended(self) -> Ended {
+        self.map_err(|error| TaskError::from(&*error)).into_ended()
+    }
+}
+
+impl<T: Serialize> IntoOutcome<Boxed<dyn Error + Send + Sync>>
+    for Result<T, Box<dyn Error + Send + Sync>>
+{
+    fn into_ended(self) -> Ended {
+        self.map_err(|error| TaskError::from(&*error)).into_ended()
     }
 }
 

@@ -94,6 +94,19 @@ impl HandlerTable {
         self.find(name, version)?.lease
     }
 
+    /// What runs a name, and how long its leases last when its definition says so.
+    pub(crate) fn run_of(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> (Option<SharedHandler>, Option<Duration>) {
+        let known = self.find(name, version);
+        (
+            known.map(|known| Arc::clone(&known.handler)),
+            known.and_then(|known| known.lease),
+        )
+    }
+
     fn find(&self, name: &str, version: Option<&str>) -> Option<&Versioned> {
         let versions = self.0.by_name.get(name)?;
         let exact = versions

@@ -1,12 +1,10 @@
 //! [`TracingObserver`]: events as log lines.
 
-use std::time::Duration;
-
 use tracing::{debug, error, info, warn};
 
 use super::lifecycle::Lifecycle;
 use super::observers::Observer;
-use crate::schedule::format_duration;
+use crate::schedule::short_duration;
 use crate::task::{Due, TaskStateRecord};
 
 /// Writes events with `tracing`. What a task does is at most `info` or, when it fails for good, `warn`; `error` is left
@@ -44,17 +42,28 @@ fn task(event: &Lifecycle) {
             debug!(id = %record.id, name = %record.name, attempt = record.attempt, %worker, "started");
         }
         Lifecycle::Succeeded { record, took } => {
-            info!(id = %record.id, name = %record.name, took = short(*took), "succeeded");
+            info!(id = %record.id, name = %record.name, took = short_duration(*took), "succeeded");
         }
         Lifecycle::Retrying {
-            record, error, due, ..
+            record,
+            took,
+            error,
+            due,
+            ..
         } => {
             let (attempt, of) = attempts(record);
-            info!(id = %record.id, name = %record.name, attempt, of, due = when(*due), error, "failed, tried again");
+            let (took, due) = (short_duration(*took), when(*due));
+            info!(id = %record.id, name = %record.name, attempt, of, took, due, error, "failed, is tried again");
         }
-        Lifecycle::Failed { record, error, .. } => {
+        Lifecycle::Failed {
+            record,
+            took,
+            error,
+            ..
+        } => {
             let (attempt, of) = attempts(record);
-            warn!(id = %record.id, name = %record.name, attempt, of, error, "failed for good");
+            let took = short_duration(*took);
+            warn!(id = %record.id, name = %record.name, attempt, of, took, error, "failed for good");
         }
         Lifecycle::Cancelled { record, reason, .. } => {
             info!(id = %record.id, name = %record.name, reason, "cancelled");
@@ -108,16 +117,10 @@ fn attempts(record: &TaskStateRecord) -> (u32, u32) {
     (record.attempt, record.max_attempts)
 }
 
-fn short(took: Duration) -> String {
-    // Nanoseconds say nothing here.
-    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    format_duration(Duration::from_micros(micros))
-}
-
 fn when(due: Due) -> String {
     match due {
         Due::Now => "now".to_owned(),
         Due::At(instant) => instant.to_string(),
-        Due::In(wait) => format!("in {}", short(wait)),
+        Due::In(wait) => format!("in {}", short_duration(wait)),
     }
 }

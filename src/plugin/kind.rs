@@ -30,6 +30,8 @@ pub(super) struct Plugins<T: ?Sized> {
     aliases: BTreeMap<String, String>,
     /// Names that exist and are not in this build, with the feature that brings them.
     not_built: BTreeMap<String, String>,
+    /// Names that were added and cannot be names.
+    refused: Vec<String>,
 }
 
 /// One plugin.
@@ -45,6 +47,10 @@ impl<T: ?Sized + 'static> Plugins<T> {
         F: Fn(PluginRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Arc<T>>> + Send + 'static,
     {
+        if !is_name(name) {
+            self.refused.push(name.to_owned());
+            return;
+        }
         let plugin = Plugin {
             name: name.to_owned(),
             factory: Arc::new(move |request| Box::pin(factory(request)) as Made<T>),
@@ -90,6 +96,14 @@ impl<T: ?Sized + 'static> Plugins<T> {
         address: &PluginAddress,
         loaded: &Loaded,
     ) -> Result<&Plugin<T>> {
+        if let Some(name) = self.refused.first() {
+            return Err(Error::invalid(
+                "plugin",
+                format!(
+                    "\"{name}\" cannot name a plugin; use letters, digits, _ and -, in parts joined by dots"
+                ),
+            ));
+        }
         let wanted = address.name().to_ascii_lowercase();
         let name = self.aliases.get(&wanted).unwrap_or(&wanted);
         if let Some(plugin) = self.built.get(name) {
@@ -131,6 +145,16 @@ impl<T: ?Sized + 'static> Plugins<T> {
     }
 }
 
+/// A name is the scheme of URLs and the key of a section.
+fn is_name(name: &str) -> bool {
+    name.split('.').all(|part| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+    })
+}
+
 impl<T: ?Sized + 'static> Plugin<T> {
     pub(super) async fn make(
         &self,
@@ -158,6 +182,7 @@ impl<T: ?Sized> Clone for Plugins<T> {
             built: self.built.clone(),
             aliases: self.aliases.clone(),
             not_built: self.not_built.clone(),
+            refused: self.refused.clone(),
         }
     }
 }
@@ -177,6 +202,7 @@ impl<T: ?Sized> Default for Plugins<T> {
             built: BTreeMap::new(),
             aliases: BTreeMap::new(),
             not_built: BTreeMap::new(),
+            refused: Vec::new(),
         }
     }
 }

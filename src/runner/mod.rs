@@ -7,10 +7,11 @@ mod signals;
 mod upkeep;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use handle::Request;
 pub use handle::RunnerHandle;
+pub use signals::Signal;
 use tokio::sync::watch;
 
 use crate::context::TloContext;
@@ -60,16 +61,29 @@ impl Runner {
     /// # Errors
     /// When it cannot start, or, with `strict`, when a schedule fails.
     pub async fn run(self) -> Result<()> {
+        self.run_until_signal().await.map(drop)
+    }
+
+    /// As [`run`](Self::run), and answers with the second signal, when one came: what a program exits with follows
+    /// from it.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub async fn run_until_signal(self) -> Result<Option<Signal>> {
         let handle = self.handle();
-        let signals = signals::listen(handle);
-        tokio::pin!(signals);
-        let working = self.work();
-        tokio::pin!(working);
-        tokio::select! {
-            done = &mut working => done,
-            // Listening ends only when signals are not to be had; the work goes on without.
-            () = &mut signals => working.await,
+        let forced = OnceLock::new();
+        {
+            let signals = signals::listen(handle, &forced);
+            tokio::pin!(signals);
+            let working = self.work();
+            tokio::pin!(working);
+            tokio::select! {
+                done = &mut working => done,
+                // Listening ends only when signals are not to be had; the work goes on without.
+                () = &mut signals => working.await,
+            }?;
         }
+        Ok(forced.into_inner())
     }
 
     /// Runs until the future ends or a [`handle`](Self::handle) asks to stop; listens to no signals.

@@ -1,9 +1,38 @@
 //! Ctrl-C and SIGTERM.
 
+use std::sync::OnceLock;
+
 use super::RunnerHandle;
 
-/// Turns signals into requests to stop, until listening is impossible.
-pub(super) async fn listen(handle: RunnerHandle) {
+/// A signal that stops a runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C, SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl Signal {
+    /// What a process that it ended exits with: 130 or 143.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Interrupt => "interrupted",
+            Self::Terminate => "terminated",
+        }
+    }
+}
+
+/// Turns signals into requests to stop, until listening is impossible. The one that forces is remembered.
+pub(super) async fn listen(handle: RunnerHandle, forced: &OnceLock<Signal>) {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => {
@@ -11,11 +40,12 @@ pub(super) async fn listen(handle: RunnerHandle) {
             return;
         }
     };
-    while let Some(name) = signals.next().await {
-        if handle.is_stopping() {
-            tracing::warn!("{name} again: stopping now; what still runs is handed back");
-        } else {
-            tracing::info!("{name}: stopping; once more stops at once");
+    while let Some(signal) = signals.next().await {
+        let what = signal.what();
+        if !handle.is_stopping() {
+            tracing::info!("{what}: stopping when what runs has ended; once more stops at once");
+        } else if forced.set(signal).is_ok() {
+            tracing::warn!("{what} again: stopping now; what still runs is handed back");
         }
         handle.stop();
     }
@@ -37,10 +67,10 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Option<&'static str> {
+    async fn next(&mut self) -> Option<Signal> {
         tokio::select! {
-            got = self.interrupt.recv() => got.map(|()| "interrupted"),
-            got = self.terminate.recv() => got.map(|()| "terminated"),
+            got = self.interrupt.recv() => got.map(|()| Signal::Interrupt),
+            got = self.terminate.recv() => got.map(|()| Signal::Terminate),
         }
     }
 }
@@ -54,7 +84,10 @@ impl Signals {
         Ok(Self)
     }
 
-    async fn next(&mut self) -> Option<&'static str> {
-        tokio::signal::ctrl_c().await.ok().map(|()| "interrupted")
+    async fn next(&mut self) -> Option<Signal> {
+        tokio::signal::ctrl_c()
+            .await
+            .ok()
+            .map(|()| Signal::Interrupt)
     }
 }

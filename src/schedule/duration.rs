@@ -147,6 +147,39 @@ pub mod duration_text {
     }
 }
 
+/// Writes a duration for people, rounded down to what matters: `340us`, `9ms`, `3.2s`, `1m05s`, `2h30m`, `3d04h`.
+///
+/// ```
+/// use std::time::Duration;
+/// use tlo::schedule::short_duration;
+/// assert_eq!(short_duration(Duration::from_micros(9_569)), "9ms");
+/// assert_eq!(short_duration(Duration::from_millis(3_210)), "3.2s");
+/// assert_eq!(short_duration(Duration::from_secs(65)), "1m05s");
+/// ```
+#[must_use]
+pub fn short_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 if duration.is_zero() => "0s".to_owned(),
+        0 if duration.as_micros() < 1_000 => format!("{}us", duration.as_micros()),
+        0 => format!("{}ms", duration.as_millis()),
+        1..60 => match duration.subsec_millis() / 100 {
+            0 => format!("{seconds}s"),
+            tenths => format!("{seconds}.{tenths}s"),
+        },
+        60..3_600 => two_units(seconds, 60, 1, ["m", "s"]),
+        3_600..86_400 => two_units(seconds, 3_600, 60, ["h", "m"]),
+        _ => two_units(seconds, 86_400, 3_600, ["d", "h"]),
+    }
+}
+
+fn two_units(seconds: u64, large: u64, small: u64, [first, second]: [&str; 2]) -> String {
+    match seconds % large / small {
+        0 => format!("{}{first}", seconds / large),
+        rest => format!("{}{first}{rest:02}{second}", seconds / large),
+    }
+}
+
 /// An `Option<Duration>` field as text: `#[serde(default, with = "optional_duration_text")]`.
 pub mod optional_duration_text {
     use std::borrow::Cow;
@@ -231,6 +264,25 @@ mod tests {
             let error = parse_duration(text).unwrap_err().to_string();
             assert!(error.contains(&format!("\"{text}\"")), "{error}");
         }
+    }
+
+    #[test]
+    fn short_forms_are_short() {
+        for (micros, text) in [
+            (0, "0s"),
+            (340, "340us"),
+            (999_999, "999ms"),
+            (1_000_000, "1s"),
+            (59_999_999, "59.9s"),
+            (60_000_000, "1m"),
+            (65_900_000, "1m05s"),
+            (9_000_000_000, "2h30m"),
+            (86_400_000_000, "1d"),
+            (273_600_000_000, "3d04h"),
+        ] {
+            assert_eq!(short_duration(Duration::from_micros(micros)), text);
+        }
+        assert!(short_duration(Duration::MAX).len() <= 20);
     }
 
     #[test]

@@ -121,6 +121,18 @@ pub fn missed(
     answer
 }
 
+/// The last slot of a rule at or before an instant.
+pub(super) fn last_slot(rule: &Rule, anchor: Timestamp, at: Timestamp) -> Option<Timestamp> {
+    const FURTHEST: Duration = Duration::from_secs(400 * 366 * 86_400);
+    let slots = Slots {
+        rule,
+        anchor,
+        after: at.saturating_sub(FURTHEST),
+        until: at,
+    };
+    slots.newest(1).pop()
+}
+
 fn lateness(policy: &SchedulePolicy) -> Option<Duration> {
     match policy.misfire {
         Misfire::Skip => Some(policy.grace.unwrap_or(ON_TIME)),

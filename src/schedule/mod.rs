@@ -24,7 +24,9 @@ pub use self::calendar::Dst;
 use self::combine::Budget;
 use self::cron::Cron;
 pub use self::cron::CronFault;
-pub use self::duration::{duration_text, format_duration, optional_duration_text, parse_duration};
+pub use self::duration::{
+    duration_text, format_duration, optional_duration_text, parse_duration, short_duration,
+};
 pub use self::misfire::{CatchUp, SkipReason, Skipped, missed};
 pub use self::policy::{Misfire, Overlap, SchedulePolicy, jitter_offset};
 use self::rule::{Rule, Window, check_period};
@@ -183,6 +185,12 @@ impl Schedule {
     #[must_use]
     pub fn next(&self, anchor: Timestamp, after: Timestamp) -> Option<Timestamp> {
         self.0.next(anchor, after, &mut Budget::new())
+    }
+
+    /// The last slot at or before `at`, looking back 400 years, or `None` when there is none.
+    #[must_use]
+    pub fn previous(&self, anchor: Timestamp, at: Timestamp) -> Option<Timestamp> {
+        misfire::last_slot(&self.0, anchor, at)
     }
 
     /// A number that is equal for equal schedules in every process and release.

@@ -10,6 +10,7 @@ mod entry;
 mod fire;
 mod set_back;
 mod start;
+mod upcoming;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entry::Entry;
+pub use upcoming::{Upcoming, upcoming};
 
 use crate::clock::Clock;
 use crate::error::Result;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::schedule::Schedule;
-use crate::store::{Commit, Create, Guard, Mark, MarkExpect, Op};
+use crate::store::{Commit, Create, Guard, Mark, MarkExpect, Op, SharedStore};
 use crate::task::TaskDef;
 use crate::timestamp::Timestamp;
 
@@ -23,7 +23,7 @@ pub(super) async fn start(
     scheduler: &mut Scheduler,
     definitions: impl IntoIterator<Item = Arc<TaskDef>>,
 ) -> Result<()> {
-    let mut known = cursors(scheduler).await?;
+    let mut known = cursors(&scheduler.store).await?;
     let now = scheduler.clock.now();
     let first = scheduler.entries.len();
     let mut opening = Vec::new();
@@ -137,14 +137,11 @@ fn tell(scheduler: &Scheduler, name: &Arc<str>, error: Error) -> Result<()> {
 }
 
 /// All cursors of the store, by schedule.
-async fn cursors(scheduler: &Scheduler) -> Result<HashMap<String, Mark>> {
+pub(super) async fn cursors(store: &SharedStore) -> Result<HashMap<String, Mark>> {
     let mut found = HashMap::new();
     let mut after: Option<String> = None;
     loop {
-        let page = scheduler
-            .store
-            .marks(PREFIX, after.as_deref(), PAGE)
-            .await?;
+        let page = store.marks(PREFIX, after.as_deref(), PAGE).await?;
         let is_last = page.len() < PAGE;
         after = page.last().map(|mark| mark.key.clone());
         found.extend(

@@ -11,6 +11,7 @@ use figment::{Metadata, Source};
 use super::environment::FILE_VARIABLE;
 use super::layer::Layer;
 use super::mistake::Mistake;
+use super::redact::redact;
 
 /// The file that is looked for when none is named.
 const FILE_NAME: &str = "tlo.toml";
@@ -64,7 +65,7 @@ pub(super) fn read(choice: &Choice) -> Result<Option<Layer>, Mistake> {
             key: String::new(),
             value: None,
             origin: choice.origin(),
-            reason: error.to_string().trim_end().to_owned(),
+            reason: shown(&error.to_string()),
         }),
     }
 }
@@ -90,4 +91,10 @@ impl Choice {
             reason,
         }
     }
+}
+
+/// What the parser says, which repeats the faulty line: secrets in it are hidden.
+fn shown(error: &str) -> String {
+    let lines: Vec<String> = error.trim_end().lines().map(redact).collect();
+    lines.join("\n")
 }

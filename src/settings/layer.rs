@@ -20,11 +20,6 @@ impl Layer {
         Self::new(metadata, nest(path, value))
     }
 
-    /// Values whose source is looked up elsewhere.
-    pub(super) fn plain(values: Dict) -> Self {
-        Self::new(Metadata::default(), values)
-    }
-
     /// Ready to be merged. The names of these sections are written in lower case, so that `[my_app.Dynamo]` and
     /// `TLO_MY_APP__DYNAMO__…` meet, and an empty text counts as unset.
     pub(super) fn prepared(mut self, sections: &[Vec<String>]) -> Self {

@@ -7,7 +7,7 @@ use figment::value::{Dict, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
 use super::extract::extract;
-use super::layer::{Layer, take};
+use super::layer::{Layer, take, value_at};
 use super::loaded::{Loaded, Merged, origin_of};
 use super::mistake::{Mistake, describe};
 use super::source::{DEFAULT, Given, TASKS};
@@ -31,7 +31,11 @@ pub(super) fn load(source: &SettingsSource) -> Result<Loaded, Vec<Mistake>> {
         .ok()
         .and_then(|mut profiles| profiles.remove(&Profile::Default))
         .unwrap_or_default();
-    let merged = Merged { figment, values };
+    let merged = Merged {
+        figment,
+        values,
+        sections: source.sections.clone(),
+    };
     match check(source, &merged, &mut mistakes) {
         Some(settings) if mistakes.is_empty() => Ok(Loaded {
             settings,
@@ -111,12 +115,13 @@ fn check(
     let mut own = merged.values.clone();
     for section in &source.sections {
         let name = section.join(".");
-        if let Some(value) = take(&mut own, section)
+        take(&mut own, section);
+        if let Some(value) = value_at(&merged.values, section)
             && !matches!(value, Value::Dict(..) | Value::Empty(..))
         {
             mistakes.push(Mistake {
                 value: None,
-                origin: origin(&value),
+                origin: origin(value),
                 reason: format!(
                     "is a section; set its keys, in [{name}] or as {}__KEY",
                     environment::variable_of(&name)
@@ -132,7 +137,7 @@ fn check(
         own.remove(TASKS);
     }
     let names: Vec<String> = source.sections.iter().map(|path| path.join(".")).collect();
-    match extract::<TloSettings>(&own) {
+    match extract::<TloSettings>(&merged.figment, own) {
         Ok(settings) => Some(settings),
         Err(errors) => {
             mistakes.extend(

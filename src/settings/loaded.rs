@@ -29,6 +29,7 @@ pub struct Loaded {
 pub(super) struct Merged {
     pub(super) figment: Figment,
     pub(super) values: Dict,
+    pub(super) sections: Vec<Vec<String>>,
 }
 
 /// One setting as `tlo config show --origin` prints it.

@@ -7,7 +7,7 @@ use figment::value::{Dict, Value};
 
 use super::environment::variable_of;
 use super::layer::nearest_value;
-use super::redact::{is_secret_key, redact};
+use super::redact::{is_secret_key, redact, resembles_secret_key};
 use crate::error::{Error, ErrorKind};
 use crate::schedule::nearest::nearest;
 
@@ -16,6 +16,7 @@ const VALUE_SHOWN: usize = 120;
 
 /// One thing that is wrong, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mistake {
     /// The key with dots between its parts; empty when the file as a whole is meant.
     pub key: String,
@@ -80,7 +81,11 @@ pub(super) fn describe(
             !matches!(error.kind, Kind::MissingField(_)) || found.len() == path.len()
         })
         .map(|(_, value)| value);
-    let secret = path.iter().any(|part| is_secret_key(part));
+    let names_secret = match error.kind {
+        Kind::UnknownField(..) => resembles_secret_key,
+        _ => is_secret_key,
+    };
+    let secret = path.iter().any(|part| names_secret(part));
     Mistake {
         value: found.map(|value| show(value, secret)),
         origin: found.map(origin_of).unwrap_or_default(),

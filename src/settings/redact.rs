@@ -1,8 +1,11 @@
 //! Keeps secrets out of everything that is printed. When in doubt it hides too much.
 
+use crate::schedule::nearest::nearest;
+
 const HIDDEN: &str = "***";
 
-const SECRET_WORDS: [&str; 12] = [
+const SECRET_WORDS: [&str; 13] = [
+    "pass",
     "password",
     "passwd",
     "passphrase",
@@ -21,6 +24,11 @@ const SECRET_WORDS: [&str; 12] = [
 pub(super) fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| key.contains(word))
+}
+
+/// Whether a key may be meant as one that names a secret.
+pub(super) fn resembles_secret_key(key: &str) -> bool {
+    is_secret_key(key) || !nearest(key, SECRET_WORDS.into_iter(), 1).is_empty()
 }
 
 /// The text with the passwords of URLs and of `password=…` pairs replaced by `***`.
@@ -52,8 +60,9 @@ fn hide_pairs(text: &str) -> String {
         shown.push_str(before);
         let key_start = before
             .trim_end_matches(['=', ' '])
-            .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
-            .map_or(0, |at| at + 1);
+            .char_indices()
+            .rfind(|(_, c)| !(c.is_alphanumeric() || matches!(c, '_' | '-')))
+            .map_or(0, |(at, c)| at + c.len_utf8());
         if is_secret_key(&before[key_start..]) {
             let value = after.trim_start();
             let end = match value.chars().next() {
@@ -95,6 +104,10 @@ mod tests {
             ("h?sslpassword=canary", "h?sslpassword=***"),
             ("x=1&auth_token=canary", "x=1&auth_token=***"),
             ("password='canary", "password=***"),
+            (
+                "\u{1680}=\u{1680}password=canary",
+                "\u{1680}=\u{1680}password=***",
+            ),
             ("größe=1 password=cänary ü", "größe=1 password=*** ü"),
         ] {
             assert_eq!(redact(text), shown);
@@ -107,7 +120,10 @@ mod tests {
             assert!(is_secret_key(key), "{key}");
         }
         for key in ["host", "durability", "key_prefix"] {
-            assert!(!is_secret_key(key), "{key}");
+            assert!(!resembles_secret_key(key), "{key}");
+        }
+        for key in ["pasword", "TOKNE", "sercet", "password"] {
+            assert!(resembles_secret_key(key), "{key}");
         }
     }
 }

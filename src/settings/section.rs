@@ -7,7 +7,7 @@ use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
 use super::extract::extract;
-use super::layer::value_at;
+use super::layer::{take, value_at};
 use super::loaded::{Merged, origin_of};
 use super::mistake::{describe, error_of};
 use crate::error::Result;
@@ -15,9 +15,10 @@ use crate::error::Result;
 /// The settings of one plugin: `[sqlite]` in the file, `TLO_SQLITE__…` in the environment.
 ///
 /// The plugin says what may stand there by the type it reads. Text from the environment is read as a number or a
-/// boolean where the type wants one; a [`RelativePathBuf`](super::RelativePathBuf) is relative to the file that it
-/// stands in; a [`Secret`](super::Secret) never shows itself. Give the type `#[serde(deny_unknown_fields)]`, so that a
-/// misspelt key is found.
+/// boolean where the type wants one (a short decimal with the precision of `f32`); a
+/// [`RelativePathBuf`](super::RelativePathBuf) is relative to the file that it stands in; a
+/// [`Secret`](super::Secret) never shows itself. Give the type `#[serde(deny_unknown_fields)]`, so that a misspelt key
+/// is found.
 ///
 /// ```
 /// use serde::Deserialize;
@@ -66,29 +67,33 @@ impl Section {
     /// # Errors
     /// `Configuration` with every mistake: its key, value and source, and what would be right.
     pub fn extract<T: DeserializeOwned>(&self) -> Result<T> {
-        let empty = Dict::new();
-        let values = match value_at(&self.merged.values, &self.path) {
-            Some(Value::Dict(_, values)) => values,
-            _ => &empty,
-        };
-        // With its sources first, because relative paths ask for them.
-        if self.is_set()
-            && let Ok(value) = self.merged.figment.extract_inner_lossy(&self.name())
-        {
-            return Ok(value);
-        }
-        extract(values).map_err(|errors| {
+        let Merged {
+            figment, values, ..
+        } = &*self.merged;
+        extract(figment, self.values()).map_err(|errors| {
             let mistakes: Vec<_> = errors
                 .into_iter()
                 .map(|mut error| {
                     error.path.splice(0..0, self.path.iter().cloned());
-                    describe(&error, &self.merged.values, &[], |value| {
-                        origin_of(&self.merged.figment, value)
-                    })
+                    describe(&error, values, &[], |value| origin_of(figment, value))
                 })
                 .collect();
             error_of(&mistakes)
         })
+    }
+
+    /// What stands in it, without the sections of others that are nested in it.
+    fn values(&self) -> Dict {
+        let Some(Value::Dict(_, values)) = value_at(&self.merged.values, &self.path) else {
+            return Dict::new();
+        };
+        let mut values = values.clone();
+        for section in &self.merged.sections {
+            if let Some(nested @ [_, ..]) = section.strip_prefix(&self.path[..]) {
+                take(&mut values, nested);
+            }
+        }
+        values
     }
 
     /// The section as this type, or `None` when nobody set it or somebody set it to none.

@@ -33,4 +33,6 @@ pub struct Capability {
     pub poll: Duration,
     /// One sentence for people: where it is and what it promises.
     pub promise: String,
+    /// More for `tlo doctor`: what was read back from the engine, by label.
+    pub facts: Vec<(&'static str, String)>,
 }

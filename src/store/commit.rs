@@ -236,6 +236,8 @@ pub enum Refusal {
     Invalid(String),
     /// An input is above its limit; the message names it and the limit.
     TooLarge(String),
+    /// Stored data that the commit needs cannot be read; the message names it.
+    Corrupt(String),
 }
 
 impl From<Refusal> for Error {
@@ -287,6 +289,7 @@ impl From<Refusal> for Error {
             ),
             Refusal::Invalid(message) => (ErrorKind::Invalid, message),
             Refusal::TooLarge(message) => (ErrorKind::TooLarge, message),
+            Refusal::Corrupt(message) => (ErrorKind::Corrupt, message),
         };
         Self::new(kind, "commit", message)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::gate::{GATE_LIMIT, render_template, template_fields};
+use super::new::TAG_LIMIT;
 use super::retry::RetryPolicy;
 use crate::error::{Error, Result};
 use crate::id::check_name;
@@ -140,11 +141,34 @@ impl TaskDef {
             .with_source(error)
         };
         check_name("a queue name", &self.queue).map_err(at)?;
-        for alias in &self.aliases {
+        if let Some(version) = &self.version {
+            check_name("a version", version).map_err(at)?;
+        }
+        let bad = |why: String| Err(at(Error::invalid("register task", why)));
+        for (index, alias) in self.aliases.iter().enumerate() {
             check_name("an alias", alias).map_err(at)?;
+            if *alias == self.name || self.aliases[..index].contains(alias) {
+                return bad(format!(
+                    "the alias \"{alias}\" is given twice, or is its name"
+                ));
+            }
+        }
+        for tag in &self.tags {
+            check_name("a tag", tag).map_err(at)?;
+        }
+        if self.tags.len() > TAG_LIMIT {
+            return bad(format!(
+                "{} tags; the limit is {TAG_LIMIT}",
+                self.tags.len()
+            ));
         }
         self.retry.check().map_err(at)?;
-        let bad = |why: String| Err(at(Error::invalid("register task", why)));
+        if self.policy.max_runs == Some(0) {
+            return bad(
+                "max_runs is 0, so its schedule would never run; leave it out for no limit"
+                    .to_owned(),
+            );
+        }
         if self.max_attempts == Some(0) {
             return bad("max_attempts is 0; it counts all attempts, so use 1 or more".to_owned());
         }
@@ -165,7 +189,11 @@ impl TaskDef {
                 self.gates.len()
             ));
         }
-        for gate in &self.gates {
+        for (index, gate) in self.gates.iter().enumerate() {
+            let earlier = &self.gates[..index];
+            if earlier.iter().any(|other| other.template == gate.template) {
+                return bad(format!("the gate \"{}\" is given twice", gate.template));
+            }
             if gate.limit == 0 {
                 return bad(format!(
                     "the limit of \"{}\" is 0; use 1 or more, or pause it",

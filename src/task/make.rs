@@ -78,7 +78,7 @@ impl TaskDef {
                     key,
                     scope: UniqueScope::WhileUnfinished,
                     until: None,
-                })
+                });
             }
             Overlap::Queue | Overlap::Replace => new.gates.push(Gate { key, limit: 1 }),
             Overlap::Allow => {}

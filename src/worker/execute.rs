@@ -1,13 +1,12 @@
 //! One run: a leased record in, how it ended out.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-
-use super::Shared;
 use super::held::HeldTask;
+use super::{Shared, starters};
 use crate::handler::{Interruption, SharedHandler, TaskContext};
 use crate::observe::Lifecycle;
 use crate::payload::Payload;
@@ -19,7 +18,7 @@ const NO_HANDLER: Duration = Duration::from_secs(30);
 /// A run that ended.
 #[derive(Debug)]
 pub(super) struct Finished {
-    pub(super) record: Arc<TaskStateRecord>,
+    pub(super) context: TaskContext,
     pub(super) lease: LeaseRef,
     pub(super) ended: Ended,
     /// The last report of the run, when it is not written yet.
@@ -27,77 +26,106 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    pub(super) fn new(record: Arc<TaskStateRecord>, lease: LeaseRef, ended: Ended) -> Self {
+    pub(super) fn new(context: TaskContext, lease: LeaseRef, ended: Ended) -> Self {
         Self {
-            record,
+            context,
             lease,
             ended,
             progress: None,
         }
     }
+
+    pub(super) fn record(&self) -> &Arc<TaskStateRecord> {
+        self.context.record()
+    }
 }
 
-/// Starts the run of a task that was just leased. How it ended arrives on `finished`, whatever happens.
-pub(super) fn start(
-    shared: &Arc<Shared>,
-    record: Arc<TaskStateRecord>,
-    finished: &mpsc::UnboundedSender<Finished>,
-) {
-    let Some(lease) = record.lease.as_ref().map(crate::task::Lease::reference) else {
-        tracing::error!(id = %record.id, "a claimed task came without a lease; it comes back when its lease ends");
+/// A task that was leased and has not begun.
+#[derive(Debug)]
+pub(super) struct Start {
+    context: TaskContext,
+    lease: LeaseRef,
+    handler: Option<SharedHandler>,
+}
+
+/// Holds tasks that were just leased and lets them begin. How each ends arrives at the ends of the worker, whatever
+/// happens.
+pub(super) fn start(shared: &Arc<Shared>, records: Vec<Arc<TaskStateRecord>>) {
+    let parts = &shared.parts;
+    let mut starts = Vec::with_capacity(records.len());
+    let mut held = Vec::with_capacity(records.len());
+    for record in records {
+        let Some(lease) = record.lease.as_ref().map(crate::task::Lease::reference) else {
+            tracing::error!(id = %record.id, "a claimed task came without a lease; it comes back when its lease ends");
+            continue;
+        };
+        parts.observers.notify(|| Lifecycle::Started {
+            record: Arc::clone(&record),
+            worker: parts.id.clone(),
+            waited: record
+                .started_at
+                .unwrap_or(record.run_at)
+                .since(record.run_at),
+        });
+        let (handler, ttl) = parts
+            .handlers
+            .run_of(&record.name, record.version.as_deref());
+        let surroundings = Arc::clone(&parts.surroundings);
+        let context = TaskContext::of_run(record, parts.id.clone(), surroundings);
+        held.push(HeldTask {
+            lease,
+            ttl: ttl.unwrap_or(parts.options.lease),
+            context: context.clone(),
+            abort: None,
+        });
+        starts.push(Start {
+            context,
+            lease,
+            handler,
+        });
+    }
+    shared.held.insert(held);
+    starters::add(shared, starts);
+}
+
+/// Runs the handler up to its first wait: most are over by then and need no task of their own. The rest of it is spawned.
+pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
+    let Start {
+        context,
+        lease,
+        handler,
+    } = start;
+    let Some(handler) = handler else {
+        let ended = without_handler(&context);
+        shared.ends.push(Finished::new(context, lease, ended));
         return;
     };
-    let parts = &shared.parts;
-    let context = TaskContext::new(
-        Arc::clone(&record),
-        parts.id.clone(),
-        CancellationToken::new(),
-        Arc::clone(&parts.surroundings),
-    );
-    let version = record.version.as_deref();
-    shared.held.insert(HeldTask {
-        record: Arc::clone(&record),
-        lease,
-        ttl: parts
-            .handlers
-            .lease(&record.name, version)
-            .unwrap_or(parts.options.lease),
-        context: context.clone(),
-        abort: None,
-    });
-    parts.observers.notify(|| Lifecycle::Started {
-        record: Arc::clone(&record),
-        worker: parts.id.clone(),
-        waited: record
-            .started_at
-            .unwrap_or(record.run_at)
-            .since(record.run_at),
-    });
-    let handler = parts.handlers.get(&record.name, version);
-    let grace = parts.options.kill_grace;
-    let (id, args) = (record.id.clone(), record.args.clone());
+    let grace = shared.parts.options.kill_grace;
     let mut place = Place {
-        finished: finished.clone(),
-        run: Some((record, lease)),
+        shared: Arc::clone(shared),
+        run: Some((context.clone(), lease)),
     };
-    let running = tokio::spawn(async move {
-        let ended = match handler {
-            Some(handler) => run(&handler, context, args, grace).await,
-            None => without_handler(&context),
-        };
-        place.finish(ended);
-    });
-    shared.held.set_abort(&id, lease, running.abort_handle());
+    let mut running = Box::pin(run(handler, context, grace));
+    // Nobody is woken by this waker; what waits is asked again at once, by the task that it becomes.
+    let mut quiet = std::task::Context::from_waker(Waker::noop());
+    let first = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(&mut quiet)));
+    match first {
+        Ok(Poll::Ready(ended)) => place.finish(ended),
+        Ok(Poll::Pending) => {
+            let running = tokio::spawn(async move { place.finish(running.await) });
+            shared.held.set_abort(lease, running.abort_handle());
+            if shared.starters.is_closed() {
+                running.abort();
+            }
+        }
+        // Its layers let a panic through; the place hands the task back.
+        Err(_) => {}
+    }
 }
 
 /// Runs the handler. One that was asked to end and does not is left behind after its grace.
-async fn run(
-    handler: &SharedHandler,
-    context: TaskContext,
-    args: Payload,
-    kill_grace: Duration,
-) -> Ended {
-    let clock = Arc::clone(context.clock());
+async fn run(handler: SharedHandler, context: TaskContext, kill_grace: Duration) -> Ended {
+    let args = context.record().args.clone();
     let mut running = handler.run(context.clone(), args);
     tokio::select! {
         biased;
@@ -114,7 +142,7 @@ async fn run(
         tokio::select! {
             biased;
             ended = &mut running => return ended,
-            () = clock.sleep(grace) => {}
+            () = context.clock().sleep(grace) => {}
         }
         // It may have asked for more in the meantime.
         if context.needed_grace() <= grace {
@@ -134,15 +162,14 @@ fn without_handler(context: &TaskContext) -> Ended {
 /// The place that a run takes. However the run ends, also when it is aborted or panics past its layers, the place
 /// reports it exactly once: a place never leaks.
 struct Place {
-    finished: mpsc::UnboundedSender<Finished>,
-    run: Option<(Arc<TaskStateRecord>, LeaseRef)>,
+    shared: Arc<Shared>,
+    run: Option<(TaskContext, LeaseRef)>,
 }
 
 impl Place {
     fn finish(&mut self, ended: Ended) {
-        if let Some((record, lease)) = self.run.take() {
-            // The worker that listened is gone only when the process ends; the lease then brings the task back.
-            let _ = self.finished.send(Finished::new(record, lease, ended));
+        if let Some((context, lease)) = self.run.take() {
+            self.shared.ends.push(Finished::new(context, lease, ended));
         }
     }
 }

@@ -134,14 +134,14 @@ fn heed(task: &HeldTask, answer: Result<Option<Effect>, Refusal>) {
         })) => task.context.interrupt(Interruption::Cancelled),
         Ok(_) | Err(Refusal::AlreadyDone(_)) => {}
         Err(refusal) => {
-            tracing::warn!(id = %task.record.id, reason = %Error::from(refusal), "a lease was lost; its run is told to stop");
+            tracing::warn!(id = %task.record().id, reason = %Error::from(refusal), "a lease was lost; its run is told to stop");
             task.context.interrupt(Interruption::LeaseLost);
         }
     }
 }
 
 fn extend(task: &HeldTask, progress: Option<Payload>) -> Commit {
-    let id = &task.record.id;
+    let id = &task.record().id;
     let mut commit =
         Commit::of([Op::Extend(id.clone(), task.ttl)]).when(Guard::Held(id.clone(), task.lease));
     if let Some(progress) = progress {
@@ -159,7 +159,7 @@ fn extend(task: &HeldTask, progress: Option<Payload>) -> Commit {
 /// Learns by reading, without a write that others would see, whether somebody wants something of what runs here.
 pub(super) async fn look_after(shared: &Shared) -> Result<()> {
     for batch in shared.held.all().chunks(BATCH) {
-        let ids: Vec<TaskId> = batch.iter().map(|task| task.record.id.clone()).collect();
+        let ids: Vec<TaskId> = batch.iter().map(|task| task.record().id.clone()).collect();
         let records = shared.parts.store.get(&ids).await?;
         for (task, record) in batch.iter().zip(records) {
             let Some(record) = record else { continue };

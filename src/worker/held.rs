@@ -4,59 +4,71 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::handler::TaskContext;
-use crate::id::TaskId;
+use crate::id::{LeaseToken, TaskId};
 use crate::task::{LeaseRef, TaskStateRecord};
 
 /// One running task.
 #[derive(Clone, Debug)]
 pub(super) struct HeldTask {
-    pub(super) record: Arc<TaskStateRecord>,
     pub(super) lease: LeaseRef,
     pub(super) ttl: Duration,
     pub(super) context: TaskContext,
     pub(super) abort: Option<AbortHandle>,
 }
 
-/// A run: a task that was lost and claimed again by the same worker has two for a while.
-type Run = (TaskId, u64);
+impl HeldTask {
+    pub(super) fn record(&self) -> &Arc<TaskStateRecord> {
+        self.context.record()
+    }
+}
 
-/// All running tasks of a worker.
+/// All running tasks of a worker, by the token of their lease: a task that was lost and claimed again by the same
+/// worker has two for a while.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    tasks: Mutex<HashMap<Run, HeldTask>>,
+    tasks: Mutex<HashMap<LeaseToken, HeldTask, RandomState>>,
     changed: Notify,
 }
 
 impl Held {
-    pub(super) fn insert(&self, task: HeldTask) {
-        let run = (task.record.id.clone(), task.lease.fence);
-        self.tasks.lock().insert(run, task);
+    pub(super) fn insert(&self, tasks: impl IntoIterator<Item = HeldTask>) {
+        let mut held = self.tasks.lock();
+        held.extend(tasks.into_iter().map(|task| (task.lease.token, task)));
+        drop(held);
         self.changed.notify_one();
     }
 
-    pub(super) fn set_abort(&self, id: &TaskId, lease: LeaseRef, abort: AbortHandle) {
-        if let Some(task) = self.tasks.lock().get_mut(&(id.clone(), lease.fence)) {
+    pub(super) fn set_abort(&self, lease: LeaseRef, abort: AbortHandle) {
+        if let Some(task) = self.tasks.lock().get_mut(&lease.token) {
             task.abort = Some(abort);
         }
     }
 
-    pub(super) fn remove(&self, id: &TaskId, lease: LeaseRef) {
-        self.tasks.lock().remove(&(id.clone(), lease.fence));
+    pub(super) fn remove(&self, leases: impl IntoIterator<Item = LeaseRef>) {
+        let mut tasks = self.tasks.lock();
+        let gone: Vec<_> = leases
+            .into_iter()
+            .filter_map(|lease| tasks.remove(&lease.token))
+            .collect();
+        drop(tasks);
+        // Contexts may own what a handler left in them; they go outside of the lock.
+        drop(gone);
     }
 
-    pub(super) fn get(&self, id: &TaskId, fence: u64) -> Option<HeldTask> {
-        self.tasks.lock().get(&(id.clone(), fence)).cloned()
+    pub(super) fn get(&self, lease: LeaseRef) -> Option<HeldTask> {
+        self.tasks.lock().get(&lease.token).cloned()
     }
 
     /// The runs of a task, whatever their fence.
     pub(super) fn of(&self, id: &TaskId) -> Vec<HeldTask> {
         let tasks = self.tasks.lock();
-        let of_id = tasks.values().filter(|task| task.record.id == *id);
+        let of_id = tasks.values().filter(|task| task.record().id == *id);
         of_id.cloned().collect()
     }
 

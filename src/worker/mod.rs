@@ -1,5 +1,6 @@
 //! Running tasks: claim, run, settle; keep leases alive; take back lost ones; stop well.
 
+mod ends;
 mod execute;
 mod heartbeat;
 mod held;
@@ -9,16 +10,19 @@ mod release;
 mod runs;
 mod serve;
 mod settle;
+mod starters;
 mod stop;
 mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ends::Ends;
 pub use heartbeat::Heartbeat;
 use held::Held;
 pub use runs::Runs;
 pub use serve::Worker;
+use starters::Starters;
 pub use stop::Stop;
 
 use crate::clock::Clock;
@@ -80,4 +84,6 @@ pub struct WorkerParts {
 struct Shared {
     parts: WorkerParts,
     held: Held,
+    starters: Starters,
+    ends: Ends,
 }

@@ -15,16 +15,25 @@ const BELIEVED: Duration = Duration::from_secs(90);
 const PARTING: Duration = Duration::from_secs(1);
 
 /// When a worker said so last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Presence {
+    /// Other processes see the store.
+    shared: bool,
     /// On the steady clock.
     said_at: Option<Duration>,
 }
 
 impl Presence {
+    pub(super) const fn new(shared: bool) -> Self {
+        Self {
+            shared,
+            said_at: None,
+        }
+    }
+
     /// How long until it is time again; `None` on a store that nobody else sees.
-    pub(super) fn due_in(&self, parts: &WorkerParts, now: Duration) -> Option<Duration> {
-        if !parts.store.capability().shared {
+    pub(super) fn due_in(&self, now: Duration) -> Option<Duration> {
+        if !self.shared {
             return None;
         }
         Some(
@@ -35,7 +44,7 @@ impl Presence {
 
     /// Says that the worker lives and what it knows, when it is time.
     pub(super) async fn say(&mut self, parts: &WorkerParts, lanes: &Lanes, now: Duration) {
-        if self.due_in(parts, now) != Some(Duration::ZERO) {
+        if self.due_in(now) != Some(Duration::ZERO) {
             return;
         }
         self.said_at = Some(now);

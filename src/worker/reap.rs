@@ -26,16 +26,17 @@ pub(super) async fn reap(shared: &Shared) -> Result<usize> {
         .await?;
     // A process that was suspended, or whose store was away, wakes up with leases of its own that have ended: they are
     // renewed while nobody else took them, not taken from itself.
-    let (mine, records): (Vec<_>, Vec<_>) = expired
-        .items
-        .into_iter()
-        .map(|item| item.record)
-        .partition(|record| shared.held.get(&record.id, record.fence).is_some());
+    let mut mine = Vec::new();
+    let mut records = Vec::new();
+    for record in expired.items.into_iter().map(|item| item.record) {
+        let lease = record.lease.as_ref().map(crate::task::Lease::reference);
+        match lease.and_then(|lease| shared.held.get(lease)) {
+            Some(task) => mine.push(task),
+            None => records.push(record),
+        }
+    }
     if !mine.is_empty() {
-        let mine = mine
-            .iter()
-            .filter_map(|record| shared.held.get(&record.id, record.fence));
-        renew(shared, mine.collect()).await;
+        renew(shared, mine).await;
     }
     if records.is_empty() {
         return Ok(0);

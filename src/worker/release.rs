@@ -10,19 +10,18 @@ use crate::task::Ended;
 impl Worker {
     /// Hands back what still runs: interrupted is not failed.
     pub(super) async fn release(&mut self) -> usize {
+        self.shared.starters.close();
         let running = self.shared.held.all();
         abort(&running);
-        while let Ok(finished) = self.finished.try_recv() {
-            self.ended.push(finished);
-        }
+        self.ended.append(&mut self.shared.ends.take());
         let mut ended = std::mem::take(&mut self.ended);
         let had_ended = ended.len();
         for task in running {
             let has_ended = ended.iter().any(|finished| {
-                finished.record.id == task.record.id && finished.lease == task.lease
+                finished.record().id == task.record().id && finished.lease == task.lease
             });
             if !has_ended {
-                ended.push(Finished::new(task.record, task.lease, Ended::Released));
+                ended.push(Finished::new(task.context, task.lease, Ended::Released));
             }
         }
         let handed_back = ended.len() - had_ended;
@@ -49,6 +48,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        self.shared.starters.close();
         abort(&self.shared.held.all());
     }
 }

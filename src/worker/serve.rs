@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::execute::{self, Finished};
 use super::heartbeat::{self, Heartbeat};
 use super::presence::Presence;
-use super::{Held, Runs, Shared, Stop, WorkerParts, reap, settle};
+use super::{Ends, Held, Runs, Shared, Starters, Stop, WorkerParts, reap, settle};
 use crate::error::Result;
 use crate::handler::Interruption;
 use crate::id::TaskId;
@@ -32,8 +32,6 @@ const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 pub struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Lanes,
-    pub(super) finished: mpsc::UnboundedReceiver<Finished>,
-    finish: mpsc::UnboundedSender<Finished>,
     /// Runs that ended and are not recorded yet.
     pub(super) ended: Vec<Finished>,
     /// Writes of them that failed in a row, and when to try again.
@@ -59,7 +57,6 @@ impl Worker {
     /// A worker that has not started.
     #[must_use]
     pub fn new(parts: WorkerParts) -> Self {
-        let (finish, finished) = mpsc::unbounded_channel();
         let lanes = Lanes {
             queues: parts
                 .options
@@ -69,20 +66,18 @@ impl Worker {
                 .collect(),
             names: parts.handlers.lanes(),
         };
-        let hints = Some(parts.store.hints());
-        let poll = parts
-            .options
-            .poll
-            .unwrap_or_else(|| parts.store.capability().poll);
+        let hints = Some(parts.store.hints().without_ends());
+        let capability = parts.store.capability();
+        let poll = parts.options.poll.unwrap_or(capability.poll);
         let shared = Arc::new(Shared {
             parts,
             held: Held::default(),
+            starters: Starters::default(),
+            ends: Ends::default(),
         });
         Self {
             shared,
             lanes,
-            finished,
-            finish,
             ended: Vec::new(),
             settles_failed: 0,
             settle_at: Duration::ZERO,
@@ -94,7 +89,7 @@ impl Worker {
             look_after: false,
             looked_after_at: None,
             reaped_at: None,
-            presence: Presence::default(),
+            presence: Presence::new(capability.shared),
         }
     }
 
@@ -189,14 +184,12 @@ impl Worker {
     }
 
     fn is_idle(&self) -> bool {
-        self.running() == 0 && self.ended.is_empty() && self.finished.is_empty()
+        self.running() == 0 && self.ended.is_empty() && self.shared.ends.is_empty()
     }
 
     /// Settles what ended and claims what is ready; answers whether there may be more to do at once.
     pub async fn step(&mut self, may_claim: bool) -> bool {
-        while let Ok(finished) = self.finished.try_recv() {
-            self.ended.push(finished);
-        }
+        self.ended.append(&mut self.shared.ends.take());
         self.heed_waiting_hints();
         self.ask_woken().await;
         let now = self.now();
@@ -287,9 +280,7 @@ impl Worker {
     /// Starts what was claimed and remembers when to look again; answers whether there may be more at once.
     async fn take(&mut self, claims: Claims, asked: usize) -> bool {
         let started = claims.tasks.len();
-        for record in claims.tasks {
-            execute::start(&self.shared, record, &self.finish);
-        }
+        execute::start(&self.shared, claims.tasks);
         self.look = claims.more || started == asked;
         let now = self.now();
         // The store's clock may differ from ours: what counts is how long from its now.

@@ -36,9 +36,9 @@ pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) -> Vec<Fini
         let (later, hopeless) = try_once(shared, unstorable).await;
         again.extend(later);
         for finished in hopeless {
-            let id = &finished.record.id;
+            let id = &finished.record().id;
             tracing::error!(%id, ended = ?finished.ended, "the store does not take the end of a run; its lease is left to end");
-            shared.held.remove(id, finished.lease);
+            shared.held.remove([finished.lease]);
         }
     }
     again
@@ -63,12 +63,13 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
         }
     };
     let mut unstorable = Vec::new();
+    let mut forgotten = Vec::with_capacity(deciding.len());
     for (deciding, answer) in deciding.into_iter().zip(answers) {
         let Deciding {
             finished,
             mut settlement,
         } = deciding;
-        let record = Arc::clone(&finished.record);
+        let record = Arc::clone(finished.record());
         match answer {
             Ok(effects) => {
                 if let Some(Effect::Status(status)) = effects.last() {
@@ -95,21 +96,19 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
                 });
             }
         }
-        shared.held.remove(&record.id, finished.lease);
+        forgotten.push(finished.lease);
     }
+    shared.held.remove(forgotten);
     (Vec::new(), unstorable)
 }
 
 fn decided(shared: &Shared, mut finished: Finished) -> Deciding {
     if finished.progress.is_none() {
-        finished.progress = shared
-            .held
-            .get(&finished.record.id, finished.lease.fence)
-            .and_then(|held| held.context.take_progress());
+        finished.progress = finished.context.take_progress();
     }
     let settlement = decide(
         finished.ended.clone(),
-        &finished.record,
+        finished.record(),
         shared.parts.ids.unit(),
     );
     Deciding {
@@ -120,7 +119,7 @@ fn decided(shared: &Shared, mut finished: Finished) -> Deciding {
 
 async fn write(shared: &Shared, deciding: &[Deciding]) -> Result<Vec<Committed>> {
     let commits = deciding.iter().map(|deciding| {
-        let id = &deciding.finished.record.id;
+        let id = &deciding.finished.record().id;
         let mut commit = Commit::default().when(Guard::Held(id.clone(), deciding.finished.lease));
         if let Some(progress) = deciding.finished.progress.clone() {
             let patch = Patch {

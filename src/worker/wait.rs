@@ -82,7 +82,7 @@ impl Worker {
         if let Some(wait) = self.look_after_in() {
             no_longer(wait);
         }
-        if let Some(wait) = self.presence.due_in(&self.shared.parts, now) {
+        if let Some(wait) = self.presence.due_in(now) {
             no_longer(wait);
         }
         nap
@@ -98,10 +98,7 @@ impl Worker {
         let mut stoppable = true;
         loop {
             tokio::select! {
-                finished = self.finished.recv() => {
-                    self.ended.extend(finished);
-                    return;
-                }
+                () = self.shared.ends.some() => return,
                 hint = next_hint(&mut self.hints) => {
                     match hint {
                         Some(hint) => self.heed(hint),

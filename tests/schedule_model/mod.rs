@@ -198,6 +198,7 @@ fn weekday() -> impl Strategy<Value = Field> {
     (0..8, field(0, 6), 0..7_i8, 1..=5_i8, any::<bool>()).prop_map(
         |(kind, plain, day, nth, alone)| {
             let name = NAMES[usize::try_from(day).unwrap()];
+            let step = usize::try_from(nth).unwrap();
             match kind {
                 0 => with_special(
                     &plain,
@@ -219,8 +220,8 @@ fn weekday() -> impl Strategy<Value = Field> {
                     special: None,
                 },
                 3 => Field {
-                    text: format!("{day}-7"),
-                    numbers: (day..7).chain([0]).collect(),
+                    text: format!("{day}-7/{nth}"),
+                    numbers: (day..=7).step_by(step).map(|day| day % 7).collect(),
                     star: false,
                     literal: false,
                     special: None,

@@ -271,6 +271,68 @@ async fn a_file_taken_away_stops_the_writes_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_log_taken_away_stops_the_writes_and_a_clean_stop_saves_them() {
+    let (_directory, path) = home();
+    let store = open(&path);
+    store.create(new("a")).await.unwrap();
+    fs::remove_file(path.with_extension("db-wal")).unwrap();
+    let error = store.create(new("b")).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.is_retryable()),
+        (ErrorKind::Unavailable, false)
+    );
+    assert!(
+        error.to_string().contains("tlo.db-wal\" is gone"),
+        "{error}"
+    );
+    assert!(upkeep(&store).await.is_err());
+    drop(store);
+    assert_eq!(total(&open(&path)).await, 1);
+}
+
+/// The files of a store as they would be after the sudden death of its process.
+async fn left_open(path: &Path, damage: bool) -> (tempfile::TempDir, std::path::PathBuf) {
+    let store = open(path);
+    for n in 0..300 {
+        store.create(new(format!("t{n:03}"))).await.unwrap();
+    }
+    let other = Connection::open(path).unwrap();
+    other
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    store.create(new("last")).await.unwrap();
+    let (directory, copy) = home();
+    let mut bytes = fs::read(path).unwrap();
+    if damage {
+        // Many pages: the log holds a newer version of some.
+        for page in 6..bytes.len() / 4096 {
+            bytes[page * 4096..page * 4096 + 512].fill(0x5A);
+        }
+    }
+    fs::write(&copy, bytes).unwrap();
+    fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).unwrap();
+    (directory, copy)
+}
+
+#[tokio::test]
+async fn a_file_that_was_not_closed_is_looked_through_by_upkeep() {
+    let (_directory, path) = home();
+    let (_whole, copy) = left_open(&path, false).await;
+    let store = open(&copy);
+    upkeep(&store).await.unwrap();
+    assert_eq!(total(&store).await, 301);
+
+    let (_directory, path) = home();
+    let (_damaged, copy) = left_open(&path, true).await;
+    let store = open(&copy);
+    for _ in 0..2 {
+        let error = upkeep(&store).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("tlo.db"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_reader_that_stays_does_not_stop_the_writers_and_the_log_is_cut_afterwards() {
     let (_directory, path) = home();
     let store = open(&path);

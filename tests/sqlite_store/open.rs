@@ -184,6 +184,42 @@ fn files_of_others_are_refused_and_left_alone() {
 }
 
 #[test]
+fn a_file_of_another_program_that_died_keeps_its_log() {
+    let (_directory, path) = home();
+    let other = Connection::open(&path).unwrap();
+    other.pragma_update(None, "journal_mode", "wal").unwrap();
+    other.execute("CREATE TABLE diary (day TEXT)", []).unwrap();
+    let (_copied, copy) = home();
+    for ending in ["db", "db-wal"] {
+        fs::copy(path.with_extension(ending), copy.with_extension(ending)).unwrap();
+    }
+    let (kind, message) = refused(SqliteOptions::at(&copy));
+    assert_eq!(kind, ErrorKind::Configuration);
+    assert!(message.contains("another program"), "{message}");
+    let again = Connection::open(&copy).unwrap();
+    let mode: String = again
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    let days: i64 = again
+        .query_row("SELECT count(*) FROM diary", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!((mode.as_str(), days), ("wal", 0));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_symbolic_link_leads_to_the_same_store() {
+    let (directory, path) = home();
+    let link = directory.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    fs::write(&path, "").unwrap();
+    let (one, two) = (open(&path), open(&link));
+    one.create(new("a")).await.unwrap();
+    assert_eq!(total(&two).await, 1);
+    assert!(two.facts().await.unwrap().wal_bytes > 0);
+}
+
+#[test]
 fn an_empty_file_becomes_a_store() {
     let (_directory, path) = home();
     fs::write(&path, "").unwrap();

@@ -3,6 +3,11 @@
 //! It is always compiled, it is what tests run on, and it is the executable specification that other stores are
 //! compared with. Nothing survives the process.
 
+mod lanes;
+mod memory;
+mod numbers;
+mod records;
+mod rows;
 mod table;
 
 use std::sync::Arc;
@@ -11,7 +16,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use self::table::{Look, Memory, Transaction};
+use self::memory::Memory;
+use self::table::{Look, Transaction};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::id::{IdSource, TaskId};
@@ -59,15 +65,18 @@ impl MemoryStore {
     }
 
     fn change<T>(&self, run: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
-        let (answer, hints) = {
+        let tells_ends = self.hints.tells_ends();
+        let (answer, (hints, old)) = {
             let mut memory = self.memory.lock();
-            let mut transaction = Transaction::new(&mut memory, &self.ids, self.moment());
+            let mut transaction =
+                Transaction::new(&mut memory, &self.ids, self.moment(), tells_ends);
             let answer = run(&mut transaction);
             if answer.is_err() {
                 transaction.rollback(0);
             }
             (answer?, transaction.keep())
         };
+        drop(old);
         for hint in hints {
             self.hints.send(hint);
         }
@@ -97,6 +106,7 @@ impl TaskStateStore for MemoryStore {
             },
             poll: Duration::from_secs(30),
             promise: "in the memory of this process; nothing survives its end".to_owned(),
+            facts: Vec::new(),
         }
     }
 

@@ -1,29 +1,19 @@
-//! Records and rows in memory, with a way back: what the verbs of the port run on, without encoding anything.
+//! The memory as what the verbs of the port run on, with a way back.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
 
+use super::memory::Memory;
 use crate::error::Result;
 use crate::id::{IdSource, LeaseToken, TaskId};
 use crate::store::Hint;
-use crate::store::kv::{Moment, Pairs, Source, Table};
+use crate::store::kv::{Head, Moment, Order, Pairs, Place, Ready, Source, Table, Word, keys};
 use crate::task::TaskStateRecord;
 
-/// The table of the rows that hold records.
-const RECORDS: u8 = b't';
-
-/// Everything a store in memory holds.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    records: HashMap<TaskId, Arc<TaskStateRecord>>,
-    rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    last_number: u64,
-}
-
-enum Undo {
+pub(super) enum Undo {
     Row(Vec<u8>, Option<Vec<u8>>),
-    Record(TaskId, Option<Arc<TaskStateRecord>>),
+    Inserted(u64),
+    Changed(Arc<TaskStateRecord>, bool),
+    Removed(Arc<TaskStateRecord>),
     Hint,
 }
 
@@ -34,61 +24,31 @@ pub(super) struct Transaction<'a> {
     moment: Moment,
     undo: Vec<Undo>,
     hints: Vec<Hint>,
+    tells_ends: bool,
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn new(memory: &'a mut Memory, ids: &'a IdSource, moment: Moment) -> Self {
+    /// `tells_ends` says whether anybody wants to hear of tasks that end.
+    pub(super) fn new(
+        memory: &'a mut Memory,
+        ids: &'a IdSource,
+        moment: Moment,
+        tells_ends: bool,
+    ) -> Self {
         Self {
             memory,
             ids,
             moment,
             undo: Vec::new(),
             hints: Vec::new(),
+            tells_ends,
         }
     }
 
-    /// Keeps what was written; gives the hints to send.
-    pub(super) fn keep(self) -> Vec<Hint> {
-        self.hints
-    }
-}
-
-impl Memory {
-    fn range(&self, from: &[u8], until: &[u8], limit: usize, reverse: bool) -> Pairs {
-        if from >= until || limit == 0 {
-            return Pairs::new();
-        }
-        if from.first() == Some(&RECORDS) {
-            return self.records_between(from, until, limit, reverse);
-        }
-        let range = self
-            .rows
-            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(until)));
-        let owned = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
-        if reverse {
-            range.rev().take(limit).map(owned).collect()
-        } else {
-            range.take(limit).map(owned).collect()
-        }
-    }
-
-    /// Records are found by their id, not kept in order: a search by the start of an id looks at all of them.
-    fn records_between(&self, from: &[u8], until: &[u8], limit: usize, reverse: bool) -> Pairs {
-        let key = |id: &TaskId| [&[RECORDS], id.as_str().as_bytes()].concat();
-        let mut keys: Vec<_> = self
-            .records
-            .keys()
-            .map(key)
-            .filter(|key| key.as_slice() >= from && key.as_slice() < until)
-            .collect();
-        keys.sort_unstable();
-        if reverse {
-            keys.reverse();
-        }
-        keys.into_iter()
-            .take(limit)
-            .map(|key| (key, Vec::new()))
-            .collect()
+    /// Keeps what was written; gives the hints to send, and what is no longer needed, to be dropped outside of the lock.
+    pub(super) fn keep(self) -> (Vec<Hint>, Vec<Undo>) {
+        self.memory.lanes.refresh();
+        (self.hints, self.undo)
     }
 }
 
@@ -98,41 +58,75 @@ pub(super) struct Look<'a> {
     pub(super) moment: Moment,
 }
 
-impl Source for Look<'_> {
-    fn moment(&self) -> Moment {
-        self.moment
-    }
+macro_rules! reads_memory {
+    ($reader:ident) => {
+        impl Source for $reader<'_> {
+            fn moment(&self) -> Moment {
+                self.moment
+            }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.memory.rows.get(key).cloned())
-    }
+            fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+                Ok(self.memory.rows.get(key).cloned())
+            }
 
-    fn range(&self, from: &[u8], until: &[u8], limit: usize, reverse: bool) -> Result<Pairs> {
-        Ok(self.memory.range(from, until, limit, reverse))
-    }
+            fn range(
+                &self,
+                from: &[u8],
+                until: &[u8],
+                limit: usize,
+                reverse: bool,
+            ) -> Result<Pairs> {
+                Ok(self.memory.range(from, until, limit, reverse))
+            }
 
-    fn record(&self, id: &TaskId) -> Result<Option<Arc<TaskStateRecord>>> {
-        Ok(self.memory.records.get(id).cloned())
-    }
+            fn record(&self, id: &TaskId) -> Result<Option<Arc<TaskStateRecord>>> {
+                let slot = self.memory.records.find(id);
+                Ok(slot.map(|slot| Arc::clone(&slot.record)))
+            }
+
+            fn head_of(&self, queue: Word, lane: Word) -> Result<Option<Order>> {
+                Ok(self.memory.lanes.head_of(queue, lane))
+            }
+
+            fn heads(
+                &self,
+                queue: Word,
+                after: Option<(Order, Word)>,
+                limit: usize,
+            ) -> Result<Vec<Head>> {
+                Ok(self.memory.lanes.heads(queue, after, limit))
+            }
+
+            fn ready(
+                &self,
+                queue: Word,
+                lane: Word,
+                after: Option<Order>,
+                limit: usize,
+            ) -> Result<Vec<Ready>> {
+                let orders = self.memory.lanes.ready(queue, lane, after, limit);
+                Ok(orders
+                    .into_iter()
+                    .map(|order| Ready { order, id: None })
+                    .collect())
+            }
+
+            fn ready_record(&self, ready: &Ready) -> Result<Option<Arc<TaskStateRecord>>> {
+                let slot = self.memory.records.get(ready.order.seq);
+                Ok(slot.map(|slot| Arc::clone(&slot.record)))
+            }
+
+            fn has_rules(&self) -> Result<bool> {
+                let prefix = keys::mark(crate::store::GATE_MARK);
+                let first = self.memory.rows.range(prefix.clone()..).next();
+                Ok(first.is_some_and(|(key, _)| key.starts_with(&prefix)))
+            }
+        }
+    };
 }
 
-impl Source for Transaction<'_> {
-    fn moment(&self) -> Moment {
-        self.moment
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.memory.rows.get(key).cloned())
-    }
-
-    fn range(&self, from: &[u8], until: &[u8], limit: usize, reverse: bool) -> Result<Pairs> {
-        Ok(self.memory.range(from, until, limit, reverse))
-    }
-
-    fn record(&self, id: &TaskId) -> Result<Option<Arc<TaskStateRecord>>> {
-        Ok(self.memory.records.get(id).cloned())
-    }
-}
+reads_memory!(Look);
+reads_memory!(Transaction);
 
 impl Table for Transaction<'_> {
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<()> {
@@ -149,15 +143,18 @@ impl Table for Transaction<'_> {
     }
 
     fn put_record(&mut self, record: Arc<TaskStateRecord>) -> Result<()> {
-        let id = record.id.clone();
-        let before = self.memory.records.insert(id.clone(), record);
-        self.undo.push(Undo::Record(id, before));
-        Ok(())
+        if self.memory.records.get(record.seq).is_some() {
+            self.write(record, false);
+            Ok(())
+        } else {
+            self.insert(record)
+        }
     }
 
     fn delete_record(&mut self, id: &TaskId) -> Result<()> {
-        if let Some((id, before)) = self.memory.records.remove_entry(id) {
-            self.undo.push(Undo::Record(id, Some(before)));
+        let seq = self.memory.records.find(id).map(|slot| slot.record.seq);
+        if let Some(record) = seq.and_then(|seq| self.memory.remove(seq)) {
+            self.undo.push(Undo::Removed(record));
         }
         Ok(())
     }
@@ -173,8 +170,16 @@ impl Table for Transaction<'_> {
     }
 
     fn hint(&mut self, hint: Hint) {
-        self.hints.push(hint);
-        self.undo.push(Undo::Hint);
+        let is_needless = match &hint {
+            Hint::Finished(_) => !self.tells_ends,
+            // One is enough to make who listens look.
+            Hint::Ready(_) => self.hints.last() == Some(&hint),
+            _ => false,
+        };
+        if !is_needless {
+            self.hints.push(hint);
+            self.undo.push(Undo::Hint);
+        }
     }
 
     fn savepoint(&mut self) -> usize {
@@ -182,6 +187,7 @@ impl Table for Transaction<'_> {
     }
 
     fn rollback(&mut self, savepoint: usize) {
+        let now = self.moment.now;
         while self.undo.len() > savepoint {
             match self.undo.pop() {
                 Some(Undo::Row(key, Some(before))) => {
@@ -190,17 +196,65 @@ impl Table for Transaction<'_> {
                 Some(Undo::Row(key, None)) => {
                     self.memory.rows.remove(&key);
                 }
-                Some(Undo::Record(id, Some(before))) => {
-                    self.memory.records.insert(id, before);
+                Some(Undo::Inserted(seq)) => {
+                    self.memory.remove(seq);
                 }
-                Some(Undo::Record(id, None)) => {
-                    self.memory.records.remove(&id);
+                Some(Undo::Changed(old, is_moved)) => {
+                    self.memory.change(old, is_moved, now);
                 }
+                Some(Undo::Removed(record)) => self.memory.insert(record, now),
                 Some(Undo::Hint) => {
                     self.hints.pop();
                 }
                 None => break,
             }
+        }
+    }
+
+    fn insert(&mut self, record: Arc<TaskStateRecord>) -> Result<()> {
+        self.undo.push(Undo::Inserted(record.seq));
+        self.memory.insert(record, self.moment.now);
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        _old: &TaskStateRecord,
+        new: Arc<TaskStateRecord>,
+        place: Place,
+    ) -> Result<()> {
+        self.write(new, place != Place::Kept);
+        Ok(())
+    }
+
+    fn remove(&mut self, record: &TaskStateRecord) -> Result<()> {
+        self.delete_record(&record.id)
+    }
+
+    fn take(&mut self, _queue: Word, _lane: Word, _ready: &Ready) -> Result<()> {
+        // The change that follows moves the record out of where it is.
+        Ok(())
+    }
+
+    fn leave(&mut self, _record: &TaskStateRecord) -> Result<()> {
+        Ok(())
+    }
+
+    fn promote(&mut self, queue: Word, limit: usize) -> Result<()> {
+        self.memory.promote(queue, limit, self.moment.now);
+        Ok(())
+    }
+
+    fn refresh_head(&mut self, _queue: Word, _lane: Word) -> Result<()> {
+        self.memory.lanes.refresh();
+        Ok(())
+    }
+}
+
+impl Transaction<'_> {
+    fn write(&mut self, new: Arc<TaskStateRecord>, is_moved: bool) {
+        if let Some(old) = self.memory.change(new, is_moved, self.moment.now) {
+            self.undo.push(Undo::Changed(old, is_moved));
         }
     }
 }

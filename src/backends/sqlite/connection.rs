@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::fault::fault;
 use super::options::{SqliteDurability, SqliteOptions};
 use super::place::Place;
+use super::schema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdSource;
 
@@ -48,6 +49,7 @@ impl Connector {
     pub(super) fn writer(&self) -> Result<Connection> {
         let connection = self.bare()?;
         self.expect_owned(&connection)?;
+        schema::expect_known(self, &connection)?;
         let fault = |source| self.fault("open sqlite", source);
         let mode: String = connection
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
@@ -130,7 +132,7 @@ impl Connector {
     }
 
     /// Refuses the database of another program.
-    fn expect_owned(&self, connection: &Connection) -> Result<()> {
+    pub(super) fn expect_owned(&self, connection: &Connection) -> Result<()> {
         let fault = |source| self.fault("open sqlite", source);
         let owner: i32 = connection
             .pragma_query_value(None, "application_id", |row| row.get(0))

@@ -66,6 +66,7 @@ impl SqliteEngine {
         let unclean = upkeep::was_left_open(&connector)?;
         let connection = connector.writer()?;
         schema::migrate(&connector, &connection)?;
+        connector.place.know_log();
         drop(turn);
         let engine = Self {
             connector,
@@ -126,6 +127,7 @@ impl SqliteEngine {
         let _turn = Place::turn();
         let connection = self.connector.writer()?;
         schema::migrate(&self.connector, &connection)?;
+        self.connector.place.know_log();
         // What happened meanwhile is not known.
         *seen = self.data_version(&connection)?;
         self.foreign.fetch_add(1, Ordering::Relaxed);
@@ -148,6 +150,33 @@ impl SqliteEngine {
             self.execute(connection, "ROLLBACK")?;
         }
         done
+    }
+}
+
+impl SqliteEngine {
+    /// What was asserted when the file was opened, and how large it is.
+    fn read_back(&self) -> Vec<(&'static str, String)> {
+        let place = &self.connector.place;
+        let synchronous = match self.connector.options.durability {
+            SqliteDurability::Strict => "FULL",
+            SqliteDurability::Relaxed => "NORMAL",
+        };
+        let disk = place.path().parent().and_then(super::disk::describe);
+        let mut facts = vec![
+            ("sqlite", rusqlite::version().to_owned()),
+            ("journal", "wal, read back".to_owned()),
+            ("synchronous", format!("{synchronous}, read back")),
+            (
+                "file",
+                format!(
+                    "{} bytes, and {} in the write-ahead log",
+                    place.bytes(),
+                    place.wal_bytes()
+                ),
+            ),
+        ];
+        facts.extend(disk.map(|disk| ("disk", disk)));
+        facts
     }
 }
 
@@ -174,6 +203,7 @@ impl RowEngine for SqliteEngine {
             retention: Retention::default(),
             poll: Duration::from_secs(1),
             promise,
+            facts: self.read_back(),
         }
     }
 
@@ -183,7 +213,13 @@ impl RowEngine for SqliteEngine {
         let mut seen = writer.seen;
         // Out of its place while in use: a panic closes it, which rolls back.
         let connection = match writer.connection.take() {
-            Some(connection) => connection,
+            Some(connection) => {
+                if let Err(error) = self.connector.place.check_log() {
+                    writer.connection = Some(connection);
+                    return Err(error);
+                }
+                connection
+            }
             None => self.reopen(&mut seen)?,
         };
         let done = self.transact(&connection, &mut seen, run);
@@ -211,6 +247,14 @@ impl RowEngine for SqliteEngine {
     }
 
     fn upkeep(&self) -> Result<()> {
+        self.connector.place.check()?;
+        if self
+            .writer
+            .try_lock()
+            .is_some_and(|writer| writer.connection.is_some())
+        {
+            self.connector.place.check_log()?;
+        }
         upkeep::run(self)
     }
 }

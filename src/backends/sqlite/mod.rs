@@ -3,7 +3,7 @@
 //! - One thread writes for everybody, many commits in one `BEGIN IMMEDIATE` transaction; an answer is given when
 //!   `COMMIT` has returned. A few more connections read, each on a consistent view that contains every answered commit.
 //! - WAL mode and `synchronous=FULL` are asked for, read back and insisted on.
-//! - Another process' writes are noticed by asking SQLite for its data version, five times a second while
+//! - Another process' writes are noticed by asking SQLite for its data version, four times a second while
 //!   somebody listens for hints and not at all otherwise.
 //! - A write that fails changes nothing; the next one is tried afresh, so a disk that has room again or a lock
 //!   that was given up needs no restart.
@@ -15,6 +15,7 @@
 //! ```
 
 mod connection;
+mod disk;
 mod engine;
 mod fault;
 mod options;
@@ -63,7 +64,8 @@ use crate::task::{TaskStateRecord, TaskSummary};
 pub struct SqliteStore(RowStore<SqliteEngine>);
 
 impl SqliteStore {
-    /// Opens the file, makes it when it is not there, and starts the writer.
+    /// Opens the file, makes it when it is not there, and starts the writer. Blocks while it reads the disk, and up to
+    /// `busy_timeout` while another process changes the layout.
     ///
     /// # Errors
     /// Those of [`SqliteEngine::open`].
@@ -92,7 +94,7 @@ impl SqliteStore {
         &self,
         run: impl FnOnce(&SqliteEngine) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let engine = Arc::clone(self.0.shared_engine());
+        let engine = Arc::clone(&self.0.engine);
         let running = tokio::task::spawn_blocking(move || run(&engine));
         running.await.map_err(|source| {
             Error::new(ErrorKind::Internal, "check sqlite", "the check was aborted")

@@ -15,8 +15,13 @@ static OPENING: Mutex<()> = Mutex::new(());
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    identity: Option<(u64, u64)>,
+    identity: Identity,
+    log: PathBuf,
+    log_identity: Mutex<Identity>,
 }
+
+/// Device and inode; `None` where the system does not tell.
+type Identity = Option<(u64, u64)>;
 
 impl Place {
     /// Finds or makes the file.
@@ -46,7 +51,17 @@ impl Place {
         }
         create(&path)?;
         let identity = identity(&path).map_err(|source| unusable(&path, source))?;
-        Ok(Self { path, identity })
+        // SQLite keeps the log beside the file that a symbolic link leads to.
+        let mut log = fs::canonicalize(&path)
+            .map_err(|source| unusable(&path, source))?
+            .into_os_string();
+        log.push("-wal");
+        Ok(Self {
+            path,
+            identity,
+            log: PathBuf::from(log),
+            log_identity: Mutex::default(),
+        })
     }
 
     /// Held while a store opens.
@@ -60,8 +75,25 @@ impl Place {
 
     /// Fails when the path leads to another file now, or to none: what is written would be seen by nobody.
     pub(super) fn check(&self) -> Result<()> {
-        let (what, source) = match identity(&self.path) {
-            Ok(now) if now == self.identity => return Ok(()),
+        self.compare(&self.path, self.identity)
+    }
+
+    /// Remembers the write-ahead log, which lives as long as a connection does.
+    pub(super) fn know_log(&self) {
+        *self.log_identity.lock() = identity(&self.log).unwrap_or_default();
+    }
+
+    /// Fails when the log was taken away under an open connection.
+    pub(super) fn check_log(&self) -> Result<()> {
+        match *self.log_identity.lock() {
+            None => Ok(()),
+            known => self.compare(&self.log, known),
+        }
+    }
+
+    fn compare(&self, path: &Path, known: Identity) -> Result<()> {
+        let (what, source) = match identity(path) {
+            Ok(now) if now == known => return Ok(()),
             Ok(_) => ("was replaced by another file", None),
             Err(source) => ("is gone", Some(source)),
         };
@@ -69,8 +101,9 @@ impl Place {
             ErrorKind::Unavailable,
             "check sqlite file",
             format!(
-                "the database \"{}\" {what} while this process had it open; nothing more is written: put the file back, or start again",
-                self.path.display()
+                "\"{}\" {what} while this process had the store open; nothing more is written: \
+                 put the file back, or stop this process, look at the files, and start again",
+                path.display()
             ),
         )
         .retryable(false);
@@ -87,9 +120,7 @@ impl Place {
 
     /// The size of the write-ahead log, in bytes; 0 when there is none.
     pub(super) fn wal_bytes(&self) -> u64 {
-        let mut wal = self.path.clone().into_os_string();
-        wal.push("-wal");
-        fs::metadata(wal).map_or(0, |file| file.len())
+        fs::metadata(&self.log).map_or(0, |file| file.len())
     }
 }
 
@@ -114,16 +145,16 @@ fn create(path: &Path) -> Result<()> {
     }
 }
 
-/// Device and inode of the file at a path.
+/// Which file a path leads to.
 #[cfg(unix)]
-fn identity(path: &Path) -> std::io::Result<Option<(u64, u64)>> {
+fn identity(path: &Path) -> std::io::Result<Identity> {
     use std::os::unix::fs::MetadataExt;
     let file = fs::metadata(path)?;
     Ok(Some((file.dev(), file.ino())))
 }
 
 #[cfg(not(unix))]
-fn identity(path: &Path) -> std::io::Result<Option<(u64, u64)>> {
+fn identity(path: &Path) -> std::io::Result<Identity> {
     fs::metadata(path).map(|_| None)
 }
 
@@ -145,19 +176,31 @@ const NETWORK: &[(u32, &str)] = &[
 ];
 
 #[cfg(target_os = "linux")]
-fn refuse_network(directory: &Path) -> Result<()> {
-    let Ok(system) = rustix::fs::statfs(directory) else {
-        return Ok(());
-    };
+fn network_name(magic: u32) -> Option<&'static str> {
+    let found = NETWORK.iter().find(|(number, _)| *number == magic);
+    found.map(|(_, name)| *name)
+}
+
+/// The number of the file system that a directory is on.
+#[cfg(target_os = "linux")]
+pub(super) fn magic(directory: &Path) -> Option<u32> {
+    let system = rustix::fs::statfs(directory).ok()?;
     // The kernel's field has 32 meaningful bits; its sign and width differ between machines.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "only the low 32 bits carry the number"
     )]
-    let magic = system.f_type as u32;
-    match NETWORK.iter().find(|(number, _)| *number == magic) {
-        Some((_, name)) => Err(Error::new(
+    Some(system.f_type as u32)
+}
+
+#[cfg(target_os = "linux")]
+fn refuse_network(directory: &Path) -> Result<()> {
+    let Some(magic) = magic(directory) else {
+        return Ok(());
+    };
+    match network_name(magic) {
+        Some(name) => Err(Error::new(
             ErrorKind::Configuration,
             "open sqlite",
             format!(
@@ -173,4 +216,20 @@ fn refuse_network(directory: &Path) -> Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn refuse_network(_directory: &Path) -> Result<()> {
     Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers() {
+        assert_eq!(network_name(0x6969), Some("NFS"));
+        assert_eq!(network_name(0x6573_5546), Some("FUSE"));
+        // ext4, tmpfs, btrfs, xfs, overlayfs
+        for local in [0xEF53, 0x0102_1994, 0x9123_683E, 0x5846_5342, 0x794C_7630] {
+            assert_eq!(network_name(local), None);
+        }
+        assert!(refuse_network(&std::env::temp_dir()).is_ok());
+    }
 }

@@ -15,9 +15,7 @@ const JOURNAL: &str = "CREATE TABLE IF NOT EXISTS migrations \
 /// Applies the steps that are missing, all in one transaction, and checks those that were applied before.
 pub(super) fn migrate(connector: &Connector, connection: &Connection) -> Result<()> {
     let fault = |source| connector.fault("migrate sqlite", source);
-    let version = version(connection).map_err(fault)?;
-    refuse_newer(connector, version)?;
-    if version == newest() {
+    if expect_known(connector, connection)? == newest() {
         return check_applied(connector, connection);
     }
     connection.execute_batch("BEGIN IMMEDIATE").map_err(fault)?;
@@ -44,8 +42,7 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
 fn apply(connector: &Connector, connection: &Connection) -> Result<()> {
     let fault = |source| connector.fault("migrate sqlite", source);
     // Another process may have been first.
-    let version = version(connection).map_err(fault)?;
-    refuse_newer(connector, version)?;
+    let version = expect_known(connector, connection)?;
     connection.execute_batch(JOURNAL).map_err(fault)?;
     check_applied(connector, connection)?;
     for (number, step) in (1..).zip(STEPS).filter(|(number, _)| *number > version) {
@@ -66,10 +63,13 @@ fn apply(connector: &Connector, connection: &Connection) -> Result<()> {
         .map_err(fault)
 }
 
-fn refuse_newer(connector: &Connector, version: u32) -> Result<()> {
+/// The steps that were applied; refuses a layout that a newer build made.
+pub(super) fn expect_known(connector: &Connector, connection: &Connection) -> Result<u32> {
+    let version =
+        version(connection).map_err(|source| connector.fault("migrate sqlite", source))?;
     let newest = newest();
     if version <= newest {
-        return Ok(());
+        return Ok(version);
     }
     Err(Error::new(
         ErrorKind::Configuration,

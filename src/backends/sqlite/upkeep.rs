@@ -95,7 +95,6 @@ pub(super) fn check(engine: &SqliteEngine, thorough: bool) -> Result<Vec<String>
 /// One round of upkeep.
 pub(super) fn run(engine: &SqliteEngine) -> Result<()> {
     let connector = engine.connector();
-    connector.place.check()?;
     if engine.unclean.swap(false, Ordering::Relaxed) {
         let wrong = check(engine, false)?;
         if let Some(first) = wrong.first() {
@@ -160,6 +159,9 @@ pub(super) fn was_left_open(connector: &Connector) -> Result<bool> {
     }
     let fault = |source| connector.fault("open sqlite", source);
     let connection = connector.bare()?;
+    // Nothing is changed in a file that will be refused.
+    connector.expect_owned(&connection)?;
+    schema::expect_known(connector, &connection)?;
     connection.busy_timeout(Duration::ZERO).map_err(fault)?;
     let alone: rusqlite::Result<String> =
         connection.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get(0));

@@ -1,19 +1,21 @@
 //! `tlo inspect`.
 
 use clap::Args;
+use serde::Deserialize;
 
 use crate::cli::output;
+use crate::cli::output::Cell;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::page::PageRequest;
-use crate::schedule::format_duration;
+use crate::schedule::{format_duration, short_duration};
 use crate::store::TaskFilter;
-use crate::task::{AttemptEnd, TaskStateRecord};
+use crate::task::{AttemptEnd, TaskStateRecord, TaskStatus};
 
 /// Which task to look at.
 #[derive(Args, Clone, Debug)]
-pub struct InspectArgs {
+pub(crate) struct InspectArgs {
     /// Its id, or the beginning of it
     id: String,
     /// Print JSON
@@ -25,7 +27,7 @@ pub struct InspectArgs {
 ///
 /// # Errors
 /// `NotFound` for an id that no task has, `Conflict` for a beginning that several have.
-pub async fn run(client: &Client, args: InspectArgs) -> Result<()> {
+pub(crate) async fn run(client: &Client, args: InspectArgs) -> Result<()> {
     let record = find(client, &args.id).await?;
     if args.json {
         return output::json(&record.to_json());
@@ -33,27 +35,91 @@ pub async fn run(client: &Client, args: InspectArgs) -> Result<()> {
     for (label, value) in fields(&record) {
         output::line(&format!("{label:<13} {}", output::one_line(&value)))?;
     }
-    if !record.attempts.is_empty() {
-        output::line("")?;
-        let max = record.max_attempts;
-        let rows = record
-            .attempts
-            .iter()
-            .map(|attempt| {
-                let took = attempt.finished_at.since(attempt.started_at);
-                vec![
-                    format!("{}/{max}", attempt.attempt),
-                    end_word(attempt.outcome).to_owned(),
-                    attempt.started_at.to_string(),
-                    format_duration(took),
-                    attempt.worker.to_string(),
-                    attempt.error.clone().unwrap_or_default(),
-                ]
-            })
-            .collect();
-        output::table(&["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"], rows)?;
+    result(&record)?;
+    if let Some(error) = &record.error {
+        block("error", error)?;
     }
-    Ok(())
+    attempts(&record)
+}
+
+/// The result; that of a command as it looked, not as JSON.
+fn result(record: &TaskStateRecord) -> Result<()> {
+    let Some(result) = &record.result else {
+        return Ok(());
+    };
+    let Ok(command) = result.decode::<CommandResult>() else {
+        return output::line(&format!(
+            "{:<13} {}",
+            "result",
+            output::one_line(result.as_str())
+        ));
+    };
+    let cut = if command.truncated {
+        ", output cut"
+    } else {
+        ""
+    };
+    let code = command
+        .exit_code
+        .map_or_else(|| "none".to_owned(), |code| code.to_string());
+    output::line(&format!("{:<13} {code}{cut}", "exit code"))?;
+    block("stdout", &command.stdout)?;
+    block("stderr", &command.stderr)
+}
+
+/// What a command task leaves as its result.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommandResult {
+    exit_code: Option<i32>,
+    #[serde(rename = "signal")]
+    _signal: Option<i32>,
+    stdout: String,
+    stderr: String,
+    truncated: bool,
+}
+
+/// A text of several lines under its label, or beside it when it is one.
+fn block(label: &str, text: &str) -> Result<()> {
+    let lines: Vec<String> = output::lines(text).collect();
+    match lines.as_slice() {
+        [] => Ok(()),
+        [one] => output::line(&format!("{label:<13} {one}")),
+        several => {
+            output::line(label)?;
+            several
+                .iter()
+                .try_for_each(|line| output::line(format!("    {line}").trim_end()))
+        }
+    }
+}
+
+fn attempts(record: &TaskStateRecord) -> Result<()> {
+    if record.attempts.is_empty() {
+        return Ok(());
+    }
+    output::line("")?;
+    let rows: Vec<_> = record
+        .attempts
+        .iter()
+        .map(|attempt| {
+            let took = attempt.finished_at.since(attempt.started_at);
+            let error = attempt.error.as_deref().unwrap_or_default();
+            let first = error.lines().find(|line| !line.trim().is_empty());
+            vec![
+                Cell::from(format!("{}/{}", attempt.attempt, record.max_attempts)),
+                Cell::of_status(end_status(attempt.outcome), end_word(attempt.outcome)),
+                Cell::from(output::instant(Some(attempt.started_at))),
+                Cell::from(short_duration(took)),
+                Cell::from(attempt.worker.to_string()),
+                Cell::from(first.unwrap_or_default()),
+            ]
+        })
+        .collect();
+    output::table(
+        &["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"],
+        &rows,
+    )
 }
 
 async fn find(client: &Client, text: &str) -> Result<TaskStateRecord> {
@@ -61,15 +127,40 @@ async fn find(client: &Client, text: &str) -> Result<TaskStateRecord> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         other => return other,
     }
-    let filter = TaskFilter { id_prefix: Some(text.to_owned()), ..TaskFilter::default() };
+    let filter = TaskFilter {
+        id_prefix: Some(text.to_owned()),
+        ..TaskFilter::default()
+    };
     let found = client.list(&filter, PageRequest::first(4)).await?.items;
     match found.as_slice() {
-        [] => Err(Error::new(ErrorKind::NotFound, "inspect", format!("no task has the id \"{text}\" or one that starts so"))),
+        [] => Err(Error::new(
+            ErrorKind::NotFound,
+            "inspect",
+            format!("no task has the id \"{text}\" or one that starts so"),
+        )),
         [one] => client.get(&one.record.id).await,
         several => {
-            let ids: Vec<_> = several.iter().map(|item| item.record.id.to_string()).collect();
-            Err(Error::new(ErrorKind::Conflict, "inspect", format!("several ids start with \"{text}\": {}", ids.join(", "))))
+            let ids: Vec<_> = several
+                .iter()
+                .map(|item| item.record.id.to_string())
+                .collect();
+            Err(Error::new(
+                ErrorKind::Conflict,
+                "inspect",
+                format!("several ids start with \"{text}\": {}", ids.join(", ")),
+            ))
         }
+    }
+}
+
+const fn end_status(end: AttemptEnd) -> TaskStatus {
+    match end {
+        AttemptEnd::Succeeded => TaskStatus::Succeeded,
+        AttemptEnd::Failed | AttemptEnd::Panicked | AttemptEnd::TimedOut | AttemptEnd::Lost => {
+            TaskStatus::Failed
+        }
+        AttemptEnd::Snoozed | AttemptEnd::Released => TaskStatus::Pending,
+        AttemptEnd::Cancelled => TaskStatus::Cancelled,
     }
 }
 
@@ -91,27 +182,66 @@ fn fields(record: &TaskStateRecord) -> Vec<(&'static str, String)> {
         ("id", record.id.to_string()),
         ("name", record.name.to_string()),
         ("status", record.status.to_string()),
-        ("queue", format!("{}, priority {}", record.queue, record.priority)),
-        ("attempt", format!("{} of {}", record.attempt, record.max_attempts)),
+        (
+            "queue",
+            format!("{}, priority {}", record.queue, record.priority),
+        ),
+        (
+            "attempt",
+            format!("{} of {}", record.attempt, record.max_attempts),
+        ),
         ("due", record.run_at.to_string()),
         ("created", record.created_at.to_string()),
     ];
-    let mut optional = |label, value: Option<String>| fields.extend(value.map(|value| (label, value)));
+    let mut optional =
+        |label, value: Option<String>| fields.extend(value.map(|value| (label, value)));
     optional("started", record.started_at.map(|at| at.to_string()));
     optional("finished", record.finished_at.map(|at| at.to_string()));
-    optional("schedule", record.schedule.as_ref().map(ToString::to_string));
+    optional(
+        "schedule",
+        record.schedule.as_ref().map(ToString::to_string),
+    );
     optional("slot", record.slot.map(|at| at.to_string()));
-    optional("lost", (record.lost > 0).then(|| format!("{} of {} leases", record.lost, record.max_lost)));
+    optional(
+        "lost",
+        (record.lost > 0).then(|| format!("{} of {} leases", record.lost, record.max_lost)),
+    );
     optional("timeout", record.timeout.map(format_duration));
-    optional("leased by", record.lease.as_ref().map(|lease| format!("{} until {}", lease.worker, lease.until)));
-    optional("parked", record.parked.as_ref().map(|parked| format!("behind {}: {}", parked.gate, parked.reason)));
-    optional("cancel", record.cancel_requested.then(|| "asked for".to_owned()));
-    optional("unique key", record.unique.as_ref().map(|unique| unique.key.clone()));
+    optional(
+        "leased by",
+        record
+            .lease
+            .as_ref()
+            .map(|lease| format!("{} until {}", lease.worker, lease.until)),
+    );
+    optional(
+        "parked",
+        record
+            .parked
+            .as_ref()
+            .map(|parked| format!("behind {}: {}", parked.gate, parked.reason)),
+    );
+    optional(
+        "cancel",
+        record.cancel_requested.then(|| "asked for".to_owned()),
+    );
+    optional(
+        "unique key",
+        record.unique.as_ref().map(|unique| unique.key.clone()),
+    );
     optional("parent", record.parent.as_ref().map(ToString::to_string));
-    optional("tags", (!record.tags.is_empty()).then(|| record.tags.iter().cloned().collect::<Vec<_>>().join(", ")));
+    optional(
+        "tags",
+        (!record.tags.is_empty())
+            .then(|| record.tags.iter().cloned().collect::<Vec<_>>().join(", ")),
+    );
     optional("args", Some(record.args.to_string()));
-    optional("progress", record.progress.as_ref().map(ToString::to_string));
-    optional("result", record.result.as_ref().map(ToString::to_string));
-    optional("error", record.error.clone());
+    optional(
+        "progress",
+        record.progress.as_ref().map(ToString::to_string),
+    );
+    if let (Some(start), Some(end)) = (record.started_at, record.finished_at) {
+        fields.push(("took", short_duration(end.since(start))));
+    }
     fields
 }

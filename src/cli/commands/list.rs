@@ -1,21 +1,27 @@
 //! `tlo list`.
 
+use std::io::IsTerminal;
+
 use clap::Args;
 
+use crate::cli::args::parsed;
 use crate::cli::output;
-use crate::client::Client;
+use crate::cli::output::Cell;
+use crate::clock::{Clock, SystemClock};
+use crate::context::TloContext;
 use crate::error::Result;
 use crate::page::{Cursor, PageRequest};
-use crate::schedule::format_duration;
+use crate::schedule::short_duration;
 use crate::store::TaskFilter;
 use crate::task::{TaskStateRecord, TaskStatus};
+use crate::timestamp::Timestamp;
 
 /// Which tasks to list.
 #[derive(Args, Clone, Debug)]
-pub struct ListArgs {
-    /// Only these statuses: pending, running, succeeded, failed, cancelled (in any case; may be repeated)
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
-    status: Vec<String>,
+pub(crate) struct ListArgs {
+    /// Only these statuses: pending, running, succeeded, failed, cancelled; in any case, several with commas
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = parsed::<TaskStatus>)]
+    status: Vec<TaskStatus>,
     /// Only tasks of this name
     #[arg(long)]
     name: Option<String>,
@@ -35,8 +41,8 @@ pub struct ListArgs {
     #[arg(long)]
     oldest: bool,
     /// At most this many
-    #[arg(long, default_value_t = 50)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// Go on after this cursor, as the last page printed it
     #[arg(long, value_name = "CURSOR")]
     after: Option<u64>,
@@ -48,10 +54,11 @@ pub struct ListArgs {
 /// Prints the tasks that match, the newest first.
 ///
 /// # Errors
-/// `Invalid` for an unknown status, and those of the store.
-pub async fn run(client: &Client, args: ListArgs) -> Result<()> {
+/// Those of the store.
+pub(super) async fn run(tlo: &TloContext, args: ListArgs) -> Result<()> {
+    let client = tlo.client();
     let filter = TaskFilter {
-        status: args.status.iter().map(|status| status.parse::<TaskStatus>()).collect::<Result<_>>()?,
+        status: args.status,
         name: args.name,
         queue: args.queue,
         schedule: args.schedule,
@@ -60,14 +67,24 @@ pub async fn run(client: &Client, args: ListArgs) -> Result<()> {
         ..TaskFilter::default()
     };
     let mut after = args.after.map(Cursor);
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut records: Vec<TaskStateRecord> = Vec::new();
     // A page can be short without being the last: go on until there is enough or nothing more.
     loop {
-        let limit = args.limit.saturating_sub(records.len());
+        let limit = limit.saturating_sub(records.len());
         if limit == 0 {
             break;
         }
-        let page = client.list(&filter, PageRequest { after, limit, newest_first: !args.oldest }).await?;
+        let page = client
+            .list(
+                &filter,
+                PageRequest {
+                    after,
+                    limit,
+                    newest_first: !args.oldest,
+                },
+            )
+            .await?;
         records.extend(page.items.into_iter().map(|item| item.record));
         after = page.next;
         if after.is_none() {
@@ -75,41 +92,139 @@ pub async fn run(client: &Client, args: ListArgs) -> Result<()> {
         }
     }
     if args.json {
-        return output::json(&records.iter().map(TaskStateRecord::to_json).collect::<Vec<_>>());
+        return output::json(
+            &records
+                .iter()
+                .map(TaskStateRecord::to_json)
+                .collect::<Vec<_>>(),
+        );
     }
     if records.is_empty() {
-        output::say("no tasks match");
+        let promise = tlo.store().capability().promise;
+        output::say(&format!("no tasks match {promise}"));
         return Ok(());
     }
-    let rows = records.iter().map(row).collect();
-    output::table(&["ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "DUE", "STARTED", "TOOK", "ERROR"], rows)?;
+    if std::io::stdout().is_terminal() {
+        brief(&records, SystemClock.now())?;
+    } else {
+        let rows: Vec<_> = records.iter().map(full).collect();
+        output::table(
+            &[
+                "ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "DUE", "STARTED", "TOOK", "ERROR",
+            ],
+            &rows,
+        )?;
+    }
     if let Some(Cursor(next)) = after {
         output::say(&format!("there are more: --after {next}"));
     }
     Ok(())
 }
 
-fn row(record: &TaskStateRecord) -> Vec<String> {
-    let took = match (record.started_at, record.finished_at) {
-        (Some(start), Some(end)) => {
-            let millis = end.since(start).as_millis();
-            format_duration(std::time::Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
-        }
-        _ => "-".to_owned(),
+/// All columns, for programs.
+fn full(record: &TaskStateRecord) -> Vec<Cell> {
+    vec![
+        Cell::from(record.id.as_str()),
+        Cell::from(&record.name),
+        Cell::from(&record.queue),
+        status(record),
+        attempt(record),
+        Cell::from(output::instant(Some(record.run_at))),
+        Cell::from(output::instant(record.started_at)),
+        Cell::from(took(record)),
+        error(record),
+    ]
+}
+
+/// What a person looks for, in 120 columns: queues only when there is more than one, times of today without the date.
+fn brief(records: &[TaskStateRecord], now: Timestamp) -> Result<()> {
+    let mixed = records
+        .iter()
+        .any(|record| record.queue != records[0].queue);
+    let mut header = vec!["ID", "NAME"];
+    if mixed {
+        header.push("QUEUE");
+    }
+    header.extend(["STATUS", "TRY", "WHEN", "TOOK", "ERROR"]);
+    let rows: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let mut row = vec![Cell::from(record.id.as_str()), Cell::from(&record.name)];
+            if mixed {
+                row.push(Cell::from(&record.queue));
+            }
+            let when = match (record.status, record.started_at) {
+                (TaskStatus::Pending, _) | (_, None) => {
+                    format!("due {}", day_time(record.run_at, now))
+                }
+                (_, Some(started)) => day_time(started, now),
+            };
+            row.extend([
+                status(record),
+                attempt(record),
+                Cell::from(when),
+                Cell::from(took(record)),
+                error(record),
+            ]);
+            row
+        })
+        .collect();
+    output::table(&header, &rows)
+}
+
+/// `10:00:01` today, else `11-20 10:00:01`; in another year the whole instant. UTC.
+fn day_time(at: Timestamp, now: Timestamp) -> String {
+    let (text, now) = (output::instant(Some(at)), now.to_string());
+    let (Some((day, time)), Some((today, _))) = (text.split_once('T'), now.split_once('T')) else {
+        return text;
     };
-    let status = match &record.parked {
+    let time = time.trim_end_matches('Z');
+    match (day.split_once('-'), today.split_once('-')) {
+        _ if day == today => time.to_owned(),
+        (Some((year, day)), Some((this_year, _))) if year == this_year => format!("{day} {time}"),
+        _ => text,
+    }
+}
+
+fn status(record: &TaskStateRecord) -> Cell {
+    let text = match &record.parked {
         Some(parked) => format!("{} (behind {})", record.status, parked.gate),
         None => record.status.to_string(),
     };
-    vec![
-        record.id.to_string(),
-        record.name.to_string(),
-        record.queue.to_string(),
-        status,
-        format!("{}/{}", record.attempt, record.max_attempts),
-        output::instant(Some(record.run_at)),
-        output::instant(record.started_at),
-        took,
-        record.error.as_deref().map(|error| output::start_of(error, 60)).unwrap_or_default(),
-    ]
+    Cell::of_status(record.status, &text)
+}
+
+fn attempt(record: &TaskStateRecord) -> Cell {
+    Cell::from(format!("{}/{}", record.attempt, record.max_attempts))
+}
+
+fn took(record: &TaskStateRecord) -> String {
+    match (record.started_at, record.finished_at) {
+        (Some(start), Some(end)) => short_duration(end.since(start)),
+        _ => "-".to_owned(),
+    }
+}
+
+/// The line of the error that says most: its first.
+fn error(record: &TaskStateRecord) -> Cell {
+    let text = record.error.as_deref().unwrap_or_default();
+    let line = text.lines().find(|line| !line.trim().is_empty());
+    Cell::from(output::start_of(line.unwrap_or_default(), 200))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_as_long_as_they_must_be() {
+        let now: Timestamp = "2026-11-21T09:28:35.5Z".parse().unwrap();
+        for (at, text) in [
+            ("2026-11-21T09:28:34.9Z", "09:28:34"),
+            ("2026-11-20T23:59:59Z", "11-20 23:59:59"),
+            ("2025-12-31T23:59:59Z", "2025-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(day_time(at.parse().unwrap(), now), text);
+        }
+    }
 }

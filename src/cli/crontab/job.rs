@@ -59,6 +59,7 @@ impl CrontabEntry {
                 Some(text) => CommandInput::Text(text.clone()),
                 None => CommandInput::Empty,
             },
+            kill_grace: None,
         };
         let def = self.definition()?;
         Ok(Job::new(def, command, &self.source, self.span.clone()))

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::schedule::optional_duration_text;
 
 /// What to run and in which surroundings. Plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,6 +23,12 @@ pub struct CommandSpec {
     pub user: Option<Account>,
     /// What it reads.
     pub stdin: CommandInput,
+    /// How long it may take to end when it is told to, before it is killed; `None` as the settings say.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        with = "optional_duration_text"
+    )]
+    pub kill_grace: Option<Duration>,
 }
 
 /// How a command is started.
@@ -87,6 +96,7 @@ impl CommandSpec {
             cwd: None,
             user: None,
             stdin: CommandInput::Args,
+            kill_grace: None,
         }
     }
 }

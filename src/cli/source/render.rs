@@ -165,3 +165,70 @@ fn visible(c: char) -> (String, usize) {
         c => (c.to_string(), c.width().unwrap_or(0)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::source::Source;
+
+    fn shown(text: &str, span: Range<usize>) -> (String, String) {
+        let mistake = Mistake::error(&Source::new("x", text), span, "m").to_string();
+        let mut lines = mistake
+            .lines()
+            .skip(3)
+            .map(|line| line.split_once("| ").unwrap().1.to_owned());
+        (lines.next().unwrap(), lines.next().unwrap())
+    }
+
+    #[test]
+    fn carets_stand_under_what_a_terminal_shows() {
+        for (text, fault, line, carets) in [
+            ("a bc d", "bc", "a bc d", "  ^^"),
+            ("\ta\tb", "b", "    a    b", "         ^"),
+            ("日本 x y", "x", "日本 x y", "     ^"),
+            ("日本", "本", "日本", "  ^^"),
+            ("e\u{301}é x", "x", "e\u{301}é x", "   ^"),
+            ("a\u{1b}[31m x", "x", "a␛[31m x", "       ^"),
+            ("a\u{202e} x", "x", "a\u{fffd} x", "   ^"),
+            ("a x\r\nb", "x", "a x", "  ^"),
+        ] {
+            let at = text.find(fault).unwrap();
+            assert_eq!(
+                shown(text, at..at + fault.len()),
+                (line.to_owned(), carets.to_owned()),
+                "{text:?}"
+            );
+        }
+        assert_eq!(shown("abc", 3..3), ("abc".to_owned(), "   ^".to_owned()));
+        assert_eq!(shown("abc\ndef", 1..6).1, " ^^");
+        assert_eq!(shown("", 0..0), (String::new(), "^".to_owned()));
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_fault() {
+        let text = format!("{}HERE{}", "a".repeat(1_000), "b".repeat(1_000));
+        let (line, carets) = shown(&text, 1_000..1_004);
+        assert!(line.starts_with('…') && line.ends_with('…') && line.chars().count() <= WIDEST + 2);
+        let under: String = line
+            .chars()
+            .zip(carets.chars())
+            .filter(|(_, caret)| *caret == '^')
+            .map(|(c, _)| c)
+            .collect();
+        assert_eq!(under, "HERE");
+    }
+
+    #[test]
+    fn colours_are_only_there_when_asked_for() {
+        let mistake = Mistake::warning(&Source::new("x", "abc"), 0..1, "m").help("h");
+        assert!(!mistake.to_string().contains('\u{1b}'));
+        let painted = mistake.painted(true).to_string();
+        let mut plain = painted.clone();
+        while let (Some(start), true) = (plain.find('\u{1b}'), painted.contains('\u{1b}')) {
+            let end = start + plain[start..].find('m').unwrap();
+            plain.replace_range(start..=end, "");
+        }
+        assert_ne!(painted, plain);
+        assert_eq!(plain, mistake.to_string());
+    }
+}

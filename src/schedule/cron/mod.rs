@@ -5,6 +5,7 @@ mod english;
 mod fault;
 mod item;
 mod parse;
+mod plain;
 mod search;
 mod spread;
 mod unit;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::gates::{self, Rules, Verdict};
 use super::keys::{self, Order, Word};
-use super::rows::Pairs;
-use super::table::Table;
+use super::table::{Ready, Table};
 use super::{index, lanes, leases, settle, unique};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
@@ -27,6 +26,7 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
         request,
         budget: 64 + 4 * request.limit,
         rules: Rules::default(),
+        has_rules: table.has_rules()?,
         tasks: Vec::new(),
         look_again: None,
         taken_out: false,
@@ -52,7 +52,11 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
 }
 
 /// Sets a record that cannot be read aside, so that it is seen and counted and the others go on.
-pub(super) fn quarantine(table: &mut dyn Table, id: &TaskId, error: &Error) -> Result<()> {
+pub(super) fn quarantine<T: Table + ?Sized>(
+    table: &mut T,
+    id: &TaskId,
+    error: &Error,
+) -> Result<()> {
     tracing::error!(%id, %error, "a stored record cannot be read; it was set aside");
     table.put(keys::corrupt(id), error.to_string().into_bytes())
 }
@@ -61,6 +65,8 @@ struct Claiming<'a> {
     request: &'a ClaimRequest,
     budget: usize,
     rules: Rules,
+    /// Without any rule the gates that every record has by its queue and name are open.
+    has_rules: bool,
     tasks: Vec<Arc<TaskStateRecord>>,
     /// The first instant at which something that was passed over may be claimed.
     look_again: Option<Timestamp>,
@@ -80,25 +86,23 @@ enum Step {
     QueueClosed,
 }
 
-/// The rows of one lane, read ahead a little.
+/// The ready records of one lane, read ahead a little.
 struct LaneCursor {
+    queue: Word,
     lane: Word,
-    rows: VecDeque<(Vec<u8>, Vec<u8>)>,
-    from: Vec<u8>,
-    end: Vec<u8>,
+    rows: VecDeque<Ready>,
+    after: Option<Order>,
     page: usize,
     exhausted: bool,
 }
 
 impl LaneCursor {
     fn new(queue: Word, lane: Word) -> Self {
-        let from = keys::lane(queue, lane);
-        let end = keys::after(&from);
         Self {
+            queue,
             lane,
             rows: VecDeque::new(),
-            from,
-            end,
+            after: None,
             page: 4,
             exhausted: false,
         }
@@ -106,15 +110,13 @@ impl LaneCursor {
 
     fn peek(&mut self, table: &dyn Table) -> Result<Option<Order>> {
         if self.rows.is_empty() && !self.exhausted {
-            let rows: Pairs = table.range(&self.from, &self.end, self.page, false)?;
+            let rows = table.ready(self.queue, self.lane, self.after, self.page)?;
             self.exhausted = rows.len() < self.page;
-            if let Some((last, _)) = rows.last() {
-                self.from = [last.as_slice(), &[0]].concat();
-            }
+            self.after = rows.last().map(|last| last.order).or(self.after);
             self.rows = rows.into();
             self.page = (self.page * 4).min(256);
         }
-        Ok(self.rows.front().and_then(|(key, _)| keys::order(key)))
+        Ok(self.rows.front().map(|ready| ready.order))
     }
 }
 
@@ -131,12 +133,16 @@ impl Claiming<'_> {
 
     fn queue(&mut self, table: &mut dyn Table, name: &Arc<str>) -> Result<()> {
         let queue = keys::queue_word(name);
-        lanes::promote(table, queue, 256 + self.request.limit)?;
-        let gate = format!("queue/{name}");
-        let rule = self.rules.of(table, &gate)?;
-        if let Verdict::Closed { opens_at, .. } = gates::check(table, &gate, None, rule.as_ref())? {
-            self.look_again_at(opens_at);
-            return Ok(());
+        table.promote(queue, 256 + self.request.limit)?;
+        if self.has_rules {
+            let gate = format!("queue/{name}");
+            let rule = self.rules.of(table, &gate)?;
+            if let Verdict::Closed { opens_at, .. } =
+                gates::check(table, &gate, None, rule.as_ref())?
+            {
+                self.look_again_at(opens_at);
+                return Ok(());
+            }
         }
         let mut heads = Heads::new(table, queue, self.request)?;
         // Lanes in the order of their first record; the same order that a single queue would have.
@@ -160,10 +166,10 @@ impl Claiming<'_> {
             if cursor.peek(table)?.is_none() {
                 continue;
             }
-            let Some((row, value)) = cursor.rows.pop_front() else {
+            let Some(row) = cursor.rows.pop_front() else {
                 continue;
             };
-            match self.candidate(table, &row, &value)? {
+            match self.candidate(table, (queue, cursor.lane), &row)? {
                 Step::LaneClosed => continue,
                 Step::QueueClosed => break,
                 Step::Gone => self.taken_out = true,
@@ -174,26 +180,33 @@ impl Claiming<'_> {
             }
         }
         for lane in touched {
-            Heads::refresh(table, queue, lane)?;
+            table.refresh_head(queue, lane)?;
         }
         Ok(())
     }
 
-    fn candidate(&mut self, table: &mut dyn Table, row: &[u8], value: &[u8]) -> Result<Step> {
+    fn candidate(
+        &mut self,
+        table: &mut dyn Table,
+        (queue, lane): (Word, Word),
+        row: &Ready,
+    ) -> Result<Step> {
         self.budget = self.budget.saturating_sub(1);
-        let id = index::id_of(value)?;
-        let record = match table.record(&id) {
+        // Whatever becomes of it, the row goes, unless the record is left for another worker.
+        let record = match table.ready_record(row) {
             Ok(Some(record)) if record.status == TaskStatus::Pending && record.parked.is_none() => {
                 record
             }
             Ok(_) => {
                 // The row leads nowhere; it must not be met again.
-                table.delete(row)?;
+                table.take(queue, lane, row)?;
                 return Ok(Step::Gone);
             }
             Err(error) if error.kind() == crate::error::ErrorKind::Corrupt => {
-                table.delete(row)?;
-                quarantine(table, &id, &error)?;
+                table.take(queue, lane, row)?;
+                if let Some(id) = &row.id {
+                    quarantine(table, id, &error)?;
+                }
                 return Ok(Step::Gone);
             }
             Err(error) => return Err(error),
@@ -207,8 +220,9 @@ impl Claiming<'_> {
             return Ok(Step::LaneClosed);
         }
         if record.expires_at.is_some_and(|at| at <= now) {
-            table.delete(row)?;
-            settle::apply(table, &record, decide(Ended::Expired, &record, 0.0), true)?;
+            table.take(queue, lane, row)?;
+            settle::apply(table, &record, &decide(Ended::Expired, &record, 0.0), true)?;
+            self.pass_turn_on(table, &record, None)?;
             return Ok(Step::Gone);
         }
         if let Some(prefer) = &record.prefer
@@ -218,21 +232,24 @@ impl Claiming<'_> {
             self.look_again_at(Some(prefer.until));
             return Ok(Step::Kept);
         }
-        self.pass_gates(table, row, &record)
+        self.pass_gates(table, (queue, lane), row, &record)
     }
 
     fn pass_gates(
         &mut self,
         table: &mut dyn Table,
-        row: &[u8],
+        (queue, lane): (Word, Word),
+        row: &Ready,
         record: &Arc<TaskStateRecord>,
     ) -> Result<Step> {
         let mut entering = Vec::with_capacity(record.gates.len());
-        let implied = [
-            (format!("queue/{}", record.queue), true),
-            (format!("task/{}", record.name), false),
-        ];
-        for (key, is_queue) in implied {
+        let implied = self.has_rules.then(|| {
+            [
+                (format!("queue/{}", record.queue), true),
+                (format!("task/{}", record.name), false),
+            ]
+        });
+        for (key, is_queue) in implied.into_iter().flatten() {
             let Some(rule) = self.rules.of(table, &key)? else {
                 continue;
             };
@@ -252,13 +269,14 @@ impl Claiming<'_> {
             if let Verdict::Closed { reason, opens_at } =
                 gates::check(table, &gate.key, Some(gate.limit), rule.as_ref())?
             {
-                table.delete(row)?;
+                table.take(queue, lane, row)?;
                 park(table, record, &gate.key, reason, opens_at)?;
+                self.pass_turn_on(table, record, Some(&gate.key))?;
                 return Ok(Step::Gone);
             }
             entering.push((gate.key.clone(), rule));
         }
-        table.delete(row)?;
+        table.take(queue, lane, row)?;
         for (key, rule) in &entering {
             gates::enter(table, key, &record.id, rule.as_ref())?;
         }
@@ -266,6 +284,22 @@ impl Claiming<'_> {
         let leased = lease(table, record, holds, self.request)?;
         self.tasks.push(leased);
         Ok(Step::Gone)
+    }
+
+    /// A record that does not run now may have been brought back by one of its gates, whose place is still free. What
+    /// comes back instead can lie in a part of the queue that this claim has passed.
+    fn pass_turn_on(
+        &mut self,
+        table: &mut dyn Table,
+        record: &TaskStateRecord,
+        closed: Option<&str>,
+    ) -> Result<()> {
+        for gate in &record.gates {
+            if closed != Some(gate.key.as_str()) && gates::reopen(table, &gate.key)? > 0 {
+                self.look_again_at(Some(table.moment().now));
+            }
+        }
+        Ok(())
     }
 
     fn next_due(&self, table: &dyn Table) -> Result<Option<Timestamp>> {
@@ -301,10 +335,6 @@ fn park(
     index::replace(table, record, parked, true)?;
     if let Some(at) = opens_at {
         gates::set_timer(table, gate, at)?;
-    }
-    // It may have been brought back by another of its gates, whose place is still free.
-    for other in record.gates.iter().filter(|other| other.key != gate) {
-        gates::reopen(table, &other.key)?;
     }
     Ok(())
 }
@@ -343,8 +373,8 @@ struct Heads<'a> {
     queue: Word,
     request: &'a ClaimRequest,
     found: VecDeque<(Order, Word)>,
-    /// Where to read on; `None` when all were found.
-    from: Option<Vec<u8>>,
+    after: Option<(Order, Word)>,
+    exhausted: bool,
 }
 
 impl<'a> Heads<'a> {
@@ -355,7 +385,8 @@ impl<'a> Heads<'a> {
                 queue,
                 request,
                 found: VecDeque::new(),
-                from: Some(keys::heads(queue)),
+                after: None,
+                exhausted: false,
             });
         }
         let mut lanes: Vec<Word> = names
@@ -371,64 +402,34 @@ impl<'a> Heads<'a> {
         lanes.dedup();
         let mut found = Vec::with_capacity(lanes.len());
         for lane in lanes {
-            found.extend(lanes::head_of(table, queue, lane)?.map(|order| (order, lane)));
+            found.extend(table.head_of(queue, lane)?.map(|order| (order, lane)));
         }
         found.sort_unstable();
         Ok(Self {
             queue,
             request,
             found: found.into(),
-            from: None,
+            after: None,
+            exhausted: true,
         })
     }
 
     fn peek(&mut self, table: &dyn Table) -> Result<Option<(Order, Word)>> {
-        while self.found.is_empty() {
-            let Some(from) = self.from.take() else {
-                return Ok(None);
-            };
-            let end = keys::after(&keys::heads(self.queue));
-            let rows = table.range(&from, &end, HEAD_PAGE, false)?;
-            if rows.len() == HEAD_PAGE {
-                self.from = rows
-                    .last()
-                    .map(|(last, _)| [last.as_slice(), &[0]].concat());
-            }
-            let known = rows.iter().filter(|(_, text)| self.knows(text));
-            self.found = known.filter_map(|(key, _)| keys::split_head(key)).collect();
+        while self.found.is_empty() && !self.exhausted {
+            let heads = table.heads(self.queue, self.after, HEAD_PAGE)?;
+            self.exhausted = heads.len() < HEAD_PAGE;
+            self.after = heads.last().map(|head| (head.order, head.lane));
+            let lanes = &self.request.lanes;
+            self.found = heads
+                .iter()
+                .filter(|head| lanes.knows(&head.name, head.version.as_ref()))
+                .map(|head| (head.order, head.lane))
+                .collect();
         }
         Ok(self.found.front().copied())
     }
 
     fn next(&mut self) {
         self.found.pop_front();
-    }
-
-    fn knows(&self, text: &[u8]) -> bool {
-        let Ok(text) = std::str::from_utf8(text) else {
-            return false;
-        };
-        let (name, version) = text
-            .split_once('\0')
-            .map_or((text, None), |(name, version)| (name, Some(version)));
-        self.request
-            .lanes
-            .knows(&Arc::from(name), version.map(Arc::from).as_ref())
-    }
-
-    /// Makes the head rows of a lane true again after rows were taken from it.
-    fn refresh(table: &mut dyn Table, queue: Word, lane: Word) -> Result<()> {
-        let old = lanes::head_of(table, queue, lane)?;
-        let text = match old {
-            Some(old) => table
-                .get(&keys::head(queue, old, lane))?
-                .unwrap_or_default(),
-            None => return Ok(()),
-        };
-        let prefix = keys::lane(queue, lane);
-        let new = table
-            .first(&prefix, &keys::after(&prefix))?
-            .and_then(|(key, _)| keys::order(&key));
-        lanes::set_head(table, queue, lane, old, new, &text)
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn commit(table: &mut dyn Table, commit: &Commit) -> Result<Committed
         // A record that cannot be read spoils its own commit, never the transaction of the others.
         Err(Stop::Failed(error)) if error.kind() == ErrorKind::Corrupt => {
             table.rollback(savepoint);
-            Ok(Err(Refusal::Invalid(error.to_string())))
+            Ok(Err(Refusal::Corrupt(error.to_string())))
         }
         Err(Stop::Failed(error)) => Err(error),
     }
@@ -136,10 +136,13 @@ fn run(table: &mut dyn Table, op: &Op) -> Result<Effect, Stop> {
         Op::Create(new) => create::create(table, new),
         Op::Settle(id, settlement) => {
             let record = existing(table, id)?;
-            if let Some(result) = &settlement.result {
-                result.check_size("result", PAYLOAD_LIMIT)?;
+            for payload in [&settlement.result, &settlement.state]
+                .into_iter()
+                .flatten()
+            {
+                payload.check_size("settle", PAYLOAD_LIMIT)?;
             }
-            match settle::apply(table, &record, (**settlement).clone(), false)? {
+            match settle::apply(table, &record, settlement, false)? {
                 Some(settled) => Ok(Effect::Status(settled.status)),
                 None => Err(Refusal::Status {
                     id: id.clone(),

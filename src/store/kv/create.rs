@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::commit::Stop;
 use super::gates::{self, Verdict};
 use super::table::Table;
-use super::{claim, index, lanes, unique};
+use super::{claim, index, unique};
 use crate::id::TaskId;
 use crate::payload::PAYLOAD_LIMIT;
 use crate::store::{ClaimRequest, Create, Effect, Lanes, LeaseTo, Refusal};
@@ -16,6 +16,9 @@ pub(super) fn create(table: &mut dyn Table, create: &Create) -> Result<Effect, S
     let new = &create.task;
     new.check()?;
     new.args.check_size("args", PAYLOAD_LIMIT)?;
+    if let Some(state) = &new.state {
+        state.check_size("state", PAYLOAD_LIMIT)?;
+    }
     if let Some(existing) = table.record(&new.id)? {
         return if new.on_conflict == OnConflict::Fail {
             Err(Refusal::Exists(new.id.clone()).into())
@@ -39,9 +42,9 @@ pub(super) fn create(table: &mut dyn Table, create: &Create) -> Result<Effect, S
         unique::take(table, &new.id, wanted)?;
     }
     let is_due = record.run_at <= now;
-    index::insert(table, record)?;
+    let record = index::insert(table, record)?;
     let leased = match &create.lease_to {
-        Some(to) if is_due => lease_at_once(table, &new.id, to)?,
+        Some(to) if is_due => lease_at_once(table, &record, to)?,
         _ => None,
     };
     Ok(Effect::Created { seq, leased })
@@ -81,6 +84,9 @@ fn conflict(
 }
 
 fn check_depth(table: &dyn Table, queue: &str) -> Result<(), Stop> {
+    if !table.has_rules()? {
+        return Ok(());
+    }
     let Some(max_depth) =
         gates::rule(table, &format!("queue/{queue}"))?.and_then(|rule| rule.max_depth)
     else {
@@ -99,12 +105,9 @@ fn check_depth(table: &dyn Table, queue: &str) -> Result<(), Stop> {
 /// Leases a record that was just made, when all its gates are open.
 fn lease_at_once(
     table: &mut dyn Table,
-    id: &TaskId,
+    record: &TaskStateRecord,
     to: &LeaseTo,
 ) -> Result<Option<std::sync::Arc<TaskStateRecord>>, Stop> {
-    let Some(record) = table.record(id)? else {
-        return Ok(None);
-    };
     let mut entering = Vec::new();
     let implied = [
         format!("queue/{}", record.queue),
@@ -128,9 +131,9 @@ fn lease_at_once(
         }
         entering.push((key, rule));
     }
-    lanes::leave(table, &record)?;
+    table.leave(record)?;
     for (key, rule) in &entering {
-        gates::enter(table, key, id, rule.as_ref())?;
+        gates::enter(table, key, &record.id, rule.as_ref())?;
     }
     let request = ClaimRequest {
         worker: to.worker.clone(),
@@ -139,5 +142,5 @@ fn lease_at_once(
         ttl: to.ttl,
     };
     let holds = entering.into_iter().map(|(key, _)| key).collect();
-    Ok(Some(claim::lease(table, &record, holds, &request)?))
+    Ok(Some(claim::lease(table, record, holds, &request)?))
 }

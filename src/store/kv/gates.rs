@@ -8,7 +8,7 @@ use super::table::{Source, Table};
 use super::{index, marks};
 use crate::error::Result;
 use crate::id::TaskId;
-use crate::store::GATE_MARK;
+use crate::store::{GATE_MARK, Hint};
 use crate::task::{GateRule, Rate, TaskStateRecord};
 use crate::timestamp::Timestamp;
 
@@ -123,6 +123,12 @@ pub(super) fn exit(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()
     }
     for key in &record.holds {
         reopen(table, key)?;
+        // Behind the gate of a queue or a name nothing is parked: who waits there is told to look again.
+        if key.starts_with("queue/") {
+            table.hint(Hint::Ready(std::sync::Arc::clone(&record.queue)));
+        } else if key.starts_with("task/") {
+            table.hint(Hint::Unknown);
+        }
     }
     Ok(())
 }

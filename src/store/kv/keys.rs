@@ -40,7 +40,7 @@ use crate::timestamp::Timestamp;
 pub(crate) struct Word([u8; 16]);
 
 impl Word {
-    pub(super) fn of(parts: &[&[u8]]) -> Self {
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
         const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013B;
         let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
         for (index, part) in parts.iter().enumerate() {
@@ -53,32 +53,61 @@ impl Word {
         Self(hash.to_be_bytes())
     }
 
-    fn from_slice(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) fn of_queue(queue: &str) -> Self {
+        queue_word(queue)
+    }
+
+    pub(crate) fn of_lane(name: &str, version: Option<&str>) -> Self {
+        lane_word(name, version)
+    }
+
+    pub(crate) fn of_name(name: &str) -> Self {
+        name_word(name)
     }
 }
 
 /// The place of a record among those of its lane: larger priority, earlier due time, earlier creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Order([u8; 17]);
+pub(crate) struct Order {
+    rank: u8,
+    due: Timestamp,
+    /// The creation sequence of the record.
+    pub(crate) seq: u64,
+}
 
 impl Order {
-    pub(super) fn of(record: &TaskStateRecord) -> Self {
-        let mut bytes = [0; 17];
-        bytes[0] = 255 - record.priority;
-        bytes[1..9].copy_from_slice(&time(record.run_at));
-        bytes[9..].copy_from_slice(&record.seq.to_be_bytes());
-        Self(bytes)
+    pub(crate) fn of(record: &TaskStateRecord) -> Self {
+        Self {
+            rank: 255 - record.priority,
+            due: record.run_at,
+            seq: record.seq,
+        }
     }
 
-    pub(super) fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let bytes: [u8; ORDER] = bytes.try_into().ok()?;
+        Some(Self {
+            rank: bytes[0],
+            due: time_at(&bytes, 1)?,
+            seq: seq(&bytes),
+        })
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+    pub(crate) fn bytes(self) -> [u8; ORDER] {
+        let mut bytes = [0; ORDER];
+        bytes[0] = self.rank;
+        bytes[1..9].copy_from_slice(&time(self.due));
+        bytes[9..].copy_from_slice(&self.seq.to_be_bytes());
+        bytes
     }
 }
+
+/// The length of an order in a key.
+const ORDER: usize = 17;
 
 fn time(timestamp: Timestamp) -> [u8; 8] {
     // Flipping the sign bit makes negative times sort before positive ones.
@@ -95,7 +124,7 @@ fn join(table: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The end of the range of all keys that start with `prefix`.
-pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
+pub(crate) fn after(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {
@@ -106,108 +135,108 @@ pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-pub(super) fn record(id: &TaskId) -> Vec<u8> {
+pub(crate) fn record(id: &TaskId) -> Vec<u8> {
     join(b't', &[id.as_str().as_bytes()])
 }
 
-pub(super) fn record_prefix(prefix: &str) -> Vec<u8> {
+pub(crate) fn record_prefix(prefix: &str) -> Vec<u8> {
     join(b't', &[prefix.as_bytes()])
 }
 
-pub(super) fn corrupt(id: &TaskId) -> Vec<u8> {
+pub(crate) fn corrupt(id: &TaskId) -> Vec<u8> {
     join(b'x', &[id.as_str().as_bytes()])
 }
 
-pub(super) fn status(status: TaskStatus) -> Vec<u8> {
+pub(crate) fn status(status: TaskStatus) -> Vec<u8> {
     join(b's', &[&[status as u8]])
 }
 
-pub(super) fn status_seq(of: TaskStatus, seq: u64) -> Vec<u8> {
+pub(crate) fn status_seq(of: TaskStatus, seq: u64) -> Vec<u8> {
     join(b's', &[&[of as u8], &seq.to_be_bytes()])
 }
 
-pub(super) fn word(word: Word) -> Vec<u8> {
+pub(crate) fn word(word: Word) -> Vec<u8> {
     join(b'w', &[&word.0])
 }
 
-pub(super) fn word_seq(word: Word, seq: u64) -> Vec<u8> {
+pub(crate) fn word_seq(word: Word, seq: u64) -> Vec<u8> {
     join(b'w', &[&word.0, &seq.to_be_bytes()])
 }
 
 /// The creation sequence at the end of a key.
-pub(super) fn seq(key: &[u8]) -> u64 {
+pub(crate) fn seq(key: &[u8]) -> u64 {
     key.last_chunk()
         .map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-pub(super) fn name_word(name: &str) -> Word {
+pub(crate) fn name_word(name: &str) -> Word {
     Word::of(&[b"n", name.as_bytes()])
 }
 
-pub(super) fn tag_word(tag: &str) -> Word {
+pub(crate) fn tag_word(tag: &str) -> Word {
     Word::of(&[b"t", tag.as_bytes()])
 }
 
-pub(super) fn parent_word(parent: &TaskId) -> Word {
+pub(crate) fn parent_word(parent: &TaskId) -> Word {
     Word::of(&[b"p", parent.as_str().as_bytes()])
 }
 
-pub(super) fn queue_word(queue: &str) -> Word {
+pub(crate) fn queue_word(queue: &str) -> Word {
     Word::of(&[queue.as_bytes()])
 }
 
-pub(super) fn lane_word(name: &str, version: Option<&str>) -> Word {
+pub(crate) fn lane_word(name: &str, version: Option<&str>) -> Word {
     Word::of(&[name.as_bytes(), version.unwrap_or("").as_bytes()])
 }
 
-pub(super) fn lane(queue: Word, lane: Word) -> Vec<u8> {
+pub(crate) fn lane(queue: Word, lane: Word) -> Vec<u8> {
     join(b'q', &[&queue.0, &lane.0])
 }
 
-pub(super) fn ready(queue: Word, lane: Word, order: Order) -> Vec<u8> {
-    join(b'q', &[&queue.0, &lane.0, &order.0])
+pub(crate) fn ready(queue: Word, lane: Word, order: Order) -> Vec<u8> {
+    join(b'q', &[&queue.0, &lane.0, &order.bytes()])
 }
 
 /// The order at the end of a key.
-pub(super) fn order(key: &[u8]) -> Option<Order> {
-    key.last_chunk::<17>().copied().map(Order)
+pub(crate) fn order(key: &[u8]) -> Option<Order> {
+    Order::from_slice(key.last_chunk::<ORDER>()?)
 }
 
-pub(super) fn heads(queue: Word) -> Vec<u8> {
+pub(crate) fn heads(queue: Word) -> Vec<u8> {
     join(b'h', &[&queue.0])
 }
 
-pub(super) fn head(queue: Word, order: Order, lane: Word) -> Vec<u8> {
-    join(b'h', &[&queue.0, &order.0, &lane.0])
+pub(crate) fn head(queue: Word, order: Order, lane: Word) -> Vec<u8> {
+    join(b'h', &[&queue.0, &order.bytes(), &lane.0])
 }
 
 /// Order and lane of a key made by [`head`].
-pub(super) fn split_head(key: &[u8]) -> Option<(Order, Word)> {
+pub(crate) fn split_head(key: &[u8]) -> Option<(Order, Word)> {
     Some((
         Order::from_slice(key.get(17..34)?)?,
         Word::from_slice(key.get(34..)?)?,
     ))
 }
 
-pub(super) fn lane_head(queue: Word, lane: Word) -> Vec<u8> {
+pub(crate) fn lane_head(queue: Word, lane: Word) -> Vec<u8> {
     join(b'H', &[&queue.0, &lane.0])
 }
 
-pub(super) fn delayed_queue(queue: Word) -> Vec<u8> {
+pub(crate) fn delayed_queue(queue: Word) -> Vec<u8> {
     join(b'd', &[&queue.0])
 }
 
-pub(super) fn delayed(queue: Word, due: Timestamp, seq: u64) -> Vec<u8> {
+pub(crate) fn delayed(queue: Word, due: Timestamp, seq: u64) -> Vec<u8> {
     join(b'd', &[&queue.0, &time(due), &seq.to_be_bytes()])
 }
 
 /// The end of the delayed rows that are due.
-pub(super) fn delayed_until(queue: Word, now: Timestamp) -> Vec<u8> {
+pub(crate) fn delayed_until(queue: Word, now: Timestamp) -> Vec<u8> {
     after(&join(b'd', &[&queue.0, &time(now)]))
 }
 
 /// The time in a key of `table` that starts with it, after `skip` bytes.
-pub(super) fn time_at(key: &[u8], skip: usize) -> Option<Timestamp> {
+pub(crate) fn time_at(key: &[u8], skip: usize) -> Option<Timestamp> {
     let bytes: [u8; 8] = key.get(skip..skip + 8)?.try_into().ok()?;
     Some(Timestamp::from_micros(
         (u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed(),
@@ -215,11 +244,11 @@ pub(super) fn time_at(key: &[u8], skip: usize) -> Option<Timestamp> {
 }
 
 /// Where the time of a delayed row starts.
-pub(super) const DELAYED_TIME: usize = 17;
+pub(crate) const DELAYED_TIME: usize = 17;
 
-pub(super) const LEASES: &[u8] = b"l";
+pub(crate) const LEASES: &[u8] = b"l";
 
-pub(super) fn lease(boot: u64, end: u64, id: &TaskId) -> Vec<u8> {
+pub(crate) fn lease(boot: u64, end: u64, id: &TaskId) -> Vec<u8> {
     join(
         b'l',
         &[
@@ -230,7 +259,7 @@ pub(super) fn lease(boot: u64, end: u64, id: &TaskId) -> Vec<u8> {
     )
 }
 
-pub(super) fn leases_until(boot: u64, end: u64) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn leases_until(boot: u64, end: u64) -> (Vec<u8>, Vec<u8>) {
     (
         join(b'l', &[&boot.to_be_bytes()]),
         after(&join(b'l', &[&boot.to_be_bytes(), &end.to_be_bytes()])),
@@ -238,75 +267,75 @@ pub(super) fn leases_until(boot: u64, end: u64) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Boot and end of a key made by [`lease`].
-pub(super) fn split_lease(key: &[u8]) -> Option<(u64, u64)> {
+pub(crate) fn split_lease(key: &[u8]) -> Option<(u64, u64)> {
     let boot = key.get(1..9)?.try_into().ok()?;
     let end = key.get(9..17)?.try_into().ok()?;
     Some((u64::from_be_bytes(boot), u64::from_be_bytes(end)))
 }
 
-pub(super) const FINISHED: &[u8] = b"f";
+pub(crate) const FINISHED: &[u8] = b"f";
 
-pub(super) fn finished(at: Timestamp, seq: u64) -> Vec<u8> {
+pub(crate) fn finished(at: Timestamp, seq: u64) -> Vec<u8> {
     join(b'f', &[&time(at), &seq.to_be_bytes()])
 }
 
-pub(super) fn gate_word(key: &str) -> Word {
+pub(crate) fn gate_word(key: &str) -> Word {
     Word::of(&[key.as_bytes()])
 }
 
-pub(super) fn holders(gate: Word) -> Vec<u8> {
+pub(crate) fn holders(gate: Word) -> Vec<u8> {
     join(b'g', &[&gate.0])
 }
 
-pub(super) fn holder(gate: Word, id: &TaskId) -> Vec<u8> {
+pub(crate) fn holder(gate: Word, id: &TaskId) -> Vec<u8> {
     join(b'g', &[&gate.0, id.as_str().as_bytes()])
 }
 
-pub(super) fn parked_all(gate: Word) -> Vec<u8> {
+pub(crate) fn parked_all(gate: Word) -> Vec<u8> {
     join(b'p', &[&gate.0])
 }
 
-pub(super) fn parked(gate: Word, order: Order) -> Vec<u8> {
-    join(b'p', &[&gate.0, &order.0])
+pub(crate) fn parked(gate: Word, order: Order) -> Vec<u8> {
+    join(b'p', &[&gate.0, &order.bytes()])
 }
 
-pub(super) const PARKED_GATES: &[u8] = b"P";
+pub(crate) const PARKED_GATES: &[u8] = b"P";
 
-pub(super) fn parked_gate(gate: Word) -> Vec<u8> {
+pub(crate) fn parked_gate(gate: Word) -> Vec<u8> {
     join(b'P', &[&gate.0])
 }
 
-pub(super) fn bucket(gate: Word) -> Vec<u8> {
+pub(crate) fn bucket(gate: Word) -> Vec<u8> {
     join(b'b', &[&gate.0])
 }
 
-pub(super) const GATE_TIMERS: &[u8] = b"v";
+pub(crate) const GATE_TIMERS: &[u8] = b"v";
 
-pub(super) fn gate_timer(at: Timestamp, gate: Word) -> Vec<u8> {
+pub(crate) fn gate_timer(at: Timestamp, gate: Word) -> Vec<u8> {
     join(b'v', &[&time(at), &gate.0])
 }
 
 /// The end of the rows of a timed table that are due.
-pub(super) fn due(table: &[u8], now: Timestamp) -> Vec<u8> {
+pub(crate) fn due(table: &[u8], now: Timestamp) -> Vec<u8> {
     after(&join(table[0], &[&time(now)]))
 }
 
-pub(super) fn unique(key: &str) -> Vec<u8> {
+pub(crate) fn unique(key: &str) -> Vec<u8> {
     join(b'u', &[key.as_bytes()])
 }
 
-pub(super) const UNIQUE_ENDS: &[u8] = b"k";
+pub(crate) const UNIQUE_ENDS: &[u8] = b"k";
 
-pub(super) fn unique_end(at: Timestamp, key: &str) -> Vec<u8> {
+pub(crate) fn unique_end(at: Timestamp, key: &str) -> Vec<u8> {
     join(b'k', &[&time(at), key.as_bytes()])
 }
 
 /// The streams of an owner.
-pub(super) fn streams(owner: &str) -> Vec<u8> {
+pub(crate) fn streams(owner: &str) -> Vec<u8> {
     join(b'E', &[&Word::of(&[owner.as_bytes()]).0])
 }
 
-pub(super) fn stream(stream: &StreamId) -> Vec<u8> {
+pub(crate) fn stream(stream: &StreamId) -> Vec<u8> {
     join(
         b'E',
         &[
@@ -316,12 +345,12 @@ pub(super) fn stream(stream: &StreamId) -> Vec<u8> {
     )
 }
 
-pub(super) fn event(stream: &StreamId, number: u64) -> Vec<u8> {
+pub(crate) fn event(stream: &StreamId, number: u64) -> Vec<u8> {
     let word = Word::of(&[stream.owner.as_bytes(), stream.name.as_bytes()]);
     join(b'e', &[&word.0, &number.to_be_bytes()])
 }
 
-pub(super) fn event_key(stream: &StreamId, key: &str) -> Vec<u8> {
+pub(crate) fn event_key(stream: &StreamId, key: &str) -> Vec<u8> {
     join(
         b'K',
         &[&Word::of(&[
@@ -333,28 +362,28 @@ pub(super) fn event_key(stream: &StreamId, key: &str) -> Vec<u8> {
     )
 }
 
-pub(super) fn mark(key: &str) -> Vec<u8> {
+pub(crate) fn mark(key: &str) -> Vec<u8> {
     join(b'm', &[key.as_bytes()])
 }
 
-pub(super) const MARK_ENDS: &[u8] = b"M";
+pub(crate) const MARK_ENDS: &[u8] = b"M";
 
-pub(super) fn mark_end(at: Timestamp, key: &str) -> Vec<u8> {
+pub(crate) fn mark_end(at: Timestamp, key: &str) -> Vec<u8> {
     join(b'M', &[&time(at), key.as_bytes()])
 }
 
-pub(super) const COUNTS: &[u8] = b"c";
+pub(crate) const COUNTS: &[u8] = b"c";
 
 /// The counts of a queue.
-pub(super) fn counts_of(queue: &str) -> Vec<u8> {
+pub(crate) fn counts_of(queue: &str) -> Vec<u8> {
     join(b'c', &[&queue_word(queue).0])
 }
 
-pub(super) fn count(queue: &str, name: &str, status: TaskStatus) -> Vec<u8> {
+pub(crate) fn count(queue: &str, name: &str, status: TaskStatus) -> Vec<u8> {
     join(
         b'c',
         &[&queue_word(queue).0, &name_word(name).0, &[status as u8]],
     )
 }
 
-pub(super) const LAST_NUMBER: &[u8] = b"z";
+pub(crate) const LAST_NUMBER: &[u8] = b"z";

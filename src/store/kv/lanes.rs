@@ -1,17 +1,17 @@
-//! The ready set: one lane per queue, name and version, and the heads of those that are not empty.
+//! The ready set as rows: one lane per queue, name and version, and the heads of those that are not empty.
+
+use std::sync::Arc;
 
 use super::keys::{self, Order, Word};
-use super::table::{Source, Table};
+use super::table::{Head, Ready, Source, Table};
 use crate::error::Result;
-use crate::store::Hint;
 use crate::task::TaskStateRecord;
 use crate::timestamp::Timestamp;
 
 /// Puts a pending record where it waits: in its lane when it is due, else among the delayed.
-pub(super) fn enter(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+pub(super) fn enter<T: Table + ?Sized>(table: &mut T, record: &TaskStateRecord) -> Result<()> {
     let id = record.id.as_str().as_bytes().to_vec();
     let queue = keys::queue_word(&record.queue);
-    table.hint(Hint::Ready(std::sync::Arc::clone(&record.queue)));
     if record.run_at > table.moment().now {
         return table.put(keys::delayed(queue, record.run_at, record.seq), id);
     }
@@ -26,7 +26,7 @@ pub(super) fn enter(table: &mut dyn Table, record: &TaskStateRecord) -> Result<(
 }
 
 /// Takes a pending record out, wherever it waits.
-pub(super) fn leave(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+pub(super) fn leave<T: Table + ?Sized>(table: &mut T, record: &TaskStateRecord) -> Result<()> {
     let queue = keys::queue_word(&record.queue);
     let delayed = keys::delayed(queue, record.run_at, record.seq);
     if table.get(&delayed)?.is_some() {
@@ -43,7 +43,7 @@ pub(super) fn leave(table: &mut dyn Table, record: &TaskStateRecord) -> Result<(
 }
 
 /// Moves delayed records of a queue that are due into their lanes, at most `limit`.
-pub(super) fn promote(table: &mut dyn Table, queue: Word, limit: usize) -> Result<()> {
+pub(super) fn promote<T: Table + ?Sized>(table: &mut T, queue: Word, limit: usize) -> Result<()> {
     let due = keys::delayed_until(queue, table.moment().now);
     for (key, value) in table.range(&keys::delayed_queue(queue), &due, limit, false)? {
         table.delete(&key)?;
@@ -64,7 +64,7 @@ pub(super) fn next_delayed(table: &dyn Source, queue: Word) -> Result<Option<Tim
     Ok(first.and_then(|(key, _)| keys::time_at(&key, keys::DELAYED_TIME)))
 }
 
-pub(super) fn lane_of(record: &TaskStateRecord) -> Word {
+fn lane_of(record: &TaskStateRecord) -> Word {
     keys::lane_word(&record.name, record.version.as_deref())
 }
 
@@ -79,23 +79,100 @@ fn lane_text(record: &TaskStateRecord) -> Vec<u8> {
 }
 
 /// The order of the first record of a lane, as the head row says.
-pub(super) fn head_of(table: &dyn Source, queue: Word, lane: Word) -> Result<Option<Order>> {
-    Ok(table
+pub(super) fn head_of<S: Source + ?Sized>(
+    source: &S,
+    queue: Word,
+    lane: Word,
+) -> Result<Option<Order>> {
+    Ok(source
         .get(&keys::lane_head(queue, lane))?
         .and_then(|bytes| Order::from_slice(&bytes)))
 }
 
+/// The heads of a queue, in order.
+pub(super) fn heads<S: Source + ?Sized>(
+    source: &S,
+    queue: Word,
+    after: Option<(Order, Word)>,
+    limit: usize,
+) -> Result<Vec<Head>> {
+    let all = keys::heads(queue);
+    let from = match after {
+        Some((order, lane)) => [keys::head(queue, order, lane).as_slice(), &[0]].concat(),
+        None => all.clone(),
+    };
+    let rows = source.range(&from, &keys::after(&all), limit, false)?;
+    Ok(rows
+        .iter()
+        .filter_map(|(key, text)| head(key, text))
+        .collect())
+}
+
+fn head(key: &[u8], text: &[u8]) -> Option<Head> {
+    let (order, lane) = keys::split_head(key)?;
+    let text = std::str::from_utf8(text).ok()?;
+    let (name, version) = text
+        .split_once('\0')
+        .map_or((text, None), |(name, version)| (name, Some(version)));
+    Some(Head {
+        order,
+        lane,
+        name: Arc::from(name),
+        version: version.map(Arc::from),
+    })
+}
+
+/// The ready rows of a lane, in order.
+pub(super) fn ready<S: Source + ?Sized>(
+    source: &S,
+    queue: Word,
+    lane: Word,
+    after: Option<Order>,
+    limit: usize,
+) -> Result<Vec<Ready>> {
+    let all = keys::lane(queue, lane);
+    let from = match after {
+        Some(order) => [keys::ready(queue, lane, order).as_slice(), &[0]].concat(),
+        None => all.clone(),
+    };
+    let rows = source.range(&from, &keys::after(&all), limit, false)?;
+    let mut ready = Vec::with_capacity(rows.len());
+    for (key, value) in &rows {
+        if let Some(order) = keys::order(key) {
+            let id = Some(super::index::id_of(value)?);
+            ready.push(Ready { order, id });
+        }
+    }
+    Ok(ready)
+}
+
 /// The order of the first record of a lane, as its rows say.
-fn first_in_lane(table: &dyn Source, queue: Word, lane: Word) -> Result<Option<Order>> {
+fn first_in_lane<S: Source + ?Sized>(source: &S, queue: Word, lane: Word) -> Result<Option<Order>> {
     let prefix = keys::lane(queue, lane);
-    Ok(table
+    Ok(source
         .first(&prefix, &keys::after(&prefix))?
         .and_then(|(key, _)| keys::order(&key)))
 }
 
+/// Makes the head rows of a lane true again after rows were taken from it.
+pub(super) fn refresh_head<T: Table + ?Sized>(
+    table: &mut T,
+    queue: Word,
+    lane: Word,
+) -> Result<()> {
+    let Some(old) = head_of(table, queue, lane)? else {
+        return Ok(());
+    };
+    let text = table
+        .get(&keys::head(queue, old, lane))?
+        .unwrap_or_default();
+    let new = first_in_lane(table, queue, lane)?;
+    set_head(table, queue, lane, Some(old), new, &text)
+}
+
 /// Moves the head rows of a lane from `old` to `new`.
-pub(super) fn set_head(
-    table: &mut dyn Table,
+fn set_head<T: Table + ?Sized>(
+    table: &mut T,
     queue: Word,
     lane: Word,
     old: Option<Order>,

@@ -41,27 +41,32 @@ fn end(moment: Moment, ttl: Duration) -> Steady {
     }
 }
 
-fn row(record: &TaskStateRecord) -> Option<Vec<u8>> {
+/// Boot and end of the lease of a record, as its index orders them.
+pub(crate) fn boot_and_end(record: &TaskStateRecord) -> Option<(u64, u64)> {
     let lease = record.lease.as_ref()?;
-    let (boot, at) = match lease.ends {
-        Some(ends) => (ends.boot, ends.at),
-        None => (0, lease.until.since(Timestamp::UNIX_EPOCH)),
-    };
-    Some(keys::lease(boot, micros(at), &record.id))
+    Some(match lease.ends {
+        Some(ends) => (ends.boot, micros(ends.at)),
+        None => (0, micros(lease.until.since(Timestamp::UNIX_EPOCH))),
+    })
+}
+
+fn row(record: &TaskStateRecord) -> Option<Vec<u8>> {
+    let (boot, end) = boot_and_end(record)?;
+    Some(keys::lease(boot, end, &record.id))
 }
 
 fn micros(at: Duration) -> u64 {
     u64::try_from(at.as_micros()).unwrap_or(u64::MAX)
 }
 
-pub(super) fn put_row(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+pub(super) fn put_row<T: Table + ?Sized>(table: &mut T, record: &TaskStateRecord) -> Result<()> {
     match row(record) {
         Some(key) => table.put(key, record.id.as_str().as_bytes().to_vec()),
         None => Ok(()),
     }
 }
 
-pub(super) fn delete_row(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()> {
+pub(super) fn delete_row<T: Table + ?Sized>(table: &mut T, record: &TaskStateRecord) -> Result<()> {
     match row(record) {
         Some(key) => table.delete(&key),
         None => Ok(()),

@@ -2,9 +2,12 @@
 
 use super::table::Table;
 use super::{gates, index, keys, marks, unique};
-use crate::error::Result;
-use crate::store::{CountBy, Maintain, Maintained, TaskFilter};
-use crate::task::TaskStatus;
+use crate::error::{ErrorKind, Result};
+use crate::store::{CountBy, Maintain, Maintained, SCAN_LIMIT, TaskFilter};
+use crate::task::{TaskStateRecord, TaskStatus};
+
+/// Ended records read at a time.
+const RETIRE_PAGE: usize = 256;
 
 const ENDED: [TaskStatus; 3] = [
     TaskStatus::Succeeded,
@@ -41,33 +44,60 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
         None => 0,
     };
     let cutoff = retention.age.map(|age| now.saturating_sub(age));
-    let rows = table.range(keys::FINISHED, &keys::after(keys::FINISHED), limit, false)?;
-    let full_page = rows.len() == limit;
-    let mut removed = 0;
-    for (key, value) in rows {
-        let is_old =
-            cutoff.is_some_and(|cutoff| keys::time_at(&key, 1).is_some_and(|at| at < cutoff));
-        if !is_old && surplus == 0 {
+    let (mut from, end) = (keys::FINISHED.to_vec(), keys::after(keys::FINISHED));
+    let (mut removed, mut examined) = (0, 0);
+    // Records that stay for their parent's sake must not hide those behind them, so a step reads on past them.
+    while examined < SCAN_LIMIT {
+        let rows = table.range(&from, &end, RETIRE_PAGE, false)?;
+        let Some((last, _)) = rows.last() else {
             return Ok((removed, false));
-        }
-        let id = index::id_of(&value)?;
-        let Some(record) = table.record(&id)? else {
-            table.delete(&key)?;
-            continue;
         };
-        // A parent that has not ended still reads its children.
-        if let Some(parent) = &record.parent
-            && table
-                .record(parent)?
-                .is_some_and(|parent| !parent.status.is_terminal())
-        {
-            continue;
+        from = [last.as_slice(), &[0]].concat();
+        examined += rows.len();
+        for (key, value) in rows {
+            let is_old =
+                cutoff.is_some_and(|cutoff| keys::time_at(&key, 1).is_some_and(|at| at < cutoff));
+            if !is_old && surplus == 0 {
+                return Ok((removed, false));
+            }
+            if removed >= limit as u64 {
+                return Ok((removed, true));
+            }
+            let id = index::id_of(&value)?;
+            let record = match table.record(&id) {
+                Ok(Some(record)) => record,
+                Ok(None) => {
+                    table.delete(&key)?;
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    table.delete(&key)?;
+                    super::claim::quarantine(table, &id, &error)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if is_awaited(table, &record)? {
+                continue;
+            }
+            index::remove(table, &record)?;
+            removed += 1;
+            surplus = surplus.saturating_sub(1);
         }
-        index::remove(table, &record)?;
-        removed += 1;
-        surplus = surplus.saturating_sub(1);
     }
-    Ok((removed, full_page && removed > 0))
+    Ok((removed, removed > 0))
+}
+
+/// Whether a parent that has not ended may still read the record.
+fn is_awaited(table: &dyn Table, record: &TaskStateRecord) -> Result<bool> {
+    let Some(parent) = &record.parent else {
+        return Ok(false);
+    };
+    match table.record(parent) {
+        Ok(parent) => Ok(parent.is_some_and(|parent| !parent.status.is_terminal())),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 fn table_source(table: &dyn Table) -> &dyn super::table::Source {

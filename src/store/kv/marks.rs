@@ -79,6 +79,10 @@ pub(super) fn put(
     };
     if let Some(until) = until {
         table.put(keys::mark_end(until, key), key.as_bytes().to_vec())?;
+        // A rule that ends may open its gate at that moment.
+        if let Some(gate) = key.strip_prefix(GATE_MARK) {
+            super::gates::set_timer(table, gate, until)?;
+        }
     }
     let bytes = serde_json::to_vec(&mark).map_err(|source| {
         Error::new(ErrorKind::Internal, "write mark", "a mark has no JSON form").with_source(source)

@@ -90,14 +90,26 @@ impl<'a> Overlay<'a> {
 }
 
 fn encode(record: &TaskStateRecord) -> Result<Vec<u8>> {
-    serde_json::to_vec(record).map_err(|source| {
+    // Most records fit without growing the buffer on the way.
+    let payloads = [
+        Some(&record.args),
+        record.state.as_ref(),
+        record.result.as_ref(),
+    ];
+    let payloads = payloads
+        .into_iter()
+        .flatten()
+        .map(|payload| payload.as_str().len());
+    let mut bytes = Vec::with_capacity(768 + payloads.sum::<usize>());
+    serde_json::to_writer(&mut bytes, record).map_err(|source| {
         Error::new(
             ErrorKind::Internal,
             "encode record",
             format!("the record \"{}\" has no JSON form", record.id),
         )
         .with_source(source)
-    })
+    })?;
+    Ok(bytes)
 }
 
 /// Reads a stored record.

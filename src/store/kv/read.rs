@@ -162,9 +162,9 @@ fn scan(
             .is_some_and(|lease| lease.has_ended(moment.now, moment.steady));
         !filter.matches(record, expired) || visit(record)
     };
-    if filter.lease_expired || filter.worker.is_some() || filter.id_prefix.is_some() {
-        // These indexes are not in order of creation, and what they lead to is few: read it all, then sort.
-        let mut found = unordered(source, filter, budget)?;
+    // These indexes are not in order of creation, but what they lead to is few: read it all, then sort.
+    let small = filter.lease_expired || filter.worker.is_some() || filter.id_prefix.is_some();
+    if small && let Some(mut found) = unordered(source, filter, budget)? {
         found.sort_by_key(|record| record.seq);
         if newest_first {
             found.reverse();
@@ -216,31 +216,39 @@ fn readable(source: &dyn Source, id: &TaskId) -> Result<Option<Arc<TaskStateReco
     }
 }
 
+/// What the index of leases or ids leads to; `None` when that is more than the budget, so that a part of it would be
+/// taken for the whole.
 fn unordered(
     source: &dyn Source,
     filter: &TaskFilter,
     budget: usize,
-) -> Result<Vec<Arc<TaskStateRecord>>> {
+) -> Result<Option<Vec<Arc<TaskStateRecord>>>> {
+    let limit = budget.saturating_add(1);
     let ids = if filter.lease_expired {
-        leases::ended(source, budget)?
+        leases::ended(source, limit)?
     } else {
         let prefix = match &filter.id_prefix {
             Some(prefix) => keys::record_prefix(prefix),
             None => keys::LEASES.to_vec(),
         };
-        let rows = source.range(&prefix, &keys::after(&prefix), budget, false)?;
+        let rows = source.range(&prefix, &keys::after(&prefix), limit, false)?;
         let by_id = filter.id_prefix.is_some();
         rows.iter()
             .map(|(key, value)| index::id_of(if by_id { &key[1..] } else { value }))
-            .collect::<Result<_>>()?
+            .collect::<Result<Vec<_>>>()?
     };
-    ids.iter()
-        .filter_map(|id| readable(source, id).transpose())
-        .collect()
+    if ids.len() > budget {
+        return Ok(None);
+    }
+    let records = ids.iter().filter_map(|id| readable(source, id).transpose());
+    records.collect::<Result<_>>().map(Some)
 }
 
 /// The index prefixes to walk: the most selective word, else the statuses asked for.
 fn driving(filter: &TaskFilter) -> Vec<Vec<u8>> {
+    if filter.lease_expired || filter.worker.is_some() {
+        return vec![keys::status(TaskStatus::Running)];
+    }
     let word = None
         .or(filter.parent.as_ref().map(keys::parent_word))
         .or(filter.tag.as_deref().map(keys::tag_word))

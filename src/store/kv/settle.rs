@@ -15,7 +15,7 @@ use crate::task::{
 pub(super) fn apply(
     table: &mut dyn Table,
     record: &TaskStateRecord,
-    settlement: Settlement,
+    settlement: &Settlement,
     taken: bool,
 ) -> Result<Option<Arc<TaskStateRecord>>> {
     let now = table.moment().now;
@@ -66,12 +66,12 @@ pub(super) fn apply(
     if settlement.lost {
         next.lost = next.lost.saturating_add(1);
     }
-    if let Some(error) = settlement.error {
-        next.error = Some(cut_text(error, ERROR_LIMIT));
-        next.error_group = settlement.error_group;
+    if let Some(error) = &settlement.error {
+        next.error = Some(cut_text(error.clone(), ERROR_LIMIT));
+        next.error_group.clone_from(&settlement.error_group);
     }
-    next.phase = settlement.phase.or(next.phase);
-    next.state = settlement.state.or(next.state);
+    next.phase = settlement.phase.clone().or(next.phase);
+    next.state = settlement.state.clone().or(next.state);
     if status == TaskStatus::Pending {
         let woken = next.woken && settlement.end == Some(AttemptEnd::Snoozed);
         next.run_at = if woken {
@@ -82,7 +82,7 @@ pub(super) fn apply(
         next.woken = false;
     } else {
         next.finished_at = Some(now);
-        next.result = settlement.result;
+        next.result.clone_from(&settlement.result);
         if status == TaskStatus::Succeeded {
             next.error = None;
             next.error_group = None;

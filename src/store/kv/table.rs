@@ -1,8 +1,13 @@
-//! What the verbs are written against: rows, decoded records, and a way back.
+//! What the verbs are written against: rows, decoded records, their indexes, and a way back.
+//!
+//! The indexes of records follow from the records alone. Over rows they are rows too, kept by the default methods here; a
+//! store that has a better form for them, such as the one in memory, writes these methods its own way.
 
 use std::sync::Arc;
 
+use super::keys::{Order, Word};
 use super::rows::Pairs;
+use super::{lanes, row_index};
 use crate::clock::Steady;
 use crate::error::Result;
 use crate::id::{LeaseToken, TaskId};
@@ -19,6 +24,33 @@ pub(crate) struct Moment {
     pub(crate) steady: Steady,
 }
 
+/// The first ready record of a lane.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) order: Order,
+    pub(crate) lane: Word,
+    pub(crate) name: Arc<str>,
+    pub(crate) version: Option<Arc<str>>,
+}
+
+/// A ready record; stores that find it by its order leave the id out.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    pub(crate) order: Order,
+    pub(crate) id: Option<TaskId>,
+}
+
+/// Where a change leaves a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Where it was.
+    Kept,
+    /// Somewhere else.
+    Moved,
+    /// Somewhere else, and its ready row was taken out before.
+    Taken,
+}
+
 /// Reading.
 pub(crate) trait Source {
     fn moment(&self) -> Moment;
@@ -29,6 +61,40 @@ pub(crate) trait Source {
     /// The first row between two keys.
     fn first(&self, from: &[u8], until: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         Ok(self.range(from, until, 1, false)?.pop())
+    }
+
+    /// The order of the first record of a lane.
+    fn head_of(&self, queue: Word, lane: Word) -> Result<Option<Order>> {
+        lanes::head_of(self, queue, lane)
+    }
+
+    /// The lanes of a queue that are not empty, in the order of their first record.
+    fn heads(&self, queue: Word, after: Option<(Order, Word)>, limit: usize) -> Result<Vec<Head>> {
+        lanes::heads(self, queue, after, limit)
+    }
+
+    /// The ready records of a lane, in order.
+    fn ready(
+        &self,
+        queue: Word,
+        lane: Word,
+        after: Option<Order>,
+        limit: usize,
+    ) -> Result<Vec<Ready>> {
+        lanes::ready(self, queue, lane, after, limit)
+    }
+
+    /// The record that is ready.
+    fn ready_record(&self, ready: &Ready) -> Result<Option<Arc<TaskStateRecord>>> {
+        match &ready.id {
+            Some(id) => self.record(id),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether there may be a rule that an operator set for a gate; stores that know without a look say so.
+    fn has_rules(&self) -> Result<bool> {
+        Ok(true)
     }
 }
 
@@ -48,4 +114,44 @@ pub(crate) trait Table: Source {
     fn savepoint(&mut self) -> usize;
     /// Undoes what was written since.
     fn rollback(&mut self, savepoint: usize);
+
+    /// Keeps a record that did not exist, with its indexes.
+    fn insert(&mut self, record: Arc<TaskStateRecord>) -> Result<()> {
+        row_index::insert(self, record)
+    }
+
+    /// Keeps the new state of a record and makes its indexes follow. Rows of parked records are not its business.
+    fn change(
+        &mut self,
+        old: &TaskStateRecord,
+        new: Arc<TaskStateRecord>,
+        place: Place,
+    ) -> Result<()> {
+        row_index::change(self, old, new, place)
+    }
+
+    /// Removes a record with its indexes.
+    fn remove(&mut self, record: &TaskStateRecord) -> Result<()> {
+        row_index::remove(self, record)
+    }
+
+    /// Takes a ready row out of its lane during a claim, which refreshes the head of the lane at its end.
+    fn take(&mut self, queue: Word, lane: Word, ready: &Ready) -> Result<()> {
+        self.delete(&super::keys::ready(queue, lane, ready.order))
+    }
+
+    /// Takes a pending record out of the ready set.
+    fn leave(&mut self, record: &TaskStateRecord) -> Result<()> {
+        lanes::leave(self, record)
+    }
+
+    /// Moves delayed records of a queue that are due into their lanes, at most `limit`.
+    fn promote(&mut self, queue: Word, limit: usize) -> Result<()> {
+        lanes::promote(self, queue, limit)
+    }
+
+    /// Makes the head of a lane true again after rows were taken from it.
+    fn refresh_head(&mut self, queue: Word, lane: Word) -> Result<()> {
+        lanes::refresh_head(self, queue, lane)
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::factory::StoreFactory;
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::id::{IdSource, TaskId, WorkerId};
 use crate::page::PageRequest;
@@ -60,11 +60,11 @@ macro_rules! check {
 /// Fails the case unless both sides are equal.
 macro_rules! check_eq {
     ($seen:expr, $wanted:expr) => {
-        check_eq!($seen, $wanted, "{}", stringify!($seen))
+        $crate::testing::conformance::bench::check_eq!($seen, $wanted, "{}", stringify!($seen))
     };
     ($seen:expr, $wanted:expr, $($what:tt)+) => {
         match (&$seen, &$wanted) {
-            (seen, wanted) => check!(*seen == *wanted, "{}: saw {seen:?}, wanted {wanted:?}", format_args!($($what)+)),
+            (seen, wanted) => $crate::testing::conformance::bench::check!(*seen == *wanted, "{}: saw {seen:?}, wanted {wanted:?}", format_args!($($what)+)),
         }
     };
 }
@@ -73,7 +73,7 @@ macro_rules! check_eq {
 macro_rules! check_matches {
     ($seen:expr, $($shape:tt)+) => {
         match &$seen {
-            seen => check!(matches!(seen, $($shape)+), "{}: saw {seen:?}, wanted {}", stringify!($seen), stringify!($($shape)+)),
+            seen => $crate::testing::conformance::bench::check!(matches!(seen, $($shape)+), "{}: saw {seen:?}, wanted {}", stringify!($seen), stringify!($($shape)+)),
         }
     };
 }
@@ -84,6 +84,9 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MICRO: Duration = Duration::from_micros(1);
 /// The lease of every claim that does not say otherwise.
 pub(super) const TTL: Duration = Duration::from_secs(30);
+
+/// How long a place may be busy after its last handle was dropped, in real time.
+const REOPEN_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) type Record = Arc<TaskStateRecord>;
 
@@ -115,21 +118,33 @@ impl<'a> Bench<'a> {
         Ok(bench)
     }
 
-    /// Opens the place once more.
-    pub(super) async fn handle(&self) -> CaseResult<SharedStore> {
+    async fn open_place(&self) -> crate::Result<SharedStore> {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
-        Ok(self
-            .factory
-            .open(&self.place, clock, Arc::clone(&self.ids))
-            .await?)
+        let ids = Arc::clone(&self.ids);
+        self.factory.open(&self.place, clock, ids).await
     }
 
-    /// Drops the store and opens its place again.
+    /// Opens the place once more.
+    pub(super) async fn handle(&self) -> CaseResult<SharedStore> {
+        Ok(self.open_place().await?)
+    }
+
+    /// Drops the store and opens its place again. A place may be busy for a moment after its last handle is gone.
     pub(super) async fn reopen(&self) -> CaseResult {
         drop(self.store.lock().take());
-        let store = self.handle().await?;
-        *self.store.lock() = Some(store);
-        Ok(())
+        let patience = SystemClock.steady().at + REOPEN_LIMIT;
+        loop {
+            match self.open_place().await {
+                Ok(store) => {
+                    *self.store.lock() = Some(store);
+                    return Ok(());
+                }
+                Err(error) if error.is_retryable() && SystemClock.steady().at < patience => {
+                    SystemClock.sleep(Duration::from_millis(1)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     pub(super) async fn corrupt(&self, task: &str) -> CaseResult {

@@ -2,6 +2,10 @@
 //! promises on a store of yours.
 //!
 //! Implement [`StoreFactory`] for it and call [`run`]. Each case is named after a sentence of the contract.
+#![allow(
+    clippy::redundant_pattern_matching,
+    reason = "`check_matches!` shows what was seen, whatever the shape"
+)]
 
 mod bench;
 mod factory;
@@ -9,9 +13,22 @@ mod report;
 
 mod claims;
 mod commits;
+mod control;
+mod counts;
+mod creates;
+mod durable;
+mod gates;
+mod hints;
+mod keys;
 mod leases;
+mod limits;
 mod lost;
+mod marks;
+mod reading;
+mod rules;
 mod settles;
+mod streams;
+mod upkeep;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -47,6 +64,17 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// A run whose large cases are this many times smaller, for stores that pay for each write and for quick looks.
+    #[must_use]
+    pub fn shrunk(shrink: usize) -> Self {
+        Self {
+            shrink,
+            ..Self::default()
+        }
+    }
+}
+
 /// One case: a sentence of the contract and how it is tried.
 struct Case {
     area: &'static str,
@@ -70,10 +98,23 @@ use cases;
 
 const AREAS: &[&[Case]] = &[
     commits::CASES,
+    creates::CASES,
     claims::CASES,
     leases::CASES,
     lost::CASES,
     settles::CASES,
+    gates::CASES,
+    rules::CASES,
+    keys::CASES,
+    control::CASES,
+    streams::CASES,
+    marks::CASES,
+    reading::CASES,
+    counts::CASES,
+    limits::CASES,
+    upkeep::CASES,
+    hints::CASES,
+    durable::CASES,
 ];
 
 /// Runs every case on stores that the factory opens, each case on one of its own, and reports how each went.
@@ -141,4 +182,47 @@ async fn without_panic(tried: impl Future<Output = CaseResult>) -> CaseResult {
         })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sentences of the list in the docs of the port, as names of cases.
+    fn sentences() -> Vec<String> {
+        let source = include_str!("../../store/mod.rs");
+        let contract = source.split("/// # Contract").nth(1).unwrap_or_default();
+        let contract = contract.split("#[async_trait]").next().unwrap_or_default();
+        let mut sentences: Vec<String> = Vec::new();
+        let mut open = false;
+        for line in contract.lines().map(|line| line.trim_start_matches("///")) {
+            if let Some(first) = line.strip_prefix(" - ") {
+                sentences.push(first.to_owned());
+                open = true;
+            } else if let (true, Some(more), Some(sentence)) =
+                (open, line.strip_prefix("   "), sentences.last_mut())
+            {
+                sentence.push(' ');
+                sentence.push_str(more);
+            } else {
+                open = false;
+            }
+        }
+        let snake_case = |sentence: String| {
+            let letter = |c: &char| c.is_alphanumeric() || *c == ' ';
+            let plain: String = sentence.chars().filter(letter).collect();
+            plain.to_lowercase().replace(' ', "_")
+        };
+        sentences.into_iter().map(snake_case).collect()
+    }
+
+    #[test]
+    fn every_case_is_a_sentence_of_the_contract_and_the_other_way_round() {
+        let cases: Vec<_> = AREAS.iter().flat_map(|area| area.iter()).collect();
+        let names: Vec<_> = cases.iter().map(|case| case.name.to_owned()).collect();
+        assert_eq!(names, sentences());
+        let different: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
+        assert!(names.len() >= 110, "{} cases", names.len());
+    }
 }

@@ -1,0 +1,44 @@
+//! Tasks declared by an attribute, registered one by one or all at once.
+#![allow(clippy::print_stdout, reason = "examples talk")]
+
+use tlo::prelude::*;
+
+/// Runs every 200 milliseconds, twice.
+#[tlo::task(every = "200ms", max_runs = 2)]
+async fn tick(context: TaskContext, (): ()) -> TaskResult {
+    println!("tick for {:?}", context.slot());
+    Ok(())
+}
+
+#[tlo::task(max_attempts = 3)]
+fn add(_: TaskContext, (a, b): (i64, i64)) -> TaskResult<i64> {
+    Ok(a + b)
+}
+
+#[tokio::main]
+async fn main() -> tlo::Result<()> {
+    let tlo = TloContext::builder()
+        .task(tick::task())
+        .task(add::task())
+        .build()
+        .await?;
+    let client = tlo.client();
+    let runner = Runner::new(tlo);
+    let handle = runner.handle();
+    let work = async move {
+        println!(
+            "2 + 3 = {}",
+            client
+                .task("add")
+                .args(&(2, 3))
+                .submit()
+                .await?
+                .result::<i64>()
+                .await?
+        );
+        handle.stop();
+        Ok(())
+    };
+    let (done, stopped) = tokio::join!(work, runner.run());
+    done.and(stopped)
+}

@@ -1,0 +1,135 @@
+//! Everything a store in memory holds: records, their indexes in numbers, and the rows of everything else.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::lanes::Lanes;
+use super::numbers::Numbers;
+use super::records::{Records, Slot};
+use crate::store::kv::{Word, boot_and_end, other_words};
+use crate::task::{TaskStateRecord, TaskStatus};
+use crate::timestamp::Timestamp;
+
+/// The state of a store.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) records: Records,
+    pub(super) lanes: Lanes,
+    pub(super) words: HashMap<Word, Numbers, RandomState>,
+    /// Boot, end and sequence of each lease.
+    pub(super) leases: BTreeSet<(u64, u64, u64)>,
+    pub(super) finished: BTreeSet<(Timestamp, u64)>,
+    pub(super) rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) last_number: u64,
+}
+
+impl Memory {
+    pub(super) fn insert(&mut self, record: Arc<TaskStateRecord>, now: Timestamp) {
+        let lane = self.lanes.join(&record);
+        if let Some(lane) = self.lanes.get(lane) {
+            let word = lane.name_word;
+            self.words.entry(word).or_default().insert(record.seq);
+        }
+        for word in other_words(&record) {
+            self.words.entry(word).or_default().insert(record.seq);
+        }
+        self.place(&record, lane, now);
+        self.records.insert(Slot { record, lane });
+    }
+
+    /// Gives a record another state; answers the old one.
+    pub(super) fn change(
+        &mut self,
+        new: Arc<TaskStateRecord>,
+        is_moved: bool,
+        now: Timestamp,
+    ) -> Option<Arc<TaskStateRecord>> {
+        let slot = self.records.get(new.seq)?;
+        let (old, mut lane) = (Arc::clone(&slot.record), slot.lane);
+        if is_moved {
+            self.displace(&old, lane);
+        }
+        if old.queue != new.queue {
+            let joined = self.lanes.join(&new);
+            self.lanes.part(lane, old.status);
+            lane = joined;
+        } else if old.status != new.status {
+            self.lanes.recount(lane, old.status, new.status);
+        }
+        if is_moved {
+            self.place(&new, lane, now);
+        }
+        self.records.replace(Slot { record: new, lane });
+        Some(old)
+    }
+
+    pub(super) fn remove(&mut self, seq: u64) -> Option<Arc<TaskStateRecord>> {
+        let Slot { record, lane } = self.records.remove(seq)?;
+        self.displace(&record, lane);
+        let name = self.lanes.get(lane).map(|lane| lane.name_word);
+        for word in name.into_iter().chain(other_words(&record)) {
+            let records = &self.records;
+            let is_there = |seq| records.get(seq).is_some();
+            if self
+                .words
+                .get_mut(&word)
+                .is_some_and(|numbers| numbers.remove(seq, is_there))
+            {
+                self.words.remove(&word);
+            }
+        }
+        self.lanes.part(lane, record.status);
+        Some(record)
+    }
+
+    fn place(&mut self, record: &TaskStateRecord, lane: u32, now: Timestamp) {
+        match record.status {
+            TaskStatus::Pending => {
+                if record.parked.is_none() {
+                    self.lanes.enter(lane, record, now);
+                }
+            }
+            TaskStatus::Running => {
+                if let Some((boot, end)) = boot_and_end(record) {
+                    self.leases.insert((boot, end, record.seq));
+                }
+            }
+            TaskStatus::Succeeded | TaskStatus::Failed | TaskStatus::Cancelled => {
+                self.finished
+                    .extend(record.finished_at.map(|at| (at, record.seq)));
+            }
+        }
+    }
+
+    fn displace(&mut self, record: &TaskStateRecord, lane: u32) {
+        match record.status {
+            TaskStatus::Pending => {
+                if record.parked.is_none() {
+                    self.lanes.leave(lane, record);
+                }
+            }
+            TaskStatus::Running => {
+                if let Some((boot, end)) = boot_and_end(record) {
+                    self.leases.remove(&(boot, end, record.seq));
+                }
+            }
+            TaskStatus::Succeeded | TaskStatus::Failed | TaskStatus::Cancelled => {
+                if let Some(at) = record.finished_at {
+                    self.finished.remove(&(at, record.seq));
+                }
+            }
+        }
+    }
+
+    /// Moves delayed records of a queue that are due into their lanes, at most `limit`.
+    pub(super) fn promote(&mut self, queue: Word, limit: usize, now: Timestamp) {
+        for seq in self.lanes.take_due(queue, now, limit) {
+            if let Some(slot) = self.records.get(seq) {
+                self.lanes.enter(slot.lane, &slot.record, now);
+            }
+        }
+        self.lanes.refresh();
+    }
+}

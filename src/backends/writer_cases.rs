@@ -1,0 +1,205 @@
+//! What callers of a group share, and what they do not.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::backends::RowStore;
+use crate::clock::SystemClock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{IdSource, TaskId, WorkerId};
+use crate::payload::Payload;
+use crate::store::kv::{Pairs, RowEngine, Rows};
+use crate::store::{Capability, TaskStateStore, TaskStateStoreExt};
+use crate::task::NewTask;
+
+#[derive(Clone, Debug, Default)]
+struct Tree(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl Rows for Tree {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        assert!(!key.ends_with(b"panic"), "asked for the row that panics");
+        if key.ends_with(b"rotten") {
+            return Err(Error::new(ErrorKind::Corrupt, "get", "rotten"));
+        }
+        if key.ends_with(b"offline") {
+            return Err(Error::new(ErrorKind::Unavailable, "get", "offline"));
+        }
+        Ok(self.0.get(key).cloned())
+    }
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.0.insert(key.to_vec(), value.to_vec());
+        Ok(())
+    }
+    fn delete(&mut self, key: &[u8]) -> Result<()> {
+        self.0.remove(key);
+        Ok(())
+    }
+    fn range(&self, from: &[u8], until: &[u8], limit: usize, reverse: bool) -> Result<Pairs> {
+        let mut pairs: Pairs = self
+            .0
+            .range(from.to_vec()..until.to_vec())
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if reverse {
+            pairs.reverse();
+        }
+        pairs.truncate(limit);
+        Ok(pairs)
+    }
+}
+
+/// A tree whose transactions can be held up, and are counted.
+#[derive(Debug, Default)]
+struct Engine {
+    tree: Mutex<Tree>,
+    /// The next transaction waits until the other end is dropped.
+    hold: Mutex<Option<mpsc::Receiver<()>>>,
+    begun: AtomicUsize,
+}
+
+impl RowEngine for Engine {
+    fn capability(&self) -> Capability {
+        crate::MemoryStore::default().capability()
+    }
+    fn write(&self, run: &mut dyn FnMut(&mut dyn Rows) -> Result<()>) -> Result<()> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let hold = self.hold.lock().take();
+        if let Some(hold) = hold {
+            let _ = hold.recv();
+        }
+        let mut tree = self.tree.lock().clone();
+        run(&mut tree)?;
+        *self.tree.lock() = tree;
+        Ok(())
+    }
+    fn read(&self, run: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
+        run(&*self.tree.lock())
+    }
+}
+
+fn store() -> Store {
+    let ids = Arc::new(IdSource::seeded(1));
+    Arc::new(RowStore::open(Engine::default(), SystemClock::shared(), ids).unwrap())
+}
+
+fn task(id: &str) -> NewTask {
+    NewTask::new(TaskId::new(id).unwrap(), "greet", Payload::null())
+}
+
+type Store = Arc<RowStore<Engine>>;
+type Asking = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+fn create(store: &Store, id: &'static str) -> Asking {
+    let store = Arc::clone(store);
+    Box::pin(async move { store.create(task(id)).await.map(drop) })
+}
+
+fn claim(store: &Store, queue: &'static str) -> Asking {
+    let store = Arc::clone(store);
+    let worker = WorkerId::new("w").unwrap();
+    let minute = Duration::from_secs(60);
+    Box::pin(async move {
+        let tasks = store.lease(&worker, queue, &["greet"], 5, minute).await;
+        tasks.map(drop)
+    })
+}
+
+/// Asks all of this in one group; answers the kinds of the errors.
+async fn together(store: &Store, asking: Vec<Asking>) -> Vec<Option<ErrorKind>> {
+    let engine = store.engine();
+    let begun = engine.begun.load(Ordering::SeqCst);
+    let (hold, held) = mpsc::channel();
+    *engine.hold.lock() = Some(held);
+    let first = tokio::spawn(create(store, "first"));
+    // The first is inside its transaction; the others gather behind it.
+    while engine.begun.load(Ordering::SeqCst) == begun {
+        tokio::task::yield_now().await;
+    }
+    let waiting: Vec<_> = asking.into_iter().map(tokio::spawn).collect();
+    // On this one-threaded runtime a turn lets each of them run until it waits for its answer.
+    tokio::task::yield_now().await;
+    drop::<mpsc::Sender<()>>(hold);
+    first.await.unwrap().unwrap();
+    let mut kinds = Vec::new();
+    for answer in waiting {
+        kinds.push(answer.await.unwrap().err().map(|error| error.kind()));
+    }
+    let groups = engine.begun.load(Ordering::SeqCst) - begun - 1;
+    assert_eq!(groups, 1, "groups after the first");
+    kinds
+}
+
+#[tokio::test]
+async fn what_waits_together_is_written_together() {
+    let store = store();
+    assert_eq!(
+        together(
+            &store,
+            vec![create(&store, "a"), create(&store, "b"), claim(&store, "q")]
+        )
+        .await,
+        [None; 3]
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_fails_its_own_caller_only() {
+    let store = store();
+    // A claim reads the rule of its queue only when there are rules at all.
+    let rule = Payload::parse("{}").unwrap();
+    store
+        .put_mark("gate/other", rule, None, None)
+        .await
+        .unwrap();
+    let asking = vec![
+        create(&store, "a"),
+        claim(&store, "rotten"),
+        create(&store, "c"),
+    ];
+    let kinds = together(&store, asking).await;
+    assert_eq!(kinds, [None, Some(ErrorKind::Corrupt), None]);
+    let kept = store
+        .get(&["a", "c"].map(|id| TaskId::new(id).unwrap()))
+        .await;
+    assert!(kept.unwrap().iter().all(Option::is_some));
+}
+
+#[tokio::test]
+async fn a_failing_engine_fails_the_group_and_keeps_nothing_of_it() {
+    let store = store();
+    let kinds = together(
+        &store,
+        vec![
+            create(&store, "a"),
+            create(&store, "offline"),
+            create(&store, "c"),
+        ],
+    )
+    .await;
+    assert_eq!(kinds, [Some(ErrorKind::Unavailable); 3]);
+    assert!(store.read(&TaskId::new("a").unwrap()).await.is_err());
+    store.create(task("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_for_its_group_and_the_writer_lives() {
+    let store = store();
+    let kinds = together(&store, vec![create(&store, "a"), create(&store, "panic")]).await;
+    assert_eq!(kinds, [Some(ErrorKind::Internal); 2]);
+    store.create(task("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn dropping_the_store_waits_for_its_writer() {
+    let store = store();
+    store.create(task("a")).await.unwrap();
+    let engine = Arc::downgrade(&store.engine);
+    drop(store);
+    assert!(engine.upgrade().is_none(), "the engine is closed");
+}

@@ -1,0 +1,158 @@
+//! The arguments.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::commands::explain::ExplainArgs;
+use super::commands::inspect::InspectArgs;
+use super::commands::list::ListArgs;
+use super::commands::stats::StatsArgs;
+use super::commands::submit::SubmitArgs;
+use crate::schedule::parse_duration;
+
+const MORE: &str = "`tlo help` says more, `tlo help COMMAND` says everything about one command.";
+
+const MANUAL: &str = "\
+Begin:
+  tlo init                                write a commented tlo.toml
+  tlo check                               say what is wrong with it, and what it runs when
+  tlo run                                 run it; Ctrl-C stops when what runs has ended
+  tlo run --crontab /etc/crontab          run a crontab as well
+  tlo list --status failed                what went wrong lately
+  tlo inspect ID                          everything about one run: output, errors, attempts
+  tlo explain \"0 3 * * *\" --zone Europe/Berlin
+
+Settings, the weakest first:
+  defaults, the jobs file, TLO_* variables, options;
+  `tlo config show --origin` shows what came from where.
+  The jobs file is --config, else TLO_CONFIG, else tlo.toml in this folder.
+  TLO_TASK_STATE_STORE says where tasks live: sqlite:PATH, or memory. By
+  default that is tlo.db beside the jobs file, and without one in the
+  user's state directory.
+
+Output:
+  Data goes to standard output, talk to standard error. Tables are aligned
+  on a terminal and tab-separated in a pipe; --json prints one document.
+  All instants are UTC. NO_COLOR and TERM=dumb switch colours off.
+
+Exit codes:
+  0 ok · 1 failure · 2 usage · 3 not found · 4 conflict
+  5 store unreachable · 6 waited too long · 7 the awaited task failed
+  130 interrupted twice · 143 terminated twice";
+
+/// Runs background work: recurring commands and tasks on one durable store.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tlo", version)]
+#[command(after_help = MORE, after_long_help = MANUAL)]
+pub struct Cli {
+    /// The jobs file; by default TLO_CONFIG, else tlo.toml in this folder
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Command {
+    /// Write a commented tlo.toml
+    Init,
+    /// Fire schedules and run tasks until Ctrl-C
+    ///
+    /// Runs what the jobs file and the crontabs say, and remembers every run in the store. Several processes may share
+    /// one store: each slot of a schedule runs once.
+    ///
+    /// Ctrl-C or SIGTERM stops: nothing new is started, and what runs may finish for `drain_timeout` (30s). A second
+    /// one stops at once: what still runs is told to end and handed back, to be run again.
+    Run(RunArgs),
+    /// Say everything that is wrong with the jobs file and crontabs, running nothing
+    Check(CheckArgs),
+    /// List tasks, the newest first
+    List(ListArgs),
+    /// Show everything about one task
+    Inspect(InspectArgs),
+    /// Count tasks by status, queue, name and error
+    Stats(StatsArgs),
+    /// Submit a task by its name
+    ///
+    /// Prints its id, or with --wait its result. The jobs file says what the names mean; a process with `tlo run` on
+    /// the same store runs it.
+    Submit(SubmitArgs),
+    /// Say what a schedule means, when it runs next, and what it does when clocks change
+    Explain(ExplainArgs),
+    /// Check the store and this machine, and say what is promised
+    Doctor(DoctorArgs),
+    /// Show the settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the completions of a shell
+    ///
+    /// For bash: `tlo completions bash > ~/.local/share/bash-completion/completions/tlo`
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What `tlo run` runs.
+#[derive(Args, Clone, Debug)]
+pub(super) struct RunArgs {
+    /// A crontab to run as well, as cron would; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) crontab: Vec<PathBuf>,
+    /// How many tasks run at once
+    #[arg(long, value_name = "N")]
+    pub(super) concurrency: Option<usize>,
+    /// Stop by itself after this long, such as 10s; for trying things out
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(super) limit: Option<Duration>,
+}
+
+/// What `tlo check` checks.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CheckArgs {
+    /// A crontab to check as well; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) crontab: Vec<PathBuf>,
+    /// Print the tasks as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How to print what the doctor found.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// About settings.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print every setting
+    Show {
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Reads a duration that was given as an argument.
+pub(super) fn duration(text: &str) -> std::result::Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// Reads anything that is read with `parse` and was given as an argument.
+pub(super) fn parsed<T: std::str::FromStr<Err = crate::Error>>(
+    text: &str,
+) -> std::result::Result<T, String> {
+    text.parse()
+        .map_err(|error: crate::Error| error.to_string())
+}

@@ -1,0 +1,77 @@
+//! What `tlo run` says when it starts.
+
+use crate::cli::output;
+use crate::context::TloContext;
+use crate::error::Result;
+use crate::schedule::short_duration;
+use crate::scheduler::{Upcoming, upcoming};
+use crate::task::TaskDef;
+use crate::timestamp::Timestamp;
+
+/// The most schedules that are listed.
+const LISTED: usize = 10;
+
+/// Says what runs where, and what comes next.
+///
+/// # Errors
+/// Those of reading the store.
+pub(super) async fn show(tlo: &TloContext, notes: &[String]) -> Result<()> {
+    let defs = tlo.registry().list().await?;
+    let store = tlo.store().capability();
+    let settings = tlo.settings();
+    output::say(&format!(
+        "tlo {} · pid {} · {} at once · queues {} · all times are UTC",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id(),
+        output::counted(settings.concurrency, "task"),
+        output::one_line(&settings.queues.join(", ")),
+    ));
+    output::say(&format!("store {}: {}", store.name, store.promise));
+    for note in notes {
+        output::say(note);
+    }
+    let now = tlo.clock().now();
+    let schedules = upcoming(tlo.store(), now, &defs).await?;
+    let scheduled = match schedules.len() {
+        0 => "nothing is scheduled: they run when submitted, with `tlo submit NAME`".to_owned(),
+        n => format!("{n} with a schedule"),
+    };
+    output::say(&format!(
+        "{}, {scheduled}",
+        output::counted(defs.len(), "task")
+    ));
+    let width = schedules
+        .iter()
+        .take(LISTED)
+        .map(|schedule| schedule.schedule.chars().count())
+        .max()
+        .unwrap_or(0);
+    for schedule in schedules.iter().take(LISTED) {
+        let name = output::one_line(&schedule.schedule);
+        output::say(&format!("  {name:<width$}  {}", when(schedule, &defs, now)));
+    }
+    if schedules.len() > LISTED {
+        output::say(&format!("  … and {} more", schedules.len() - LISTED));
+    }
+    Ok(())
+}
+
+fn when(schedule: &Upcoming, defs: &[TaskDef], now: Timestamp) -> String {
+    let def = defs.iter().find(|def| def.name == schedule.schedule);
+    let is_reboot = def
+        .and_then(|def| def.schedule.as_ref())
+        .is_some_and(crate::schedule::Schedule::is_reboot);
+    let next = match schedule.next {
+        Some(at) => format!(
+            "next {} (in {})",
+            output::instant(Some(at)),
+            short_duration(at.since(now))
+        ),
+        None if is_reboot => "once per boot".to_owned(),
+        None => "has ended".to_owned(),
+    };
+    match schedule.missed {
+        Some(at) => format!("{next}; missed since {}", output::instant(Some(at))),
+        None => next,
+    }
+}

@@ -1,0 +1,65 @@
+//! `tlo check`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cli::args::CheckArgs;
+use crate::cli::output::Cell;
+use crate::cli::{output, program};
+use crate::context::TloContextBuilder;
+use crate::error::Result;
+use crate::schedule::Schedule;
+use crate::task::TaskDef;
+
+/// Prints every mistake of the jobs file, the crontabs and the settings; opens nothing and runs nothing.
+///
+/// # Errors
+/// `Configuration` with the number of mistakes.
+pub(super) fn run(
+    config: Option<&Path>,
+    args: &CheckArgs,
+    context: &TloContextBuilder,
+) -> Result<()> {
+    let source = program::settings(config, context)?;
+    let jobs = program::jobs(&source, &args.crontab)?;
+    if let Some(loaded) = program::report(&jobs, &source)? {
+        context.plugin_table().check(&loaded)?;
+    }
+    if args.json {
+        let own = context
+            .definitions()
+            .map(|def| json!({"task": def, "command": null}));
+        let listed = jobs
+            .jobs
+            .iter()
+            .map(|job| json!({"task": job.def, "command": job.command}));
+        return output::json(&own.chain(listed).collect::<Vec<_>>());
+    }
+    for note in &jobs.notes {
+        output::say(note);
+    }
+    let listed = jobs.jobs.iter().map(|job| &job.def);
+    let defs: Vec<&TaskDef> = context.definitions().chain(listed).collect();
+    if defs.is_empty() {
+        output::say("ok, but there is no task: `tlo init` writes a tlo.toml with some");
+        return Ok(());
+    }
+    let rows: Vec<Vec<Cell>> = defs.iter().map(|def| row(def)).collect();
+    output::table(&["TASK", "ZONE", "RUNS"], &rows)?;
+    output::say(&format!("ok: {}", output::counted(rows.len(), "task")));
+    Ok(())
+}
+
+fn row(def: &TaskDef) -> Vec<Cell> {
+    let when = def
+        .schedule
+        .as_ref()
+        .map_or_else(|| "when submitted".to_owned(), Schedule::describe);
+    let zone = def.schedule.as_ref().and_then(Schedule::zone);
+    vec![
+        Cell::from(&def.name),
+        Cell::from(zone.unwrap_or("-")),
+        Cell::from(when),
+    ]
+}

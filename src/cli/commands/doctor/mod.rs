@@ -1,0 +1,237 @@
+//! `tlo doctor`.
+
+mod machine;
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use self::machine::Machine;
+use crate::cli::args::DoctorArgs;
+use crate::cli::output;
+use crate::client::{Client, WorkerInfo};
+use crate::context::TloContext;
+use crate::error::Result;
+use crate::page::PageRequest;
+use crate::schedule::{format_duration, short_duration};
+use crate::store::{Capability, CountBy, Counts, Maintain, Retention, TaskFilter};
+use crate::task::{TaskStateRecord, TaskStatus};
+use crate::timestamp::Timestamp;
+
+/// Everything that was found out.
+struct Findings {
+    store: Capability,
+    counts: Counts,
+    workers: Vec<(String, WorkerInfo)>,
+    machine: Machine,
+    now: Timestamp,
+    warnings: Vec<String>,
+}
+
+/// Checks the store and the machine, says what is promised, and warns of what will hurt.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn run(tlo: &TloContext, args: &DoctorArgs) -> Result<()> {
+    let found = examine(tlo).await?;
+    if args.json {
+        return output::json(&json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "config": tlo.loaded().file(),
+            "store": store_json(&found.store),
+            "tasks": found.counts,
+            "workers": found.workers.iter().map(|(id, info)| json!({"id": id, "info": info})).collect::<Vec<_>>(),
+            "machine": found.machine,
+            "now": found.now,
+            "warnings": found.warnings,
+        }));
+    }
+    print(tlo, &found)
+}
+
+fn store_json(store: &Capability) -> serde_json::Value {
+    let facts: serde_json::Map<_, _> = store
+        .facts
+        .iter()
+        .map(|(label, fact)| ((*label).to_owned(), fact.as_str().into()))
+        .collect();
+    json!({
+        "name": store.name,
+        "promise": store.promise,
+        "durability": store.durability,
+        "shared": store.shared,
+        "pushes": store.pushes,
+        "poll": format_duration(store.poll),
+        "retention": store.retention,
+        "facts": facts,
+    })
+}
+
+async fn examine(tlo: &TloContext) -> Result<Findings> {
+    let client = tlo.client();
+    // Keeps everything: this only shows that the store takes writes.
+    let keep = Retention {
+        age: None,
+        count: None,
+    };
+    tlo.store()
+        .maintain(Maintain {
+            retention: keep,
+            limit: 1,
+        })
+        .await?;
+    let counts = client
+        .count(&TaskFilter::default(), CountBy::Status)
+        .await?;
+    let workers = client.workers().await?;
+    let now = tlo.clock().now();
+    let machine = Machine::examine();
+    let mut warnings = machine.warnings(tlo.settings().concurrency);
+    warnings.extend(waiting(tlo, &client, &workers, now).await?);
+    warnings.extend(clock_went_back(&client, now).await?);
+    Ok(Findings {
+        store: tlo.store().capability(),
+        counts,
+        workers,
+        machine,
+        now,
+        warnings,
+    })
+}
+
+/// Tasks that wait for a worker, and why none comes.
+async fn waiting(
+    tlo: &TloContext,
+    client: &Client,
+    workers: &[(String, WorkerInfo)],
+    now: Timestamp,
+) -> Result<Vec<String>> {
+    let pending = TaskFilter::status([TaskStatus::Pending]);
+    let names: BTreeMap<String, u64> = client.count(&pending, CountBy::Name).await?.groups;
+    let mut warnings = Vec::new();
+    for (name, n) in &names {
+        let here = tlo.registry().get(name).await?.is_some();
+        let elsewhere = workers
+            .iter()
+            .any(|(_, worker)| worker.names.iter().any(|known| known == name));
+        if !here && !elsewhere {
+            let name = output::one_line(name);
+            let tasks = output::counted(usize::try_from(*n).unwrap_or(usize::MAX), "task");
+            warnings.push(format!(
+                "{tasks} named \"{name}\" wait for a worker that knows the name"
+            ));
+        }
+    }
+    let oldest = oldest_due(client, &pending, now).await?;
+    if let (true, Some(oldest)) = (workers.is_empty(), oldest) {
+        warnings.push(format!(
+            "no worker is running, and \"{}\" is due since {}: start one with `tlo run`",
+            output::one_line(oldest.id.as_str()),
+            short_duration(now.since(oldest.run_at))
+        ));
+    }
+    Ok(warnings)
+}
+
+async fn oldest_due(
+    client: &Client,
+    pending: &TaskFilter,
+    now: Timestamp,
+) -> Result<Option<TaskStateRecord>> {
+    let page = client.list(pending, PageRequest::first(100)).await?;
+    Ok(page
+        .items
+        .into_iter()
+        .map(|item| item.record)
+        .filter(|record| record.run_at <= now)
+        .min_by_key(|record| record.run_at))
+}
+
+/// A record of the future says that the clock was set back: schedules would wait for it.
+async fn clock_went_back(client: &Client, now: Timestamp) -> Result<Option<String>> {
+    let newest = PageRequest {
+        newest_first: true,
+        ..PageRequest::first(1)
+    };
+    let page = client.list(&TaskFilter::default(), newest).await?;
+    let ahead = page.items.first().map(|item| item.record.created_at);
+    Ok(ahead.filter(|created| *created > now).map(|created| {
+        format!("the clock says {now}, but the newest task was created at {created}: the clock was set back")
+    }))
+}
+
+fn print(tlo: &TloContext, found: &Findings) -> Result<()> {
+    let mut lines = vec![("tlo", env!("CARGO_PKG_VERSION").to_owned())];
+    let config = tlo
+        .loaded()
+        .file()
+        .map_or_else(|| "none".to_owned(), |file| file.display().to_string());
+    lines.push(("jobs file", config));
+    lines.push((
+        "store",
+        format!("{}: {}", found.store.name, found.store.promise),
+    ));
+    lines.extend(
+        found
+            .store
+            .facts
+            .iter()
+            .map(|(label, fact)| (*label, fact.clone())),
+    );
+    lines.push(("keeps", kept(tlo)));
+    lines.push(("tasks", tally(&found.counts)));
+    for (id, worker) in &found.workers {
+        lines.push((
+            "worker",
+            format!(
+                "{id}, pid {}, {} at once, queues {}, {}",
+                worker.pid,
+                worker.concurrency,
+                worker.queues.join(", "),
+                output::counted(worker.names.len(), "name"),
+            ),
+        ));
+    }
+    if found.workers.is_empty() {
+        lines.push(("worker", "none is running on this store".to_owned()));
+    }
+    lines.extend(found.machine.lines());
+    lines.push(("clock", found.now.to_string()));
+    for (label, text) in lines {
+        output::line(&format!("{label:<12} {}", output::one_line(&text)))?;
+    }
+    for warning in &found.warnings {
+        output::line(&format!("{:<12} {warning}", "WARNING"))?;
+    }
+    if found.warnings.is_empty() {
+        output::say("all is well");
+    }
+    Ok(())
+}
+
+fn kept(tlo: &TloContext) -> String {
+    let retention = tlo
+        .settings()
+        .retention
+        .over(tlo.store().capability().retention);
+    let age = retention.age.map(format_duration);
+    match (age, retention.count) {
+        (None, None) => "finished tasks for ever".to_owned(),
+        (Some(age), None) => format!("finished tasks for {age}"),
+        (None, Some(count)) => format!("the newest {count} finished tasks"),
+        (Some(age), Some(count)) => format!("finished tasks for {age}, at most {count}"),
+    }
+}
+
+fn tally(counts: &Counts) -> String {
+    if counts.groups.is_empty() {
+        return "none".to_owned();
+    }
+    let at_least = if counts.complete { "" } else { "at least " };
+    let parts: Vec<_> = counts
+        .groups
+        .iter()
+        .map(|(status, n)| format!("{n} {status}"))
+        .collect();
+    format!("{at_least}{}", parts.join(", "))
+}

@@ -1,0 +1,116 @@
+//! `tlo run`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::banner;
+use crate::cli::args::RunArgs;
+use crate::cli::jobs::{CommandInput, Job};
+use crate::cli::{logging, program};
+use crate::context::TloContextBuilder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handler::Task;
+use crate::handler::builtin::{CommandHandler, RunAs, Stdin};
+use crate::handler::layers::{Layer, Panic};
+use crate::observe::TracingObserver;
+use crate::runner::Runner;
+use crate::settings::SettingsSource;
+
+/// Fires schedules and runs tasks until a signal, or for as long as asked.
+///
+/// # Errors
+/// `Configuration` with every mistake of the files, and those of opening the store.
+pub(super) async fn run(
+    config: Option<&Path>,
+    args: RunArgs,
+    context: TloContextBuilder,
+) -> Result<ExitCode> {
+    let mut source = program::settings(config, &context)?;
+    if let Some(concurrency) = args.concurrency {
+        source = source.set_by("argument --concurrency", "concurrency", concurrency);
+    }
+    let jobs = program::jobs(&source, &args.crontab)?;
+    program::report(&jobs, &source)?;
+    if jobs.jobs.is_empty() && context.definitions().next().is_none() {
+        return Err(nothing(&source, &args));
+    }
+    program::make_state_directory(&source)?;
+    let tlo = context
+        .settings(source)
+        .tasks(jobs.jobs.into_iter().map(command_task))
+        .observer(TracingObserver)
+        .build()
+        .await?;
+    logging::start(tlo.settings().log_level);
+    banner::show(&tlo, &jobs.notes).await?;
+    let clock = Arc::clone(tlo.clock());
+    let runner = Runner::new(tlo);
+    let handle = runner.handle();
+    let running = runner.run_until_signal();
+    tokio::pin!(running);
+    let forced = match args.limit {
+        Some(limit) => tokio::select! {
+            done = &mut running => done?,
+            () = clock.sleep(limit) => {
+                handle.stop();
+                running.await?
+            }
+        },
+        None => running.await?,
+    };
+    Ok(forced.map_or(ExitCode::SUCCESS, |signal| {
+        ExitCode::from(signal.exit_code())
+    }))
+}
+
+/// The way out for who starts with nothing.
+fn nothing(source: &SettingsSource, args: &RunArgs) -> Error {
+    let file = source.file_path().filter(|file| file.is_file());
+    let why = match (file, args.crontab.is_empty()) {
+        (Some(file), true) => format!("{} has no [[tasks]]", file.display()),
+        (None, true) => "there is no tlo.toml in this folder".to_owned(),
+        (_, false) => "the crontabs have no commands".to_owned(),
+    };
+    let message = format!(
+        "there is nothing to run: {why}\n  \
+         tlo init                  writes a tlo.toml with examples\n  \
+         tlo run --config FILE     runs another jobs file\n  \
+         tlo run --crontab FILE    runs a crontab"
+    );
+    Error::new(ErrorKind::Configuration, "run", message)
+}
+
+/// The task of a job: its definition, and the command as handler.
+fn command_task(job: Job) -> Task {
+    let command = job.command;
+    let mut handler = CommandHandler::new(command.run.argv()).stdin(match command.stdin {
+        CommandInput::Args => Stdin::ArgsJson,
+        CommandInput::Text(text) => Stdin::Text(text),
+        CommandInput::Empty => Stdin::Null,
+    });
+    if !command.inherit_env {
+        handler = handler.clear_env();
+    }
+    for (name, value) in command.env {
+        handler = handler.env(name, value);
+    }
+    if let Some(directory) = command.cwd {
+        handler = handler.cwd(directory);
+    }
+    if let Some(user) = command.user {
+        handler = handler.run_as(RunAs {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups,
+        });
+    }
+    if let Some(grace) = command.kill_grace {
+        handler = handler.grace(grace);
+    }
+    Task {
+        def: job.def,
+        handler: Some(Panic.wrap(Arc::new(handler))),
+        error: None,
+    }
+}

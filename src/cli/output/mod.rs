@@ -1,0 +1,107 @@
+//! What commands print: data on standard output, talk on standard error.
+
+mod table;
+mod text;
+
+use std::io::{IsTerminal, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use serde::Serialize;
+
+pub(super) use self::table::{Cell, table};
+pub(super) use self::text::{instant, lines, one_line, start_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schedule::CronFault;
+
+/// Writes a line of data. A reader that went away (`tlo list | head -1`) is no failure.
+///
+/// # Errors
+/// `Internal` when standard output cannot be written.
+pub(super) fn line(text: &str) -> Result<()> {
+    raw(format!("{text}\n").as_bytes())
+}
+
+/// Writes data as it is.
+///
+/// # Errors
+/// As [`line`].
+pub(super) fn raw(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let message = format!("standard output cannot be written: {error}");
+            Err(Error::new(ErrorKind::Internal, "print", message).with_source(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line of talk.
+pub(super) fn say(text: &str) {
+    // When standard error is closed there is nobody to talk to.
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Writes one JSON document: indented for people, on one line for programs.
+///
+/// # Errors
+/// As [`line`].
+pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
+    let text = if std::io::stdout().is_terminal() {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    };
+    let text = text.map_err(|source| {
+        Error::new(ErrorKind::Internal, "print", "the answer has no JSON form").with_source(source)
+    })?;
+    line(&text)
+}
+
+/// Writes an error with its causes to standard error.
+pub(super) fn error(error: &Error) {
+    let mut last = error.to_string();
+    say(&format!("{} {last}", label()));
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // What is wrong with a cron expression is in the message already, with its place.
+        if !last.contains(&text) && !error.is::<CronFault>() {
+            say(&format!("  because: {text}"));
+        }
+        last = text;
+        cause = error.source();
+    }
+}
+
+/// Writes a mistake in a file to standard error.
+pub(super) fn mistake(mistake: &super::source::Mistake) {
+    say(&format!(
+        "{}\n",
+        mistake.painted(colour(&std::io::stderr()))
+    ));
+}
+
+/// Writes a mistake that is in no file to standard error.
+pub(super) fn fault(message: &str) {
+    say(&format!("{} {message}\n", label()));
+}
+
+fn label() -> String {
+    let red = clap::builder::styling::AnsiColor::BrightRed
+        .on_default()
+        .bold();
+    format!("{red}error:{red:#}")
+}
+
+/// Whether this stream gets colours: a terminal that can, and neither `NO_COLOR` nor `CLICOLOR=0` against it.
+pub(super) fn colour(stream: &impl anstream::stream::RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
+}
+
+/// `1 task`, `2 tasks`.
+#[must_use]
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}

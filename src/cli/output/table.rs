@@ -1,0 +1,171 @@
+//! Tables: aligned and cut to the width of a terminal, tab-separated and whole in a pipe.
+
+use std::io::IsTerminal;
+
+use clap::builder::styling::{AnsiColor, Style};
+
+use super::text::{columns, one_line, start_of};
+use crate::error::Result;
+use crate::task::TaskStatus;
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// What the last column keeps in a narrow terminal.
+const NARROWEST: usize = 16;
+
+/// A terminal that does not say how wide it is.
+const USUAL: usize = 120;
+
+/// A cell of a table.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self {
+            text: one_line(text.as_ref()),
+            style: Style::new(),
+        }
+    }
+}
+
+impl Cell {
+    /// A text in the colour of a status.
+    pub(in crate::cli) fn of_status(status: TaskStatus, text: &str) -> Self {
+        let style = match status {
+            TaskStatus::Pending => Style::new(),
+            TaskStatus::Running => AnsiColor::Cyan.on_default(),
+            TaskStatus::Succeeded => AnsiColor::Green.on_default(),
+            TaskStatus::Failed => AnsiColor::Red.on_default().bold(),
+            TaskStatus::Cancelled => AnsiColor::Yellow.on_default(),
+        };
+        Self {
+            style,
+            ..Self::from(text)
+        }
+    }
+}
+
+/// Writes a table.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(in crate::cli) fn table(header: &[&str], rows: &[Vec<Cell>]) -> Result<()> {
+    let out = std::io::stdout();
+    let mut text = String::new();
+    if out.is_terminal() {
+        let colour = super::colour(&out);
+        aligned(&mut text, header, rows, width(&out), colour);
+    } else {
+        let plain = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| cell.text.as_str()).collect());
+        for cells in std::iter::once(header.to_vec()).chain(plain) {
+            text.push_str(&cells.join("\t"));
+            text.push('\n');
+        }
+    }
+    super::raw(text.as_bytes())
+}
+
+fn aligned(text: &mut String, header: &[&str], rows: &[Vec<Cell>], width: usize, colour: bool) {
+    let head: Vec<Cell> = header
+        .iter()
+        .map(|label| Cell {
+            text: (*label).to_owned(),
+            style: Style::new().bold(),
+        })
+        .collect();
+    let widths: Vec<usize> = (0..header.len())
+        .map(|index| {
+            std::iter::once(&head)
+                .chain(rows)
+                .filter_map(|row| row.get(index))
+                .map(|cell| columns(&cell.text))
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let before_last: usize = widths.iter().rev().skip(1).map(|width| width + GAP).sum();
+    let room = width.saturating_sub(before_last).max(NARROWEST);
+    for row in std::iter::once(&head).chain(rows) {
+        let mut line = String::new();
+        let mut gap = 0;
+        for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            if cell.text.is_empty() {
+                gap += width + GAP;
+                continue;
+            }
+            let last = index + 1 == header.len();
+            let shown = start_of(&cell.text, if last { room } else { usize::MAX });
+            line.extend(std::iter::repeat_n(' ', gap));
+            gap = (width + GAP).saturating_sub(columns(&shown));
+            if colour {
+                line.push_str(&format!("{}{shown}{:#}", cell.style, cell.style));
+            } else {
+                line.push_str(&shown);
+            }
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+}
+
+#[cfg(unix)]
+fn width(out: &std::io::Stdout) -> usize {
+    rustix::termios::tcgetwinsize(out)
+        .ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|columns| *columns > 0)
+        .unwrap_or(USUAL)
+}
+
+#[cfg(not(unix))]
+fn width(_: &std::io::Stdout) -> usize {
+    USUAL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(width: usize, colour: bool) -> String {
+        let mut text = String::new();
+        let rows = [
+            vec![
+                Cell::from("a"),
+                Cell::of_status(TaskStatus::Failed, "failed"),
+                Cell::from("a very long error that does not fit"),
+            ],
+            vec![Cell::from("世界"), Cell::from("-"), Cell::from("")],
+        ];
+        aligned(&mut text, &["ID", "STATUS", "ERROR"], &rows, width, colour);
+        text
+    }
+
+    #[test]
+    fn columns_are_aligned_and_the_last_is_cut() {
+        assert_eq!(
+            shown(32, false),
+            "ID    STATUS  ERROR\n\
+             a     failed  a very long error…\n\
+             世界  -\n"
+        );
+        assert!(shown(1, false).contains("a very long err…"));
+        assert!(shown(120, false).contains("does not fit\n"));
+    }
+
+    #[test]
+    fn colours_do_not_move_columns() {
+        let painted = shown(120, true);
+        assert!(painted.contains("\u{1b}[1m\u{1b}[31mfailed\u{1b}[0m  a very"));
+        assert_eq!(
+            anstream::adapter::strip_str(&painted).to_string(),
+            shown(120, false)
+        );
+    }
+}

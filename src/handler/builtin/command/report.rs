@@ -1,0 +1,100 @@
+//! What a command that ended by itself means for its task.
+
+use std::os::unix::process::ExitStatusExt;
+
+use serde::Serialize;
+
+use super::supervise::Exit;
+use crate::payload::{PAYLOAD_LIMIT, Payload};
+use crate::task::{Ended, Outcome, TaskError};
+
+/// How much of what the program said goes into an error.
+const ERROR_TAIL: usize = 2 * 1024;
+
+#[derive(Serialize)]
+struct Report {
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    stdout: String,
+    stderr: String,
+    truncated: bool,
+}
+
+pub(super) fn ended(exit: &Exit) -> Ended {
+    Ended::Returned(if exit.status.success() {
+        success(exit)
+    } else {
+        Outcome::Error(failure(exit))
+    })
+}
+
+fn success(exit: &Exit) -> Outcome {
+    let mut report = Report {
+        exit_code: exit.status.code(),
+        signal: exit.status.signal(),
+        stdout: exit.stdout.text(),
+        stderr: exit.stderr.text(),
+        truncated: exit.stdout.is_truncated() || exit.stderr.is_truncated(),
+    };
+    loop {
+        let payload = Payload::of(&report).unwrap_or_default();
+        if payload.check_size("result", PAYLOAD_LIMIT).is_ok() {
+            return Outcome::Success(payload);
+        }
+        // Control characters take six bytes each in JSON. The work is done, so it must not fail for its output.
+        report.truncated = true;
+        for text in [&mut report.stdout, &mut report.stderr] {
+            let limit = text.len() / 2;
+            *text = crate::task::cut_text(std::mem::take(text), limit);
+        }
+    }
+}
+
+/// An error whose first line says enough to tell one cause from another.
+fn failure(exit: &Exit) -> TaskError {
+    let how = match (exit.status.code(), exit.status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}{}", signal_name(signal)),
+        (None, None) => exit.status.to_string(),
+    };
+    let said = [exit.stderr.text(), exit.stdout.text()]
+        .into_iter()
+        .map(|text| text.trim_end().to_owned())
+        .find(|text| !text.is_empty());
+    TaskError::retry(match said {
+        None => how,
+        Some(said) if !said.contains('\n') && said.len() <= ERROR_TAIL => {
+            format!("{how}: {said}")
+        }
+        Some(said) => {
+            let last = tail(said.lines().next_back().unwrap_or_default(), 200);
+            format!("{how}: {last}\n{}", tail(&said, ERROR_TAIL))
+        }
+    })
+}
+
+/// The end of a text: at most `limit` bytes, from the start of a character.
+fn tail(text: &str, limit: usize) -> &str {
+    let mut start = text.len().saturating_sub(limit);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        1 => " (SIGHUP)",
+        2 => " (SIGINT)",
+        3 => " (SIGQUIT)",
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        8 => " (SIGFPE)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV)",
+        13 => " (SIGPIPE)",
+        14 => " (SIGALRM)",
+        15 => " (SIGTERM)",
+        _ => "",
+    }
+}

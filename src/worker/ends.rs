@@ -1,0 +1,40 @@
+//! Runs that ended, on their way to be recorded.
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::execute::Finished;
+
+/// What ended and was not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    list: Mutex<Vec<Finished>>,
+    some: Notify,
+}
+
+impl Ends {
+    pub(super) fn push(&self, finished: Finished) {
+        let mut list = self.list.lock();
+        let is_first = list.is_empty();
+        list.push(finished);
+        drop(list);
+        if is_first {
+            self.some.notify_one();
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Finished> {
+        std::mem::take(&mut *self.list.lock())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.lock().is_empty()
+    }
+
+    /// Waits until there is something to take.
+    pub(super) async fn some(&self) {
+        while self.is_empty() {
+            self.some.notified().await;
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Beginning what was claimed, on as many threads as the runtime has.
+//!
+//! A starter takes one task after the other and runs it up to its first wait. While one is in a handler that computes or
+//! blocks, the others go on: as long as tasks wait to begin, there is a starter that any free thread can pick up.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::Shared;
+use super::execute::{self, Start};
+
+/// Tasks that a starter begins before it lets others have its thread.
+const TURN: usize = 32;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    starts: VecDeque<Start>,
+    /// Starters that were spawned and did not come to run yet.
+    coming: usize,
+    closed: bool,
+}
+
+/// What waits to begin.
+#[derive(Debug, Default)]
+pub(super) struct Starters(Mutex<Waiting>);
+
+impl Starters {
+    /// Forgets what has not begun; nothing begins any more.
+    pub(super) fn close(&self) {
+        let mut waiting = self.0.lock();
+        waiting.closed = true;
+        let forgotten = std::mem::take(&mut waiting.starts);
+        drop(waiting);
+        drop(forgotten);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.lock().closed
+    }
+}
+
+/// Lets tasks begin.
+pub(super) fn add(shared: &Arc<Shared>, starts: Vec<Start>) {
+    if starts.is_empty() {
+        return;
+    }
+    let threads = tokio::runtime::Handle::current().metrics().num_workers();
+    let mut waiting = shared.starters.0.lock();
+    if waiting.closed {
+        return;
+    }
+    waiting.starts.extend(starts);
+    let wanted = threads.min(waiting.starts.len());
+    let missing = wanted.saturating_sub(waiting.coming);
+    waiting.coming += missing;
+    drop(waiting);
+    for _ in 0..missing {
+        spawn(shared);
+    }
+}
+
+fn spawn(shared: &Arc<Shared>) {
+    tokio::spawn(work(Arc::clone(shared)));
+}
+
+async fn work(shared: Arc<Shared>) {
+    shared.starters.0.lock().coming -= 1;
+    let mut begun = 0;
+    while let Some(start) = next(&shared) {
+        execute::begin(&shared, start);
+        begun += 1;
+        if begun % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// The next task to begin; leaves another starter behind when there are more.
+fn next(shared: &Arc<Shared>) -> Option<Start> {
+    let mut waiting = shared.starters.0.lock();
+    let start = waiting.starts.pop_front()?;
+    let needs_another = waiting.coming == 0 && !waiting.starts.is_empty();
+    waiting.coming += usize::from(needs_another);
+    drop(waiting);
+    if needs_another {
+        spawn(shared);
+    }
+    Some(start)
+}

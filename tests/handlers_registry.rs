@@ -1,0 +1,106 @@
+//! The registry's contract, on the registry in memory.
+
+use std::sync::Arc;
+
+use tlo::ErrorKind;
+use tlo::registry::{InMemoryTaskRegistry, TaskRegistry};
+use tlo::task::TaskDef;
+
+fn named(name: &str) -> TaskDef {
+    TaskDef::new(name)
+}
+
+fn with_alias(name: &str, alias: &str) -> TaskDef {
+    let mut def = named(name);
+    def.aliases.push(Arc::from(alias));
+    def
+}
+
+#[tokio::test]
+async fn a_known_name_is_refused_and_the_first_definition_stays() {
+    let registry = InMemoryTaskRegistry::default();
+    let mut first = named("x");
+    first.description = Some("first".to_owned());
+    registry.put(first.clone()).await.unwrap();
+    let error = registry.put(named("x")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(error.to_string(), "the task \"x\" is already registered");
+    assert_eq!(registry.get("x").await.unwrap(), Some(first));
+    assert_eq!(registry.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_definition_that_is_not_valid_is_refused_and_not_stored() {
+    let registry = InMemoryTaskRegistry::default();
+    let mut bad = named("x");
+    bad.max_attempts = Some(0);
+    let error = registry.put(bad).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("max_attempts is 0"), "{error}");
+    assert_eq!(registry.get("x").await.unwrap(), None);
+    registry.put(named("x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn list_is_in_the_order_of_registration() {
+    let registry = InMemoryTaskRegistry::default();
+    for name in ["z", "a", "m", "b"] {
+        registry.put(named(name)).await.unwrap();
+    }
+    assert!(registry.remove("a").await.unwrap());
+    registry.put(named("a")).await.unwrap();
+    let names: Vec<_> = registry.list().await.unwrap();
+    let names: Vec<&str> = names.iter().map(|def| &*def.name).collect();
+    assert_eq!(names, ["z", "m", "b", "a"]);
+}
+
+#[tokio::test]
+async fn aliases_find_their_task_and_are_taken() {
+    let registry = InMemoryTaskRegistry::default();
+    registry.put(with_alias("new", "old")).await.unwrap();
+    let found = registry.get("old").await.unwrap().unwrap();
+    assert_eq!(&*found.name, "new");
+    for (def, said) in [
+        (named("old"), "already an alias of the task \"new\""),
+        (with_alias("other", "new"), "is the name of another task"),
+        (
+            with_alias("other", "old"),
+            "already an alias of the task \"new\"",
+        ),
+    ] {
+        let error = registry.put(def).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    assert_eq!(registry.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn remove_frees_the_name_and_its_aliases_but_takes_no_alias() {
+    let registry = InMemoryTaskRegistry::default();
+    registry.put(with_alias("new", "old")).await.unwrap();
+    assert!(!registry.remove("old").await.unwrap());
+    assert!(!registry.remove("unknown").await.unwrap());
+    assert!(registry.remove("new").await.unwrap());
+    assert!(!registry.remove("new").await.unwrap());
+    registry.put(named("old")).await.unwrap();
+    registry.put(named("new")).await.unwrap();
+    assert_eq!(registry.get("unknown").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_that_register_one_name_one_succeeds() {
+    let registry: Arc<dyn TaskRegistry> = Arc::new(InMemoryTaskRegistry::default());
+    let racing: Vec<_> = (0..50)
+        .map(|_| {
+            let registry = Arc::clone(&registry);
+            tokio::spawn(async move { registry.put(named("x")).await.is_ok() })
+        })
+        .collect();
+    let mut accepted = 0;
+    for racer in racing {
+        accepted += usize::from(racer.await.unwrap());
+    }
+    assert_eq!(accepted, 1);
+    assert_eq!(registry.list().await.unwrap().len(), 1);
+}

@@ -1,0 +1,5 @@
+use tlo::prelude::*;
+
+fn main() {
+    let _ = task("x").every(true).declare();
+}
