@@ -1,5 +1,6 @@
 //! Runs: attempts, back-off, timeouts, panics, results, progress, state, observers, cancels.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;
 

@@ -1,5 +1,7 @@
 //! A program with nothing to do does nothing: no writes, few calls, no spinning; and quick tasks do not wait for slow ones.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 mod engine_kit;
 
@@ -7,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use engine_kit::{Place, program, record, until};
+use engine_kit::{Place, Wrapped, program, record, until};
 use tlo::prelude::*;
-use tlo::store::{Commit, Op, SharedStore, TaskStateStore, TaskStateStoreExt};
+use tlo::store::{Commit, Op, SharedStore, TaskStateStoreExt};
 use tlo::testing::{Calls, ManualClock, ProbeStore};
 use tlo::worker::{Stop, Worker};
 use tlo::{Clock, IdSource, MemoryStore, Steady, SystemClock};
@@ -349,7 +351,10 @@ async fn hints_that_are_lost_are_made_up_for_by_polling() {
     let probe = store(&clock);
     let context = program()
         .clock(clock.clone())
-        .store(Arc::new(Mute(probe.clone())))
+        .store(Arc::new(Wrapped {
+            is_mute: true,
+            ..Wrapped::around(probe.clone())
+        }))
         .set("tick_interval", "2s")
         .task(task("t").run(|_: TaskContext, _: ()| async {}))
         .build()
@@ -366,61 +371,4 @@ async fn hints_that_are_lost_are_made_up_for_by_polling() {
     assert_eq!(waiting.await.unwrap().status, TaskStatus::Succeeded);
     let lost = Commit::of([Op::DropMark("x".to_owned())]);
     probe.apply(lost).await.unwrap();
-}
-
-/// A store whose hints end at once.
-#[derive(Debug)]
-struct Mute(Arc<ProbeStore>);
-
-#[async_trait::async_trait]
-impl TaskStateStore for Mute {
-    fn capability(&self) -> tlo::store::Capability {
-        self.0.capability()
-    }
-    async fn commit(&self, commits: Vec<Commit>) -> tlo::Result<Vec<tlo::store::Committed>> {
-        self.0.commit(commits).await
-    }
-    async fn claim(&self, request: tlo::store::ClaimRequest) -> tlo::Result<tlo::store::Claims> {
-        self.0.claim(request).await
-    }
-    async fn get(&self, ids: &[tlo::TaskId]) -> tlo::Result<Vec<Option<tlo::TaskStateRecord>>> {
-        self.0.get(ids).await
-    }
-    async fn list(
-        &self,
-        filter: &tlo::store::TaskFilter,
-        page: tlo::PageRequest,
-    ) -> tlo::Result<tlo::Page<tlo::task::TaskSummary>> {
-        self.0.list(filter, page).await
-    }
-    async fn count(
-        &self,
-        filter: &tlo::store::TaskFilter,
-        by: tlo::store::CountBy,
-        limit: usize,
-    ) -> tlo::Result<tlo::store::Counts> {
-        self.0.count(filter, by, limit).await
-    }
-    async fn events(
-        &self,
-        stream: &tlo::store::StreamId,
-        from: u64,
-        limit: usize,
-    ) -> tlo::Result<Vec<tlo::store::Event>> {
-        self.0.events(stream, from, limit).await
-    }
-    async fn marks(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> tlo::Result<Vec<tlo::store::Mark>> {
-        self.0.marks(prefix, after, limit).await
-    }
-    async fn maintain(&self, request: tlo::store::Maintain) -> tlo::Result<tlo::store::Maintained> {
-        self.0.maintain(request).await
-    }
-    fn hints(&self) -> tlo::store::HintStream {
-        tlo::store::HintSender::default().subscribe()
-    }
 }

@@ -2,6 +2,8 @@
 //!
 //! `TLO_PROOF=full` runs the full counts, `TLO_TEST_SEED` repeats a run.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 mod engine_kit;
 

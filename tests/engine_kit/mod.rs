@@ -2,8 +2,11 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "each test file uses a part of it"
 )]
+
+mod wrapped;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use tlo::settings::SettingsSource;
 use tlo::store::{Event, SharedStore, StreamId, TaskStateStore};
 use tlo::{Clock, IdSource, MemoryStore, SqliteOptions, SqliteStore, SystemClock, TaskId};
 use tlo::{TaskStateRecord, TloContextBuilder};
+
+pub use wrapped::Wrapped;
 
 /// What tests write down while they run.
 #[derive(Clone, Debug)]

@@ -8,6 +8,9 @@ use crate::clock::{Clock, SystemClock};
 /// Rounds of the runtime without a sign of life after which a handler counts as waiting for something.
 const QUIET_ROUNDS: usize = 64;
 
+/// The same while no handler runs: a task that the test or the library spawned may have been woken by the clock.
+const IDLE_ROUNDS: usize = 8;
+
 /// On a runtime of several threads a round says little; then this much real time has to be quiet.
 const QUIET_TIME: Duration = Duration::from_millis(5);
 
@@ -45,9 +48,11 @@ pub(super) async fn wait(harness: &Harness) -> bool {
             return true;
         }
         let is_busy = harness.probe.in_flight() > 0 || blocking(harness) > 0;
-        if before.running == 0 && !is_busy {
-            return false;
-        }
+        let rounds = if before.running == 0 {
+            IDLE_ROUNDS
+        } else {
+            QUIET_ROUNDS
+        };
         if is_busy && waited < BUSY_TIME {
             // Threads are at work: they take real time.
             SystemClock.sleep(BUSY_NAP).await;
@@ -60,8 +65,8 @@ pub(super) async fn wait(harness: &Harness) -> bool {
         let after = signs(harness);
         if after != before {
             (quiet, waited) = (0, Duration::ZERO);
-        } else if quiet >= QUIET_ROUNDS {
-            if is_current_thread() || waited >= QUIET_TIME {
+        } else if quiet >= rounds {
+            if before.running == 0 || is_current_thread() || waited >= QUIET_TIME {
                 return false;
             }
             let nap = Duration::from_millis(1);
