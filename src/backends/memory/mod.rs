@@ -4,7 +4,7 @@
 //! compared with. Nothing survives the process.
 
 mod lanes;
-mod memory;
+mod contents;
 mod numbers;
 mod records;
 mod rows;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use self::memory::Memory;
+use self::contents::Memory;
 use self::table::{Look, Transaction};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;

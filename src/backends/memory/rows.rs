@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::memory::Memory;
+use super::contents::Memory;
 use super::records::Slot;
 use crate::store::kv::{CountRow, Pairs, Word, keys};
 use crate::task::{TaskStateRecord, TaskStatus};

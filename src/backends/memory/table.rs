@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::memory::Memory;
+use super::contents::Memory;
 use crate::error::Result;
 use crate::id::{IdSource, LeaseToken, TaskId};
 use crate::store::Hint;
