@@ -106,7 +106,7 @@ impl HintStream {
     /// Whether no hint waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.receiver.is_empty()
     }
 
     /// The next hint if one waits.

@@ -109,7 +109,7 @@ impl Worker {
     /// Whether a run has ended whose end the next [`step`](Self::step) records, or a hint waits for it.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        !self.finished.is_empty() || self.hints.as_ref().is_some_and(|hints| !hints.is_empty())
+        !self.shared.ends.is_empty() || self.hints.as_ref().is_some_and(|hints| !hints.is_empty())
     }
 
     /// What it runs, to look at while it works.
