@@ -7,18 +7,16 @@
 
 mod engine_kit;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use engine_kit::{Notes, Place, memory, program, until};
 use tlo::prelude::*;
-use tlo::registry::{InMemoryTaskRegistry, TaskRegistry};
+use tlo::registry::TaskRegistry;
 use tlo::schedule::Schedule;
-use tlo::settings::{SettingsSource, TloSettings};
 use tlo::store::{CountBy, Hint, Patch, SharedStore, TaskFilter, TaskStateStoreExt};
 use tlo::task::{Due, NewTask, TaskDef};
 use tlo::testing::Harness;
-use tlo::{Clock, ErrorKind, IdSource, PageRequest, StopBehavior, SystemClock, TaskId};
+use tlo::{Clock, ErrorKind, IdSource, PageRequest, SystemClock, TaskId};
 
 fn quick(name: &str) -> Task {
     task(name).run(|_: TaskContext, _: ()| async {})

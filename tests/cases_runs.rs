@@ -14,11 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine_kit::{Notes, Place, memory, plain_retry, program, until, until_within};
 use tlo::prelude::*;
-use tlo::store::{CountBy, Patch, SharedStore, TaskFilter, TaskStateStoreExt};
-use tlo::task::{AttemptEnd, Ended, NewTask, Outcome, UniqueScope, decide};
-use tlo::testing::Harness;
+use tlo::store::{CountBy, Patch, TaskFilter, TaskStateStoreExt};
+use tlo::task::{AttemptEnd, Ended, NewTask, Outcome, decide};
 use tlo::worker::{Stop, Worker};
-use tlo::{ErrorKind, IdSource, PageRequest, TaskId, TaskStateRecord};
+use tlo::{ErrorKind, IdSource, TaskId, TaskStateRecord};
 
 fn quick(name: &str) -> Task {
     task(name).run(|_: TaskContext, _: ()| async {})

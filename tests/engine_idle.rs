@@ -240,7 +240,7 @@ async fn a_backlog_behind_a_busy_key_does_not_hold_up_the_others() {
     let probe = store(&clock);
     let one_key = task("keyed").exclusive("{key}").run(
         |context: TaskContext, _: serde_json::Value| async move {
-            context.clock().sleep(hours(1)).await
+            context.clock().sleep(hours(1)).await;
         },
     );
     let context = program()

@@ -39,7 +39,7 @@ async fn process_of_another_test() {
         )
         // Ends soon after it was asked for the first time.
         .task(task("short").run(|context: TaskContext, _: ()| async move {
-            context.clock().sleep(millis(700)).await
+            context.clock().sleep(millis(700)).await;
         }))
         .build()
         .await

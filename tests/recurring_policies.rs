@@ -7,12 +7,12 @@ mod engine_kit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_kit::{Notes, Place, at, decisions};
+use engine_kit::{Notes, at, decisions};
 use tlo::handler::TaskBuilder;
 use tlo::prelude::*;
 use tlo::store::{TaskFilter, TaskStateStore};
-use tlo::testing::{Harness, ManualClock};
-use tlo::{Clock, IdSource, MemoryStore, PageRequest};
+use tlo::testing::Harness;
+use tlo::{Clock, PageRequest};
 
 fn nothing(task: TaskBuilder) -> Task {
     task.run(|_: TaskContext, _: ()| async {})
