@@ -1,6 +1,7 @@
 //! `--crontab` from outside: users' and system crontabs, run as cron would.
 
 #![cfg(all(unix, feature = "cli"))]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod operator;
 

@@ -1,6 +1,7 @@
 //! What was run, read from outside: list, inspect, stats, submit.
 
 #![cfg(all(unix, feature = "cli"))]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod operator;
 

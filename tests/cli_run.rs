@@ -1,6 +1,7 @@
 //! `tlo run` from outside: what commands get, how they end, how the runner stops.
 
 #![cfg(all(unix, feature = "cli"))]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod operator;
 

@@ -1,6 +1,7 @@
 //! The commands that start nothing: init, check, config, explain, completions, help.
 
 #![cfg(all(unix, feature = "cli"))]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod operator;
 

@@ -17,7 +17,7 @@ pub(super) fn settings(
     config: Option<&Path>,
     context: &TloContextBuilder,
 ) -> Result<SettingsSource> {
-    let mut source = SettingsSource::process().sections(context.plugin_table().sections());
+    let mut source = SettingsSource::process();
     if let Some(file) = config {
         source = source.file(file);
     }
@@ -25,7 +25,7 @@ pub(super) fn settings(
         Some(file) => file.with_file_name("tlo.db"),
         None => state_directory()?.join("tlo.db"),
     };
-    Ok(source.set_default("task_state_store", format!("sqlite:{}", store.display())))
+    Ok(context.over(source.set_default("task_state_store", format!("sqlite:{}", store.display()))))
 }
 
 /// Where this user's programs keep their state.

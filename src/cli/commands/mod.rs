@@ -22,8 +22,8 @@ use crate::clock::SystemClock;
 use crate::context::TloContextBuilder;
 use crate::error::Result;
 
-/// Runs the command of these arguments.
-pub(super) async fn run(cli: Cli, context: TloContextBuilder) -> Result<ExitCode> {
+/// Runs the command of these arguments; `program` is what people call it by.
+pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> Result<ExitCode> {
     let config = cli.config.as_deref();
     match cli.command {
         Command::Init => init::run(config)?,
@@ -33,7 +33,7 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder) -> Result<ExitCode
         Command::Config(command) => config::run(config, &command, &context)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "tlo", &mut script);
+            clap_complete::generate(shell, &mut Cli::command(), program, &mut script);
             output::raw(&script)?;
         }
         command => {
