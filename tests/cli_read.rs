@@ -213,6 +213,8 @@ fn tables_in_a_pipe_have_one_line_for_each_task_whatever_it_said() {
     let hostile = rows.iter().find(|row| row[1] == "hostile").unwrap();
     assert!(hostile[8].contains(r"\u{202e}bidi"), "{hostile:?}");
     let id = hostile[0];
+    let said = operator.fails(3, &["submit", "\u{1b}[31m\u{202e}"]);
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
     for shown in [
         table.clone(),
         operator.ok(&["inspect", id]),

@@ -69,6 +69,7 @@ fn the_start_says_what_comes_next() {
         "{log}"
     );
     assert!(log.contains("-01-01T03:00:00Z (in "), "{log}");
+    assert!(log.contains("\n  ask      when submitted\n"), "{log}");
     assert!(
         log.contains("3 tasks at once") && log.contains("survives a power failure"),
         "{log}"

@@ -1,6 +1,10 @@
 //! Somebody who works with the `tlo` binary in a folder of their own.
 
-#![allow(dead_code, reason = "each test program uses its part of this")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test program uses its part of this, and stops at the first surprise"
+)]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

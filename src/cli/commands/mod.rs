@@ -21,6 +21,7 @@ use super::{logging, output, program};
 use crate::clock::SystemClock;
 use crate::context::TloContextBuilder;
 use crate::error::Result;
+use crate::settings::LogLevel;
 
 /// Runs the command of these arguments; `program` is what people call it by.
 pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> Result<ExitCode> {
@@ -39,7 +40,11 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
         command => {
             let source = program::settings(config, &context)?;
             let tlo = program::open(source, context).await?;
-            logging::start(tlo.settings().log_level);
+            // What such a command meets is in its error already; only who asks for it gets the log as well.
+            logging::start(match tlo.loaded().origin("log_level").as_str() {
+                "default" => LogLevel::Off,
+                _ => tlo.settings().log_level,
+            });
             let client = tlo.client();
             match command {
                 Command::List(args) => list::run(&tlo, args).await?,
