@@ -100,9 +100,8 @@ pub(super) enum Command {
 /// What `tlo run` runs.
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunArgs {
-    /// A crontab to run as well, as cron would; may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub(super) crontab: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) crontabs: CrontabArgs,
     /// How many tasks run at once
     #[arg(long, value_name = "N")]
     pub(super) concurrency: Option<usize>,
@@ -111,12 +110,31 @@ pub(super) struct RunArgs {
     pub(super) limit: Option<Duration>,
 }
 
+/// Which crontabs are read besides the jobs file.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CrontabArgs {
+    /// A crontab to read as well, as cron would; may be repeated
+    ///
+    /// Its path says which sort it is: /etc/crontab and files in /etc/cron.d name the user in each line, others are
+    /// one's own.
+    #[arg(long, value_name = "FILE")]
+    pub(super) crontab: Vec<PathBuf>,
+    /// A crontab whose lines name the user, wherever it lies; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) system_crontab: Vec<PathBuf>,
+}
+
+impl CrontabArgs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.crontab.is_empty() && self.system_crontab.is_empty()
+    }
+}
+
 /// What `tlo check` checks.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
-    /// A crontab to check as well; may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub(super) crontab: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) crontabs: CrontabArgs,
     /// Print the tasks as JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::crontab::{Crontab, LocalZone, name_apart};
+use super::args::CrontabArgs;
+use super::crontab::{Crontab, CrontabKind, LocalZone, name_apart};
 use super::jobs::{Host, Job, JobsFile};
 use super::output;
 use super::source::Mistakes;
@@ -16,7 +17,7 @@ pub(super) fn settings(
     config: Option<&Path>,
     context: &TloContextBuilder,
 ) -> Result<SettingsSource> {
-    let mut source = SettingsSource::process().sections(context.plugin_table().sections());
+    let mut source = SettingsSource::process();
     if let Some(file) = config {
         source = source.file(file);
     }
@@ -24,7 +25,7 @@ pub(super) fn settings(
         Some(file) => file.with_file_name("tlo.db"),
         None => state_directory()?.join("tlo.db"),
     };
-    Ok(source.set_default("task_state_store", format!("sqlite:{}", store.display())))
+    Ok(context.over(source.set_default("task_state_store", format!("sqlite:{}", store.display()))))
 }
 
 /// Where this user's programs keep their state.
@@ -67,7 +68,7 @@ pub(super) fn make_state_directory(source: &SettingsSource) -> Result<()> {
 pub(super) async fn open(source: SettingsSource, context: TloContextBuilder) -> Result<TloContext> {
     make_state_directory(&source)?;
     let own: Vec<_> = context.definitions().map(|def| def.name.clone()).collect();
-    let listed = jobs(&source, &[])?.jobs.into_iter().map(|job| Task {
+    let listed = jobs(&source, None)?.jobs.into_iter().map(|job| Task {
         def: job.def,
         handler: None,
         error: None,
@@ -89,7 +90,7 @@ pub(super) struct Jobs {
 }
 
 /// Reads the jobs file, if there is one, and crontabs.
-pub(super) fn jobs(source: &SettingsSource, crontabs: &[PathBuf]) -> Result<Jobs> {
+pub(super) fn jobs(source: &SettingsSource, crontabs: Option<&CrontabArgs>) -> Result<Jobs> {
     let mut read = Jobs::default();
     let host = Host::this_machine()?;
     if let Some(path) = source.file_path().filter(|path| path.is_file()) {
@@ -102,11 +103,17 @@ pub(super) fn jobs(source: &SettingsSource, crontabs: &[PathBuf]) -> Result<Jobs
             }
         }
     }
-    if !crontabs.is_empty() {
+    if let Some(crontabs) = crontabs.filter(|crontabs| !crontabs.is_empty()) {
         let zone = LocalZone::of_this_machine()?;
-        let mut files = crontabs
-            .iter()
-            .map(|path| Crontab::read(path, None, &zone))
+        let by_path = crontabs.crontab.iter().map(|path| {
+            // `cd /etc; tlo check --crontab cron.d/php` is about a system crontab, too.
+            let whole = std::path::absolute(path);
+            (path, CrontabKind::of_path(whole.as_ref().unwrap_or(path)))
+        });
+        let named = crontabs.system_crontab.iter();
+        let mut files = by_path
+            .chain(named.map(|path| (path, CrontabKind::System)))
+            .map(|(path, kind)| Crontab::read(path, Some(kind), &zone))
             .collect::<Result<Vec<_>>>()?;
         name_apart(&mut files.iter_mut().collect::<Vec<_>>());
         for crontab in files {

@@ -127,6 +127,15 @@ impl TloContextBuilder {
         self.plugins.clone().unwrap_or_else(PluginTable::builtin)
     }
 
+    /// These sources with what was given here over them: the sections of the plugins, and the values that were set.
+    #[must_use]
+    pub fn over(&self, source: SettingsSource) -> SettingsSource {
+        let source = source.sections(self.plugin_table().sections());
+        self.explicit
+            .iter()
+            .fold(source, |source, (key, value)| source.set(key, value))
+    }
+
     /// Resolves and checks everything.
     ///
     /// # Errors
@@ -183,12 +192,8 @@ impl TloContextBuilder {
     }
 
     fn load(&mut self) -> Result<Loaded> {
-        let mut source = self.source.take().unwrap_or_else(SettingsSource::process);
-        source = source.sections(self.plugin_table().sections());
-        for (key, value) in self.explicit.drain(..) {
-            source = source.set(&key, value);
-        }
-        TloSettings::load(&source)
+        let source = self.source.take().unwrap_or_else(SettingsSource::process);
+        TloSettings::load(&self.over(source))
     }
 }
 

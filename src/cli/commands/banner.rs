@@ -8,8 +8,8 @@ use crate::scheduler::{Upcoming, upcoming};
 use crate::task::TaskDef;
 use crate::timestamp::Timestamp;
 
-/// The most schedules that are listed.
-const LISTED: usize = 10;
+/// The most tasks that are listed.
+const LISTED: usize = 20;
 
 /// Says what runs where, and what comes next.
 ///
@@ -40,18 +40,28 @@ pub(super) async fn show(tlo: &TloContext, notes: &[String]) -> Result<()> {
         "{}, {scheduled}",
         output::counted(defs.len(), "task")
     ));
-    let width = schedules
+    let scheduled = schedules
         .iter()
-        .take(LISTED)
-        .map(|schedule| schedule.schedule.chars().count())
-        .max()
-        .unwrap_or(0);
-    for schedule in schedules.iter().take(LISTED) {
-        let name = output::one_line(&schedule.schedule);
-        output::say(&format!("  {name:<width$}  {}", when(schedule, &defs, now)));
+        .map(|schedule| (&*schedule.schedule, when(schedule, &defs, now)));
+    let others = defs
+        .iter()
+        .filter(|def| def.schedule.is_none())
+        .map(|def| (&*def.name, "when submitted".to_owned()));
+    let all: Vec<(String, String)> = scheduled
+        .chain(others)
+        .map(|(name, when)| (output::one_line(name), when))
+        .collect();
+    let listed = &all[..all.len().min(LISTED)];
+    let width = listed.iter().map(|(name, _)| name.chars().count()).max();
+    let width = width.unwrap_or(0);
+    for (name, when) in listed {
+        output::say(&format!("  {name:<width$}  {when}"));
     }
-    if schedules.len() > LISTED {
-        output::say(&format!("  … and {} more", schedules.len() - LISTED));
+    if all.len() > LISTED {
+        output::say(&format!(
+            "  … and {} more: `tlo check` lists them",
+            all.len() - LISTED
+        ));
     }
     Ok(())
 }

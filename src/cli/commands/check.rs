@@ -22,7 +22,7 @@ pub(super) fn run(
     context: &TloContextBuilder,
 ) -> Result<()> {
     let source = program::settings(config, context)?;
-    let jobs = program::jobs(&source, &args.crontab)?;
+    let jobs = program::jobs(&source, Some(&args.crontabs))?;
     if let Some(loaded) = program::report(&jobs, &source)? {
         context.plugin_table().check(&loaded)?;
     }

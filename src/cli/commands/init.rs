@@ -10,12 +10,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// Writes a commented jobs file. One that is there stays as it is.
 ///
 /// # Errors
-/// `Unavailable` when the file cannot be written.
+/// `Configuration` when the file cannot be written.
 pub(super) fn run(config: Option<&Path>) -> Result<()> {
     let path = config.unwrap_or_else(|| Path::new("tlo.toml"));
     let failed = |source: std::io::Error| {
         let message = format!("{} cannot be written", path.display());
-        Error::new(ErrorKind::Unavailable, "init", message).with_source(source)
+        Error::new(ErrorKind::Configuration, "init", message).with_source(source)
     };
     match std::fs::File::options()
         .write(true)

@@ -21,9 +21,10 @@ use super::{logging, output, program};
 use crate::clock::SystemClock;
 use crate::context::TloContextBuilder;
 use crate::error::Result;
+use crate::settings::LogLevel;
 
-/// Runs the command of these arguments.
-pub(super) async fn run(cli: Cli, context: TloContextBuilder) -> Result<ExitCode> {
+/// Runs the command of these arguments; `program` is what people call it by.
+pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> Result<ExitCode> {
     let config = cli.config.as_deref();
     match cli.command {
         Command::Init => init::run(config)?,
@@ -33,13 +34,17 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder) -> Result<ExitCode
         Command::Config(command) => config::run(config, &command, &context)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "tlo", &mut script);
+            clap_complete::generate(shell, &mut Cli::command(), program, &mut script);
             output::raw(&script)?;
         }
         command => {
             let source = program::settings(config, &context)?;
             let tlo = program::open(source, context).await?;
-            logging::start(tlo.settings().log_level);
+            // What such a command meets is in its error already; only who asks for it gets the log as well.
+            logging::start(match tlo.loaded().origin("log_level").as_str() {
+                "default" => LogLevel::Off,
+                _ => tlo.settings().log_level,
+            });
             let client = tlo.client();
             match command {
                 Command::List(args) => list::run(&tlo, args).await?,

@@ -30,7 +30,7 @@ pub(super) async fn run(
     if let Some(concurrency) = args.concurrency {
         source = source.set_by("argument --concurrency", "concurrency", concurrency);
     }
-    let jobs = program::jobs(&source, &args.crontab)?;
+    let jobs = program::jobs(&source, Some(&args.crontabs))?;
     program::report(&jobs, &source)?;
     if jobs.jobs.is_empty() && context.definitions().next().is_none() {
         return Err(nothing(&source, &args));
@@ -67,7 +67,7 @@ pub(super) async fn run(
 /// The way out for who starts with nothing.
 fn nothing(source: &SettingsSource, args: &RunArgs) -> Error {
     let file = source.file_path().filter(|file| file.is_file());
-    let why = match (file, args.crontab.is_empty()) {
+    let why = match (file, args.crontabs.is_empty()) {
         (Some(file), true) => format!("{} has no [[tasks]]", file.display()),
         (None, true) => "there is no tlo.toml in this folder".to_owned(),
         (_, false) => "the crontabs have no commands".to_owned(),
@@ -96,7 +96,9 @@ fn command_task(job: Job) -> Task {
         handler = handler.env(name, value);
     }
     if let Some(directory) = command.cwd {
-        handler = handler.cwd(directory);
+        // As with cron, a user without a home, such as nobody, is no reason not to run.
+        let homeless = !command.inherit_env && !directory.is_dir();
+        handler = handler.cwd(if homeless { "/".into() } else { directory });
     }
     if let Some(user) = command.user {
         handler = handler.run_as(RunAs {

@@ -195,7 +195,7 @@ fn doubt(crontab: &mut Crontab, command: Piece<'_>) {
             .help("write five fields; a jobs file has cron = \"*/10 * * * * *\" with seconds, and every = \"10s\"")
     } else if first.text == "root" && crontab.kind == CrontabKind::Own {
         Mistake::warning(source, first.span(), "\"root\" would be run as a command")
-            .help("leave it out, or read the file as a system crontab, whose lines name the user")
+            .help("leave it out, or read the file with --system-crontab: lines of system crontabs name the user")
     } else if command.text.ends_with('\\') {
         let end = command.span().end;
         Mistake::warning(

@@ -61,13 +61,13 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
 /// Writes an error with its causes to standard error.
 pub(super) fn error(error: &Error) {
     let mut last = error.to_string();
-    say(&format!("{} {last}", label()));
+    say(&format!("{} {}", label(), safe(&last)));
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         let text = error.to_string();
         // What is wrong with a cron expression is in the message already, with its place.
         if !last.contains(&text) && !error.is::<CronFault>() {
-            say(&format!("  because: {text}"));
+            say(&format!("  because: {}", safe(&text)));
         }
         last = text;
         cause = error.source();
@@ -84,7 +84,12 @@ pub(super) fn mistake(mistake: &super::source::Mistake) {
 
 /// Writes a mistake that is in no file to standard error.
 pub(super) fn fault(message: &str) {
-    say(&format!("{} {message}\n", label()));
+    say(&format!("{} {}\n", label(), safe(message)));
+}
+
+/// A text of several lines without what a terminal would obey: errors quote what others wrote.
+fn safe(text: &str) -> String {
+    lines(text).collect::<Vec<_>>().join("\n")
 }
 
 fn label() -> String {

@@ -116,9 +116,8 @@ async fn waiting(
             .any(|(_, worker)| worker.names.iter().any(|known| known == name));
         if !here && !elsewhere {
             let name = output::one_line(name);
-            let tasks = output::counted(usize::try_from(*n).unwrap_or(usize::MAX), "task");
             warnings.push(format!(
-                "{tasks} named \"{name}\" wait for a worker that knows the name"
+                "{n} × \"{name}\" waits for a worker that knows the name"
             ));
         }
     }

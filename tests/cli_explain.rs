@@ -1,0 +1,127 @@
+//! `tlo explain`, and what is said about arguments that are none.
+
+#![cfg(all(unix, feature = "cli"))]
+
+mod operator;
+
+use operator::Operator;
+use serde_json::json;
+
+#[test]
+fn explain_answers_in_english_and_in_json() {
+    let operator = Operator::new();
+    let args = [
+        "explain",
+        "30 2 * * *",
+        "--zone",
+        "Europe/Berlin",
+        "--from",
+        "2027-03-26T12:00:00Z",
+        "--count",
+        "3",
+    ];
+    let answer = operator.json(&[&args[..], &["--json"]].concat());
+    let keys: Vec<_> = answer.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["changes", "english", "next", "schedule", "zone"]);
+    assert_eq!(answer["schedule"], "30 2 * * *");
+    assert_eq!(answer["zone"], "Europe/Berlin");
+    assert_eq!(answer["english"], "At 02:30 every day");
+    let next = answer["next"].as_array().unwrap();
+    assert_eq!(next.len(), 3);
+    assert_eq!(
+        next[0],
+        json!({"at": "2027-03-27T01:30:00Z", "local": "2027-03-27T02:30:00+01:00[Europe/Berlin]", "note": null})
+    );
+    assert_eq!(next[1]["at"], "2027-03-28T01:00:00Z");
+    assert!(next[1]["note"].is_string(), "{next:?}");
+    let changes = answer["changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 3, "March, October, and March a year later");
+    assert_eq!(
+        changes[0]["effect"],
+        "02:30 does not exist: runs at 03:00 instead"
+    );
+
+    let table = operator.ok(&args);
+    assert!(table.starts_with("At 02:30 every day (Europe/Berlin)\n\nNEXT (UTC)\tLOCAL\tNOTE\n2027-03-27T01:30:00Z\tSat 2027-03-27 02:30:00 +01:00\t\n"), "{table}");
+    assert!(
+        table.contains("Sun 2027-03-28 03:00:00 +02:00\t+01:00 → +02:00\t02:30 does not exist"),
+        "{table}"
+    );
+    let five = operator.json(&[
+        "explain",
+        "30 2 * * *",
+        "--zone",
+        "Europe/Berlin",
+        "--years",
+        "5",
+        "--count",
+        "0",
+        "--json",
+    ]);
+    assert!(five["changes"].as_array().unwrap().len() >= 9 && five["next"] == json!([]));
+
+    for schedule in [
+        "every 5m",
+        "@daily",
+        "@every 90s",
+        "*/15 0-12/6 1,15 1-3 1-5/2",
+        "0 0 29 2 *",
+        "2030-01-01T00:00:00Z",
+        "@reboot",
+        "*/5 * * * * *",
+    ] {
+        operator.ok(&["explain", schedule]);
+    }
+    assert!(
+        operator
+            .ok(&["explain", "2020-01-01T00:00:00Z"])
+            .contains("It never runs again.")
+    );
+}
+
+#[test]
+fn what_is_no_schedule_is_refused_with_a_caret() {
+    let operator = Operator::new();
+    for schedule in [
+        "* *",
+        "0 24 * * *",
+        "0 -1 * * *",
+        "0 0 32 * *",
+        "0 0 * 13 *",
+        "0 0 * JANUARY *",
+        "0 0 * * MONDAY",
+        "*/0 * * * *",
+        "*/65 * * * *",
+        "10-5 * * * *",
+        "1,,2 * * * *",
+        "1-2-3 * * * *",
+        "0 0 30 2 *",
+    ] {
+        let said = operator.fails(2, &["explain", schedule]);
+        assert!(
+            said.contains(&format!("\"{schedule}\"")),
+            "{schedule}: {said}"
+        );
+        assert!(said.contains('^'), "{said}");
+        assert!(!said.contains("byte "), "{said}");
+    }
+    for (args, part) in [
+        (
+            &["explain", "0 3 * * *", "--zone", "Europe/Berln"][..],
+            "Europe/Berlin",
+        ),
+        (
+            &["explain", "0 3 * * *", "--from", "x"],
+            "is not an instant",
+        ),
+        (&["explain", "0 3 * * *", "--count", "10001"], "10001"),
+        (&["explain", "0 3 * * *", "--years", "101"], "101"),
+        (&["explain"], "<SCHEDULE>"),
+        (&["bogus"], "bogus"),
+        (&["lsit"], "list"),
+        (&[], "Usage: tlo"),
+    ] {
+        let said = operator.fails(2, args);
+        assert!(said.contains(part), "{args:?}: {said}");
+    }
+}
