@@ -183,6 +183,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - Deleting the owner frees the key.
 /// - A conflict can be refused with the owner.
 /// - A conflict can replace what the waiting owner does.
+/// - A conflict that replaces args replaces the gates made from them.
 /// - A conflict can put the waiting owner off.
 /// - A conflict leaves an owner that runs alone.
 /// - A revived task takes its key anew and is refused while another owns it.
