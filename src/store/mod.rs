@@ -133,6 +133,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A snoozed task waits until it is due again.
 /// - A wake during a run ends its next snooze at once.
 /// - A request to cancel wins over a retry and a snooze, and not over a success.
+/// - A cancelled run keeps the reason it was cancelled for.
 /// - What has ended is settled no more.
 /// - What does not run cannot be settled as done.
 /// - A settlement leads to waiting or to an end.
