@@ -16,7 +16,7 @@
 //! | `kill_grace` | `TLO_KILL_GRACE` | `5s` | |
 //! | `retention.age` | `TLO_RETENTION__AGE` | the store's | duration or `forever` |
 //! | `retention.count` | `TLO_RETENTION__COUNT` | the store's | number or `forever` |
-//! | `payload_limit` | `TLO_PAYLOAD_LIMIT` | `1MiB` | bytes |
+//! | `payload_limit` | `TLO_PAYLOAD_LIMIT` | `1MiB` | bytes of args, at most `1MiB` |
 //! | `strict` | `TLO_STRICT` | `false` | boolean |
 //! | `log_level` | `TLO_LOG_LEVEL` | `info` | `off`, `error`, `warn`, `info`, `debug`, `trace` |
 //!
@@ -129,8 +129,8 @@ pub struct TloSettings {
     /// How long finished records are kept, where the store's own rule does not suit.
     #[serde(deserialize_with = "RetentionSettings::deserialize_optional")]
     pub retention: RetentionSettings,
-    /// The largest payload or result, in bytes. Default 1 MiB.
-    #[serde(deserialize_with = "number_field::bytes")]
+    /// The largest args that may be submitted, in bytes; at most 1 MiB, which is the default and the limit of results.
+    #[serde(deserialize_with = "number_field::payload_size")]
     pub payload_limit: usize,
 
     /// Whether an error in a schedule ends the runner, instead of being recorded. Default false.
