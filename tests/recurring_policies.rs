@@ -301,6 +301,15 @@ async fn run_at_start_is_once_per_period_and_cluster() {
 }
 
 #[tokio::test]
+async fn a_start_after_days_without_a_runner_is_in_a_new_period() {
+    let task = task("t").every("1h").run_at_start().misfire(Misfire::Skip);
+    let mut tlo = start(nothing(task)).await;
+    tlo.run_until_idle().await.unwrap();
+    be_down(&mut tlo, minutes(3 * 24 * 60 + 30)).await;
+    assert_eq!(tlo.started("t"), 2);
+}
+
+#[tokio::test]
 async fn nodes_that_start_together_make_one_run_at_start() {
     let clock = ManualClock::shared();
     let ids = Arc::new(IdSource::seeded(1));
