@@ -7,7 +7,7 @@
 //! | `task_state_store` | `TLO_TASK_STATE_STORE` | `memory` | plugin name or URL |
 //! | `task_registry` | `TLO_TASK_REGISTRY` | `memory` | plugin name or URL |
 //! | `name` | `TLO_NAME` | the host's name | |
-//! | `queues` | `TLO_QUEUES` | `["default"]` | list, or text with commas |
+//! | `queues` | `TLO_QUEUES` | `default` and those of its tasks | list, or text with commas |
 //! | `concurrency` | `TLO_CONCURRENCY` | 16 | tasks at once |
 //! | `lease` | `TLO_LEASE` | `30s` | at least `100ms` |
 //! | `tick_interval` | `TLO_TICK_INTERVAL` | the store's | at least `1ms` |
@@ -95,7 +95,8 @@ pub struct TloSettings {
     /// The name of this worker, as others see it; 1 to 246 bytes. Default: the name of the host.
     #[serde(deserialize_with = "number_field::worker_name")]
     pub name: String,
-    /// The queues that this worker serves, the first first. Default `["default"]`.
+    /// The queues that this worker serves, the first first. Default: `default`, and those of the tasks that it has handlers
+    /// for, in the order of their registration.
     #[serde(deserialize_with = "queue_list::deserialize")]
     pub queues: Vec<String>,
     /// How many tasks run at once in this process. The default, 16, suits tasks that mostly wait for others; tasks that
