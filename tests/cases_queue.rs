@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use engine_kit::{Notes, Place, memory, program, until};
 use tlo::prelude::*;
-use tlo::registry::TaskRegistry;
 use tlo::schedule::Schedule;
 use tlo::store::{CountBy, Hint, Patch, SharedStore, TaskFilter, TaskStateStoreExt};
 use tlo::task::{Due, NewTask, TaskDef};

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tlo::ErrorKind;
 use tlo::registry::{InMemoryTaskRegistry, TaskRegistry};
-use tlo::task::TaskDef;
+use tlo::schedule::{Overlap, Schedule};
+use tlo::task::{GateTemplate, TaskDef};
+use tlo::{ErrorKind, Payload};
 
 fn named(name: &str) -> TaskDef {
     TaskDef::new(name)
@@ -39,6 +40,43 @@ async fn a_definition_that_is_not_valid_is_refused_and_not_stored() {
     assert!(error.to_string().contains("max_attempts is 0"), "{error}");
     assert_eq!(registry.get("x").await.unwrap(), None);
     registry.put(named("x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_store_would_refuse_at_each_slot_is_refused_at_registration() {
+    let every = || {
+        let mut def = named("x");
+        def.schedule = Some(Schedule::every(std::time::Duration::from_secs(1)).unwrap());
+        def
+    };
+    let gate = |template: &str| GateTemplate {
+        template: template.to_owned(),
+        limit: 1,
+    };
+    let mut queued = every();
+    queued.policy.overlap = Overlap::Queue;
+    queued.gates = ["a", "b", "c", "d"].map(gate).to_vec();
+    let mut twins = every();
+    twins.args = Payload::parse(r#"{"a": 7, "b": 7}"#).unwrap();
+    twins.gates = vec![gate("user/{a}"), gate("user/{b}")];
+    let mut long = every();
+    long.name = Arc::from("n".repeat(240));
+    let mut heavy = every();
+    heavy.args = Payload::of(&"x".repeat(1 << 20)).unwrap();
+    let registry = InMemoryTaskRegistry::default();
+    for (def, kind, says) in [
+        (queued, ErrorKind::Invalid, "the limit is 3"),
+        (twins, ErrorKind::Invalid, "\"user/7\" is given twice"),
+        (long, ErrorKind::TooLarge, "240 bytes"),
+        (heavy, ErrorKind::TooLarge, "the limit is 1048576"),
+    ] {
+        let mut unscheduled = def.clone();
+        unscheduled.schedule = None;
+        assert!(unscheduled.check().is_ok(), "{says}");
+        let error = registry.put(def).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -38,6 +38,15 @@ fn minutes_of(slots: &[Timestamp]) -> Vec<i64> {
 }
 
 #[tokio::test]
+async fn a_start_after_days_without_a_runner_is_in_a_new_period() {
+    let task = task("t").every("1h").run_at_start().misfire(Misfire::Skip);
+    let mut tlo = start(nothing(task)).await;
+    tlo.run_until_idle().await.unwrap();
+    be_down(&mut tlo, minutes(3 * 24 * 60 + 30)).await;
+    assert_eq!(tlo.started("t"), 2);
+}
+
+#[tokio::test]
 async fn run_at_start_is_once_per_period_and_cluster() {
     let mut tlo = start(nothing(task("t").every("1h").run_at_start())).await;
     tlo.run_until_idle().await.unwrap();

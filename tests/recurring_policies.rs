@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_kit::{Notes, at, decisions};
+use tlo::PageRequest;
 use tlo::handler::TaskBuilder;
 use tlo::prelude::*;
-use tlo::store::{TaskFilter, TaskStateStore};
+use tlo::store::TaskFilter;
 use tlo::testing::Harness;
-use tlo::{Clock, PageRequest};
 
 fn nothing(task: TaskBuilder) -> Task {
     task.run(|_: TaskContext, _: ()| async {})

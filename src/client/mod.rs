@@ -41,7 +41,7 @@ pub struct ClientParts {
     pub observers: Observers,
     /// Who the tasks say created them.
     pub created_by: Option<String>,
-    /// The largest args, in bytes.
+    /// The largest args, in bytes. Stores refuse what is above 1 MiB whatever this says.
     pub payload_limit: usize,
 }
 

@@ -142,7 +142,8 @@ impl TloContextBuilder {
     /// `Configuration` with all mistakes of the settings, `UnknownPlugin`, `Invalid` with all mistakes of the tasks,
     /// `AlreadyExists` for a name that is registered twice, and those of opening the store.
     pub async fn build(mut self) -> Result<TloContext> {
-        let loaded = self.load()?;
+        let mut loaded = self.load()?;
+        serve_own_queues(&mut loaded, &self.tasks);
         let plugins = self.plugin_table();
         let clock = self.clock.take().unwrap_or_else(SystemClock::shared);
         let ids = self
@@ -194,6 +195,20 @@ impl TloContextBuilder {
     fn load(&mut self) -> Result<Loaded> {
         let source = self.source.take().unwrap_or_else(SettingsSource::process);
         TloSettings::load(&self.over(source))
+    }
+}
+
+/// Unless somebody said which queues to serve, a process serves those of the tasks it can run: a task that names a queue
+/// would else wait for a worker that nobody started.
+fn serve_own_queues(loaded: &mut Loaded, tasks: &[Task]) {
+    if !loaded.is_default("queues") || loaded.settings.queues != TloSettings::default().queues {
+        return;
+    }
+    let queues = &mut loaded.settings.queues;
+    for task in tasks.iter().filter(|task| task.handler.is_some()) {
+        if queues.iter().all(|queue| *queue != *task.def.queue) {
+            queues.push(task.def.queue.to_string());
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn start(
         scheduler.entries.push(entry);
     }
     write_cursors(scheduler, opening).await?;
-    run_once(scheduler, first, &at_boot).await?;
+    run_once(scheduler, first, &at_boot, now).await?;
     scheduler.arm_all();
     Ok(())
 }
@@ -87,9 +87,14 @@ fn take_up(
     (entry, is_stale)
 }
 
-/// Creates what runs once: per boot of the machine, or per cluster and period. The period is that of the cursor that
-/// all nodes share, so nodes that start together make one run.
-async fn run_once(scheduler: &Scheduler, first: usize, at_boot: &[Arc<TaskDef>]) -> Result<()> {
+/// Creates what runs once: per boot of the machine, or per cluster and period. A period begins with the slot before now,
+/// or with the cursor that all nodes share when that is later, so nodes that start together make one run.
+async fn run_once(
+    scheduler: &Scheduler,
+    first: usize,
+    at_boot: &[Arc<TaskDef>],
+    now: Timestamp,
+) -> Result<()> {
     let boot = scheduler.clock.steady().boot;
     let boots = at_boot
         .iter()
@@ -98,7 +103,9 @@ async fn run_once(scheduler: &Scheduler, first: usize, at_boot: &[Arc<TaskDef>])
         .iter()
         .filter(|entry| entry.def.policy.run_at_start && !entry.stood_down)
         .map(|entry| {
-            let period = entry.cursor.last;
+            let Cursor { anchor, last, .. } = entry.cursor;
+            let slot = entry.schedule.previous(anchor, now);
+            let period = slot.map_or(last, |slot| slot.max(last));
             (&entry.def, format!("{}@start:{period}", entry.def.name))
         });
     let mut names = Vec::new();

@@ -74,6 +74,11 @@ impl Loaded {
         )
     }
 
+    /// Whether nobody set the value of a key.
+    pub(crate) fn is_default(&self, key: &str) -> bool {
+        self.origin(key) == super::source::DEFAULT
+    }
+
     /// Every setting, those in sections of plugins too, in the order of their keys.
     #[must_use]
     pub fn origins(&self) -> Vec<SettingOrigin> {

@@ -7,7 +7,7 @@
 //! | `task_state_store` | `TLO_TASK_STATE_STORE` | `memory` | plugin name or URL |
 //! | `task_registry` | `TLO_TASK_REGISTRY` | `memory` | plugin name or URL |
 //! | `name` | `TLO_NAME` | the host's name | |
-//! | `queues` | `TLO_QUEUES` | `["default"]` | list, or text with commas |
+//! | `queues` | `TLO_QUEUES` | `default` and those of its tasks | list, or text with commas |
 //! | `concurrency` | `TLO_CONCURRENCY` | 16 | tasks at once |
 //! | `lease` | `TLO_LEASE` | `30s` | at least `100ms` |
 //! | `tick_interval` | `TLO_TICK_INTERVAL` | the store's | at least `1ms` |
@@ -16,7 +16,7 @@
 //! | `kill_grace` | `TLO_KILL_GRACE` | `5s` | |
 //! | `retention.age` | `TLO_RETENTION__AGE` | the store's | duration or `forever` |
 //! | `retention.count` | `TLO_RETENTION__COUNT` | the store's | number or `forever` |
-//! | `payload_limit` | `TLO_PAYLOAD_LIMIT` | `1MiB` | bytes |
+//! | `payload_limit` | `TLO_PAYLOAD_LIMIT` | `1MiB` | bytes of args, at most `1MiB` |
 //! | `strict` | `TLO_STRICT` | `false` | boolean |
 //! | `log_level` | `TLO_LOG_LEVEL` | `info` | `off`, `error`, `warn`, `info`, `debug`, `trace` |
 //!
@@ -95,7 +95,8 @@ pub struct TloSettings {
     /// The name of this worker, as others see it; 1 to 246 bytes. Default: the name of the host.
     #[serde(deserialize_with = "number_field::worker_name")]
     pub name: String,
-    /// The queues that this worker serves, the first first. Default `["default"]`.
+    /// The queues that this worker serves, the first first. Default: `default`, and those of the tasks that it has handlers
+    /// for, in the order of their registration.
     #[serde(deserialize_with = "queue_list::deserialize")]
     pub queues: Vec<String>,
     /// How many tasks run at once in this process. The default, 16, suits tasks that mostly wait for others; tasks that
@@ -129,8 +130,8 @@ pub struct TloSettings {
     /// How long finished records are kept, where the store's own rule does not suit.
     #[serde(deserialize_with = "RetentionSettings::deserialize_optional")]
     pub retention: RetentionSettings,
-    /// The largest payload or result, in bytes. Default 1 MiB.
-    #[serde(deserialize_with = "number_field::bytes")]
+    /// The largest args that may be submitted, in bytes; at most 1 MiB, which is the default and the limit of results.
+    #[serde(deserialize_with = "number_field::payload_size")]
     pub payload_limit: usize,
 
     /// Whether an error in a schedule ends the runner, instead of being recorded. Default false.

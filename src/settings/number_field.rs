@@ -4,6 +4,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use super::scalar::Scalar;
 use crate::id::{NAME_LIMIT, check_name};
+use crate::payload::PAYLOAD_LIMIT;
 
 /// The most tasks that one process may run at once.
 const CONCURRENCY_LIMIT: i128 = 1_000_000;
@@ -62,19 +63,19 @@ pub(super) fn worker_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(name)
 }
 
-/// Bytes: a number, or `512KiB`, `1MiB`, `2 GiB`.
-pub(super) fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+/// The size of a payload: a number of bytes, or `512KiB`, `1 MiB`; no more than stores keep.
+pub(super) fn payload_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     let scalar = Scalar::deserialize(deserializer)?;
     let number = match &scalar {
         Scalar::Text(text) => parse_bytes(text),
         other => whole(other),
     };
     number
-        .filter(|bytes| *bytes >= 1)
         .and_then(|bytes| usize::try_from(bytes).ok())
+        .filter(|bytes| (1..=PAYLOAD_LIMIT).contains(bytes))
         .ok_or_else(|| {
             D::Error::custom(
-                "expected a size of 1 byte or more: a number of bytes, or 512KiB, 1MiB, 1GiB",
+                "expected a size from 1 byte to 1MiB, the most that stores keep: a number of bytes, or 512KiB",
             )
         })
 }

@@ -133,6 +133,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A snoozed task waits until it is due again.
 /// - A wake during a run ends its next snooze at once.
 /// - A request to cancel wins over a retry and a snooze, and not over a success.
+/// - A cancelled run keeps the reason it was cancelled for.
 /// - What has ended is settled no more.
 /// - What does not run cannot be settled as done.
 /// - A settlement leads to waiting or to an end.
@@ -183,6 +184,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - Deleting the owner frees the key.
 /// - A conflict can be refused with the owner.
 /// - A conflict can replace what the waiting owner does.
+/// - A conflict that replaces args replaces the gates made from them.
 /// - A conflict can put the waiting owner off.
 /// - A conflict leaves an owner that runs alone.
 /// - A revived task takes its key anew and is refused while another owns it.

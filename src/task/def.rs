@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::gate::{GATE_LIMIT, render_template, template_fields};
+use super::gate::{GATE_LIMIT, template_fields};
 use super::new::TAG_LIMIT;
 use super::retry::RetryPolicy;
 use crate::error::{Error, Result};
@@ -183,11 +183,16 @@ impl TaskDef {
                 "lease is shorter than 100ms; a worker could not renew it in time".to_owned(),
             );
         }
-        if self.gates.len() > GATE_LIMIT {
-            return bad(format!(
-                "{} gates; the limit is {GATE_LIMIT}",
-                self.gates.len()
-            ));
+        let limit = GATE_LIMIT - usize::from(self.has_gate_of_its_schedule());
+        if self.gates.len() > limit {
+            let count = self.gates.len();
+            return bad(if limit < GATE_LIMIT {
+                format!(
+                    "{count} gates; the limit is {limit}, for its overlap policy takes one of the {GATE_LIMIT}"
+                )
+            } else {
+                format!("{count} gates; the limit is {limit}")
+            });
         }
         for (index, gate) in self.gates.iter().enumerate() {
             let earlier = &self.gates[..index];
@@ -201,10 +206,9 @@ impl TaskDef {
                 ));
             }
             template_fields(&gate.template).map_err(at)?;
-            // The args of an occurrence are known now, so a missing field is found now.
-            if self.schedule.is_some() {
-                render_template(&gate.template, &self.args).map_err(at)?;
-            }
+        }
+        if self.schedule.is_some() {
+            self.check_occurrences().map_err(at)?;
         }
         Ok(())
     }

@@ -8,14 +8,17 @@ use super::gate::{Gate, render_template};
 use super::new::NewTask;
 use super::record::TaskKind;
 use super::unique::{OnConflict, Unique, UniqueScope};
-use crate::error::Result;
-use crate::id::TaskId;
-use crate::payload::Payload;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{NAME_LIMIT, TaskId};
+use crate::payload::{PAYLOAD_LIMIT, Payload};
 use crate::schedule::{Overlap, jitter_offset};
 use crate::timestamp::Timestamp;
 
 /// Attempts of a submitted task unless its definition says otherwise.
 const SUBMITTED_ATTEMPTS: u32 = 5;
+
+/// What the id of a run adds to the name, at most.
+const LONGEST_SLOT: &str = "@start:2026-11-20T10:00:00.000001Z";
 
 /// Attempts of an occurrence unless its definition says otherwise: the next slot comes anyway.
 const OCCURRENCE_ATTEMPTS: u32 = 1;
@@ -44,6 +47,30 @@ impl TaskDef {
         new.gates = gates;
         new.tags.clone_from(&self.tags);
         Ok(new)
+    }
+
+    /// Checks what its schedule will make: name and args are known now, so what a store would refuse at each slot is
+    /// found now.
+    pub(super) fn check_occurrences(&self) -> Result<()> {
+        let room = NAME_LIMIT - LONGEST_SLOT.len();
+        if self.name.len() > room {
+            let has = self.name.len();
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                "register task",
+                format!(
+                    "its name has {has} bytes; with a schedule at most {room}, so that the ids of its runs have room"
+                ),
+            ));
+        }
+        self.args.check_size("args", PAYLOAD_LIMIT)?;
+        self.scheduled(TaskId::new(format!("{}{LONGEST_SLOT}", self.name))?)?
+            .check()
+    }
+
+    /// Whether its runs carry a gate besides those of the definition.
+    pub(super) fn has_gate_of_its_schedule(&self) -> bool {
+        self.schedule.is_some() && matches!(self.policy.overlap, Overlap::Queue | Overlap::Replace)
     }
 
     /// The occurrence of this definition's schedule at a slot.

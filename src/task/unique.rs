@@ -42,8 +42,9 @@ pub enum OnConflict {
     Existing,
     /// Refuses with a conflict that names the owner.
     Fail,
-    /// Puts the new args, priority and due time into the owner while it waits; else like `Existing`.
+    /// Puts the new args, the gates that follow from them, priority, due time and expiry into the owner while it waits;
+    /// else like `Existing`.
     Replace,
-    /// Puts the new args into the owner while it waits and makes it due this long from now; else like `Existing`.
+    /// As `Replace`, but makes the owner due this long from now.
     Debounce(Duration),
 }

@@ -3,8 +3,8 @@
 //! It is always compiled, it is what tests run on, and it is the executable specification that other stores are
 //! compared with. Nothing survives the process.
 
-mod lanes;
 mod contents;
+mod lanes;
 mod numbers;
 mod records;
 mod rows;

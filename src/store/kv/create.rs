@@ -77,7 +77,12 @@ fn conflict(
         let mut changed = TaskStateRecord::clone(&waiting);
         changed.args = new.args.clone();
         changed.priority = new.priority;
-        changed.run_at = due.resolve(table.moment().now);
+        let now = table.moment().now;
+        changed.run_at = due.resolve(now);
+        changed.expires_at = new.expires.map(|due| due.resolve(now));
+        // The gates were rendered from the args: they go with them, and whoever waited behind an old one looks anew.
+        changed.gates.clone_from(&new.gates);
+        changed.parked = None;
         index::replace(table, &waiting, changed, false)?;
     }
     Ok(Effect::Existing { id: owner, status })

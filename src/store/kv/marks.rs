@@ -10,26 +10,22 @@ use crate::store::{GATE_MARK, Mark};
 
 /// A mark that is there and whose time is not over.
 pub(super) fn get(table: &dyn Source, key: &str) -> Result<Option<Mark>> {
-    let Some(bytes) = table.get(&keys::mark(key))? else {
-        return Ok(None);
-    };
-    let mark = decode(key, &bytes)?;
-    Ok(is_live(table, &mark).then_some(mark))
+    let stored = table.get(&keys::mark(key))?;
+    Ok(stored
+        .and_then(|bytes| decode(key, &bytes))
+        .filter(|mark| is_live(table, mark)))
 }
 
 fn is_live(table: &dyn Source, mark: &Mark) -> bool {
     mark.until.is_none_or(|until| until > table.moment().now)
 }
 
-fn decode(key: &str, bytes: &[u8]) -> Result<Mark> {
-    serde_json::from_slice(bytes).map_err(|source| {
-        Error::new(
-            ErrorKind::Corrupt,
-            "read mark",
-            format!("the mark \"{key}\" cannot be read"),
-        )
-        .with_source(source)
-    })
+/// A stored mark. One that cannot be read counts as none: it must neither stop the queue whose rule it was nor keep the
+/// next one from taking its place.
+fn decode(key: &str, bytes: &[u8]) -> Option<Mark> {
+    serde_json::from_slice(bytes)
+        .inspect_err(|error| tracing::error!(mark = key, %error, "a stored mark cannot be read; it counts as none"))
+        .ok()
 }
 
 /// Marks of a prefix, in order, after a key.
@@ -51,9 +47,10 @@ pub(super) fn list(
         let Some((last, _)) = rows.last() else { break };
         from = [last.as_slice(), &[0]].concat();
         for (key, value) in &rows {
-            let mark = decode(&String::from_utf8_lossy(&key[1..]), value)?;
-            if is_live(table, &mark) && marks.len() < limit {
-                marks.push(mark);
+            let mark = decode(&String::from_utf8_lossy(&key[1..]), value);
+            let live = mark.filter(|mark| is_live(table, mark));
+            if marks.len() < limit {
+                marks.extend(live);
             }
         }
     }
@@ -99,10 +96,11 @@ pub(super) fn remove(table: &mut dyn Table, key: &str) -> Result<()> {
 }
 
 fn forget_end(table: &mut dyn Table, key: &str) -> Result<()> {
-    let Some(bytes) = table.get(&keys::mark(key))? else {
-        return Ok(());
-    };
-    match decode(key, &bytes)?.until {
+    let stored = table.get(&keys::mark(key))?;
+    match stored
+        .and_then(|bytes| decode(key, &bytes))
+        .and_then(|mark| mark.until)
+    {
         Some(until) => table.delete(&keys::mark_end(until, key)),
         None => Ok(()),
     }
@@ -123,7 +121,10 @@ pub(super) fn sweep(table: &mut dyn Table, limit: usize) -> Result<usize> {
     let rows = table.range(keys::MARK_ENDS, &due, limit, false)?;
     for (row, value) in &rows {
         table.delete(row)?;
-        if let Ok(key) = std::str::from_utf8(value) {
+        // One that could not be read leaves its end behind, which is not that of the mark in its place.
+        if let Ok(key) = std::str::from_utf8(value)
+            && get(table, key)?.is_none()
+        {
             remove(table, key)?;
         }
     }

@@ -66,7 +66,10 @@ pub(super) fn apply(
     if settlement.lost {
         next.lost = next.lost.saturating_add(1);
     }
-    if let Some(error) = &settlement.error {
+    if status == TaskStatus::Cancelled && record.cancel_requested {
+        // Its error is the reason that came with the request. What the run itself said is in its history.
+        next.error_group = None;
+    } else if let Some(error) = &settlement.error {
         next.error = Some(cut_text(error.clone(), ERROR_LIMIT));
         next.error_group.clone_from(&settlement.error_group);
     }

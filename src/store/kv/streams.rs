@@ -125,16 +125,18 @@ pub(super) fn trim(table: &mut dyn Table, stream: &StreamId, before: u64) -> Res
     if before <= extent.first {
         return Ok(());
     }
-    for event in read(
-        table,
-        stream,
-        extent.first,
-        usize::try_from(before - extent.first).unwrap_or(usize::MAX),
-    )? {
-        if let Some(key) = &event.key {
-            table.delete(&keys::event_key(stream, key))?;
+    let rows = table.range(
+        &keys::event(stream, extent.first),
+        &keys::event(stream, before),
+        usize::MAX,
+        false,
+    )?;
+    for (row, value) in rows {
+        // One that cannot be read goes like the others: it must not keep its record from being removed.
+        if let Ok(Event { key: Some(key), .. }) = serde_json::from_slice(&value) {
+            table.delete(&keys::event_key(stream, &key))?;
         }
-        table.delete(&keys::event(stream, event.number))?;
+        table.delete(&row)?;
     }
     extent.first = before;
     put_extent(table, stream, extent)

@@ -94,10 +94,16 @@ fn release_if(
     let Some(unique) = record.unique.as_ref().filter(|unique| leaves(unique.scope)) else {
         return Ok(());
     };
-    match read(table, &unique.key)? {
+    match read(table, &unique.key) {
         // Another task may own the key by now: the owner is compared, never assumed.
-        Some(owner) if owner.id == record.id => release(table, &unique.key),
-        _ => Ok(()),
+        Ok(Some(owner)) if owner.id == record.id => release(table, &unique.key),
+        Ok(_) => Ok(()),
+        // It must not keep its task from going on; the task that leaves it is the last that can clear it away.
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            tracing::error!(%error, id = %record.id, "the owner of a unique key cannot be read; the key is given up");
+            table.delete(&keys::unique(&unique.key))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -7,7 +7,7 @@ use super::bench::{
 use super::cases;
 use crate::payload::Payload;
 use crate::store::{Commit, CountBy, Effect, Op, Refusal, TaskFilter};
-use crate::task::{Due, NewTask, OnConflict, Settlement, TaskStatus, Unique, UniqueScope};
+use crate::task::{Due, Gate, NewTask, OnConflict, Settlement, TaskStatus, Unique, UniqueScope};
 
 cases! { "unique keys":
     a_unique_key_has_one_owner_inside_its_scope_and_the_first_payload_is_kept,
@@ -21,6 +21,7 @@ cases! { "unique keys":
     deleting_the_owner_frees_the_key,
     a_conflict_can_be_refused_with_the_owner,
     a_conflict_can_replace_what_the_waiting_owner_does,
+    a_conflict_that_replaces_args_replaces_the_gates_made_from_them,
     a_conflict_can_put_the_waiting_owner_off,
     a_conflict_leaves_an_owner_that_runs_alone,
     a_revived_task_takes_its_key_anew_and_is_refused_while_another_owns_it,
@@ -272,6 +273,35 @@ async fn a_conflict_can_replace_what_the_waiting_owner_does(b: &Bench<'_>) -> Ca
     b.check_idle().await?;
     b.clock.advance(SECOND * 30);
     b.take("owner").await?;
+    Ok(())
+}
+
+async fn a_conflict_that_replaces_args_replaces_the_gates_made_from_them(
+    b: &Bench<'_>,
+) -> CaseResult {
+    let scope = UniqueScope::WhileUnfinished;
+    let gate = |key: &str| Gate {
+        key: key.to_owned(),
+        limit: 1,
+    };
+    for name in ["busy", "owner"] {
+        let mut new = keyed(name, scope)?;
+        new.unique = new.unique.filter(|_| name == "owner");
+        new.gates = vec![gate("user/1")];
+        b.add(new).await?;
+    }
+    b.take("busy").await?;
+    b.check_idle().await?;
+    let owner = b.record("owner").await?;
+    check!(owner.parked.is_some(), "it waits nowhere: {owner:?}");
+    let mut new = keyed("other", scope)?;
+    new.on_conflict = OnConflict::Replace;
+    new.gates = vec![gate("user/2")];
+    new.expires = Some(Due::In(SECOND * 60));
+    check_eq!(submit(b, new).await?, "owner");
+    let owner = b.take("owner").await?;
+    check_eq!(owner.gates, vec![gate("user/2")]);
+    check_eq!(owner.expires_at, Some(b.now().saturating_add(SECOND * 60)));
     Ok(())
 }
 

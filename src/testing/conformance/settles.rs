@@ -20,6 +20,7 @@ cases! { "settles":
     a_snoozed_task_waits_until_it_is_due_again,
     a_wake_during_a_run_ends_its_next_snooze_at_once,
     a_request_to_cancel_wins_over_a_retry_and_a_snooze_and_not_over_a_success,
+    a_cancelled_run_keeps_the_reason_it_was_cancelled_for,
     what_has_ended_is_settled_no_more,
     what_does_not_run_cannot_be_settled_as_done,
     a_settlement_leads_to_waiting_or_to_an_end,
@@ -190,6 +191,28 @@ async fn a_request_to_cancel_wins_over_a_retry_and_a_snooze_and_not_over_a_succe
     }
     b.clock.advance(SECOND * 60);
     b.check_idle().await
+}
+
+async fn a_cancelled_run_keeps_the_reason_it_was_cancelled_for(b: &Bench<'_>) -> CaseResult {
+    for name in ["retry", "aborted"] {
+        b.add_all(&[name]).await?;
+        let mine = b.take(name).await?;
+        b.apply(Op::Cancel(id(name)?, "enough".to_owned())).await?;
+        let settlement = match name {
+            "retry" => failure(&mine, "no luck"),
+            _ => decide(Ended::Aborted("stopped".to_owned()), &mine, 0.0),
+        };
+        let said = settlement.error.clone();
+        b.accept(settle(&mine, settlement)?).await?;
+        let record = b.record(name).await?;
+        check_eq!(record.status, TaskStatus::Cancelled, "{name}");
+        check_eq!(record.error.as_deref(), Some("enough"), "{name}");
+        check_eq!(record.error_group, None, "{name}");
+        // What the run itself said stays in its history.
+        let last = record.attempts.last().and_then(|last| last.error.clone());
+        check_eq!(last, said, "{name}");
+    }
+    Ok(())
 }
 
 async fn what_has_ended_is_settled_no_more(b: &Bench<'_>) -> CaseResult {

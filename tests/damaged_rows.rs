@@ -1,0 +1,167 @@
+//! A row that cannot be read spoils only itself: the queue, upkeep and what takes its place go on.
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
+
+mod stores;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stores::TreeEngine;
+use tlo::store::{
+    Commit, Guard, Maintain, MarkExpect, NewEvent, Op, Retention, StreamId, TaskStateStore,
+    TaskStateStoreExt,
+};
+use tlo::task::{NewTask, TaskStatus, Unique, UniqueScope};
+use tlo::testing::ManualClock;
+use tlo::{Clock, ErrorKind, IdSource, Payload, RowStore, TaskId, TaskStateRecord, WorkerId};
+
+struct Place {
+    engine: TreeEngine,
+    store: RowStore<TreeEngine>,
+    clock: Arc<ManualClock>,
+}
+
+fn place() -> Place {
+    let engine = stores::Trees::default().engine("here");
+    let clock = ManualClock::shared();
+    let ids = Arc::new(IdSource::seeded(1));
+    let store = RowStore::open(engine.clone(), Arc::clone(&clock) as Arc<dyn Clock>, ids).unwrap();
+    Place {
+        engine,
+        store,
+        clock,
+    }
+}
+
+impl Place {
+    /// Damages every row whose key starts so.
+    fn damage(&self, prefix: &str) {
+        let mut tree = self.engine.tree.write();
+        let mut damaged = 0;
+        for (key, value) in tree.iter_mut() {
+            if key.starts_with(prefix.as_bytes()) {
+                *value = b"{\"".to_vec();
+                damaged += 1;
+            }
+        }
+        assert!(damaged > 0, "there is no row {prefix}");
+    }
+
+    async fn claim(&self) -> tlo::Result<Vec<Arc<TaskStateRecord>>> {
+        let worker = WorkerId::new("w#1").unwrap();
+        let minute = Duration::from_secs(60);
+        self.store
+            .lease(&worker, "default", &["greet"], 10, minute)
+            .await
+    }
+
+    async fn mark(&self, key: &str, expected: MarkExpect, ttl: Option<Duration>) {
+        let put = Op::PutMark {
+            key: key.to_owned(),
+            value: Payload::parse("{}").unwrap(),
+            ttl,
+        };
+        let commit = Commit::of([put]).when(Guard::Mark(key.to_owned(), expected));
+        self.store.apply(commit).await.unwrap();
+    }
+
+    async fn upkeep(&self) -> tlo::Result<tlo::store::Maintained> {
+        let retention = Retention {
+            age: Some(Duration::from_secs(1)),
+            count: None,
+        };
+        let step = Maintain {
+            retention,
+            limit: 100,
+        };
+        self.store.maintain(step).await
+    }
+}
+
+fn new(id: &str) -> NewTask {
+    NewTask::new(TaskId::new(id).unwrap(), "greet", Payload::null())
+}
+
+#[tokio::test]
+async fn a_damaged_rule_does_not_stop_the_queue() {
+    let place = place();
+    place
+        .mark("gate/queue/default", MarkExpect::Absent, None)
+        .await;
+    place.store.create(new("a")).await.unwrap();
+    place.damage("mgate/");
+    assert_eq!(place.claim().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_mark_hides_no_other_and_is_replaced() {
+    let place = place();
+    let minute = Some(Duration::from_secs(60));
+    place.mark("cursor/a", MarkExpect::Absent, minute).await;
+    place.mark("cursor/b", MarkExpect::Absent, None).await;
+    place.damage("mcursor/a");
+    let found = place.store.marks("cursor/", None, 10).await.unwrap();
+    assert_eq!(found.len(), 1);
+    // It counts as none, so the guard that wants none holds; and it is there from then on.
+    place.mark("cursor/a", MarkExpect::Absent, None).await;
+    place.clock.advance(Duration::from_secs(120));
+    place.upkeep().await.unwrap();
+    let found = place.store.marks("cursor/", None, 10).await.unwrap();
+    assert_eq!(
+        found.len(),
+        2,
+        "the end of the damaged one took the new one"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_key_keeps_no_task_from_running_and_ending() {
+    for scope in [UniqueScope::WhileQueued, UniqueScope::WhileUnfinished] {
+        let place = place();
+        let mut keyed = new("keyed");
+        keyed.unique = Some(Unique {
+            key: "k".to_owned(),
+            scope,
+            until: None,
+        });
+        place.store.create(keyed.clone()).await.unwrap();
+        place.store.create(new("other")).await.unwrap();
+        place.damage("uk");
+        let refused = place.store.create(NewTask {
+            id: TaskId::new("again").unwrap(),
+            ..keyed.clone()
+        });
+        assert_eq!(refused.await.unwrap_err().kind(), ErrorKind::Corrupt);
+        let claimed = place.claim().await.unwrap();
+        assert_eq!(claimed.len(), 2, "{scope:?}");
+        let lease = claimed[0].lease.as_ref().unwrap().reference();
+        let ended = place
+            .store
+            .succeed(&claimed[0].id, lease, Payload::null())
+            .await;
+        assert_eq!(ended.unwrap(), TaskStatus::Succeeded);
+        let id = TaskId::new("next").unwrap();
+        place.store.create(NewTask { id, ..keyed }).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_event_keeps_no_record_from_being_removed() {
+    let place = place();
+    place.store.create(new("a")).await.unwrap();
+    let stream = StreamId::new("a", "log").unwrap();
+    let event = NewEvent {
+        kind: "line".to_owned(),
+        key: Some("one".to_owned()),
+        data: Payload::null(),
+    };
+    place.store.append(&stream, vec![event]).await.unwrap();
+    place
+        .store
+        .cancel(&TaskId::new("a").unwrap(), "no")
+        .await
+        .unwrap();
+    place.damage("e");
+    place.clock.advance(Duration::from_secs(60));
+    assert_eq!(place.upkeep().await.unwrap().removed, 1);
+}
