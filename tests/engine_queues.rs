@@ -1,4 +1,5 @@
 //! Which queues a process serves.
+#![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 use tlo::TloContextBuilder;
