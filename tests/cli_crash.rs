@@ -201,6 +201,11 @@ fn killed_at_any_time_nothing_runs_twice_and_nothing_is_forgotten() {
         .iter()
         .filter(|record| record["status"] != "succeeded")
     {
+        // Created while the last runner was being stopped: the next one would run it.
+        let untouched = record["status"] == "pending" && record["attempt"] == 0;
+        if untouched && micros(record, "slot") >= last {
+            continue;
+        }
         let given_up = record["lost"] == record["max_lost"]
             && record["error"].as_str().is_some_and(|e| e.contains("lost"));
         assert!(record["status"] == "failed" && given_up, "{record}");

@@ -126,11 +126,7 @@ fn bad_lines_are_refused_by_line_and_nothing_runs() {
 fn the_path_or_the_option_says_whether_lines_name_the_user() {
     let operator = Operator::new();
     std::fs::create_dir_all(operator.path("etc/cron.d")).unwrap();
-    let me = if is_root() {
-        "root".to_owned()
-    } else {
-        own_name()
-    };
+    let me = own_name();
     let line = format!("17 * * * * {me} true --hourly\n");
     operator.write("etc/cron.d/job", &line);
     operator.write("job", &line);
@@ -148,6 +144,27 @@ fn the_path_or_the_option_says_whether_lines_name_the_user() {
     let mut inside = operator.command(&["check", "--json", "--crontab", "cron.d/job"]);
     let answer = Answer::of(inside.current_dir(operator.path("etc")));
     assert!(answer.ok("inside etc").contains("\"true --hourly\""));
+}
+
+#[test]
+fn a_folder_of_crontabs_is_read_as_cron_reads_it() {
+    let operator = Operator::new();
+    std::fs::create_dir_all(operator.path("etc/cron.d/folder")).unwrap();
+    let me = own_name();
+    for name in ["one", "two-2", "left.dpkg-old", "backup~", ".placeholder"] {
+        operator.write(
+            &format!("etc/cron.d/{name}"),
+            &format!("@daily {me} echo {name}\n"),
+        );
+    }
+    let jobs = operator.json(&["check", "--json", "--crontab", "etc/cron.d"]);
+    let lines: Vec<_> = jobs
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| &job["command"]["run"]["shell"]["line"])
+        .collect();
+    assert_eq!(lines, ["echo one", "echo two-2"]);
 }
 
 fn own_name() -> String {

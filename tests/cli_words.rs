@@ -73,10 +73,13 @@ fn check_tells_every_mistake_at_once_with_its_place() {
         "evry",
         "tlo.toml:14:9",
         "Europe/Berlin",
-        "concurency = 3 (file ",
+        "tlo.toml:1:1\n",
+        "1 | concurency = 3\n  | ^^^^^^^^^^\n",
+        "the setting \"concurency\": there is no such setting",
         "did you mean concurrency (TLO_CONCURRENCY)?",
-        "lease = \"soon\" (file ",
-        "and 2 in the settings",
+        "tlo.toml:2:9\n",
+        "2 | lease = \"soon\"\n  |         ^^^^^^\n",
+        "error: 6 errors\n",
     ] {
         assert!(
             answer.err.contains(part),

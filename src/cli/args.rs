@@ -113,13 +113,13 @@ pub(super) struct RunArgs {
 /// Which crontabs are read besides the jobs file.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CrontabArgs {
-    /// A crontab to read as well, as cron would; may be repeated
+    /// A crontab to read as well, as cron would, or a folder of them; may be repeated
     ///
     /// Its path says which sort it is: /etc/crontab and files in /etc/cron.d name the user in each line, others are
     /// one's own.
     #[arg(long, value_name = "FILE")]
     pub(super) crontab: Vec<PathBuf>,
-    /// A crontab whose lines name the user, wherever it lies; may be repeated
+    /// A crontab whose lines name the user, wherever it lies, or a folder of them; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(super) system_crontab: Vec<PathBuf>,
 }

@@ -22,8 +22,8 @@ pub(super) fn run(
     context: &TloContextBuilder,
 ) -> Result<()> {
     let source = program::settings(config, context)?;
-    let jobs = program::jobs(&source, Some(&args.crontabs))?;
-    if let Some(loaded) = program::report(&jobs, &source)? {
+    let mut jobs = program::jobs(&source, Some(&args.crontabs), context)?;
+    if let Some(loaded) = program::report(&mut jobs, &source)? {
         context.plugin_table().check(&loaded)?;
     }
     if args.json {

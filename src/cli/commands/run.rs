@@ -30,8 +30,8 @@ pub(super) async fn run(
     if let Some(concurrency) = args.concurrency {
         source = source.set_by("argument --concurrency", "concurrency", concurrency);
     }
-    let jobs = program::jobs(&source, Some(&args.crontabs))?;
-    program::report(&jobs, &source)?;
+    let mut jobs = program::jobs(&source, Some(&args.crontabs), &context)?;
+    program::report(&mut jobs, &source)?;
     if jobs.jobs.is_empty() && context.definitions().next().is_none() {
         return Err(nothing(&source, &args));
     }

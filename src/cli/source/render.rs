@@ -7,6 +7,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use unicode_width::UnicodeWidthChar;
 
 use super::{Level, Mistake};
+use crate::cli::output::one_line;
 
 /// Longer lines are cut around the fault.
 const WIDEST: usize = 140;
@@ -73,7 +74,7 @@ impl fmt::Display for Painted<'_> {
         writeln!(
             f,
             "{margin}{frame}-->{frame:#} {}:{}:{}",
-            mistake.source.name(),
+            one_line(mistake.source.name()),
             place.line,
             place.column
         )?;

@@ -1,6 +1,10 @@
 //! From arguments to a context: settings, jobs file and crontabs together, all mistakes at once.
 
+mod placed;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::args::CrontabArgs;
 use super::crontab::{Crontab, CrontabKind, LocalZone, name_apart};
@@ -67,17 +71,27 @@ pub(super) fn make_state_directory(source: &SettingsSource) -> Result<()> {
 /// process. What is wrong with them is told by `check` and `run`.
 pub(super) async fn open(source: SettingsSource, context: TloContextBuilder) -> Result<TloContext> {
     make_state_directory(&source)?;
-    let own: Vec<_> = context.definitions().map(|def| def.name.clone()).collect();
-    let listed = jobs(&source, None)?.jobs.into_iter().map(|job| Task {
-        def: job.def,
-        handler: None,
-        error: None,
-    });
+    let own = own_names(&context);
+    let listed = jobs(&source, None, &context)?
+        .jobs
+        .into_iter()
+        .map(|job| Task {
+            def: job.def,
+            handler: None,
+            error: None,
+        });
     context
         .tasks(listed.filter(|task| !own.contains(&task.def.name)))
         .settings(source)
         .build()
         .await
+}
+
+fn own_names(context: &TloContextBuilder) -> Vec<Arc<str>> {
+    context
+        .definitions()
+        .map(|def| Arc::clone(&def.name))
+        .collect()
 }
 
 /// The tasks of files that run commands.
@@ -90,7 +104,11 @@ pub(super) struct Jobs {
 }
 
 /// Reads the jobs file, if there is one, and crontabs.
-pub(super) fn jobs(source: &SettingsSource, crontabs: Option<&CrontabArgs>) -> Result<Jobs> {
+pub(super) fn jobs(
+    source: &SettingsSource,
+    crontabs: Option<&CrontabArgs>,
+    context: &TloContextBuilder,
+) -> Result<Jobs> {
     let mut read = Jobs::default();
     let host = Host::this_machine()?;
     if let Some(path) = source.file_path().filter(|path| path.is_file()) {
@@ -105,16 +123,16 @@ pub(super) fn jobs(source: &SettingsSource, crontabs: Option<&CrontabArgs>) -> R
     }
     if let Some(crontabs) = crontabs.filter(|crontabs| !crontabs.is_empty()) {
         let zone = LocalZone::of_this_machine()?;
-        let by_path = crontabs.crontab.iter().map(|path| {
+        let mut files = Vec::new();
+        for path in crontabs_in(&crontabs.crontab)? {
             // `cd /etc; tlo check --crontab cron.d/php` is about a system crontab, too.
-            let whole = std::path::absolute(path);
-            (path, CrontabKind::of_path(whole.as_ref().unwrap_or(path)))
-        });
-        let named = crontabs.system_crontab.iter();
-        let mut files = by_path
-            .chain(named.map(|path| (path, CrontabKind::System)))
-            .map(|(path, kind)| Crontab::read(path, Some(kind), &zone))
-            .collect::<Result<Vec<_>>>()?;
+            let whole = std::path::absolute(&path);
+            let kind = CrontabKind::of_path(whole.as_ref().unwrap_or(&path));
+            files.push(Crontab::read(&path, Some(kind), &zone)?);
+        }
+        for path in crontabs_in(&crontabs.system_crontab)? {
+            files.push(Crontab::read(&path, Some(CrontabKind::System), &zone)?);
+        }
         name_apart(&mut files.iter_mut().collect::<Vec<_>>());
         for crontab in files {
             for entry in &crontab.entries {
@@ -127,29 +145,83 @@ pub(super) fn jobs(source: &SettingsSource, crontabs: Option<&CrontabArgs>) -> R
             read.mistakes.extend(crontab.mistakes);
         }
     }
+    name_once(&mut read, &own_names(context));
     Ok(read)
 }
 
+/// The files, and of a folder such as `/etc/cron.d` those that cron reads: names of letters, digits, `-` and `_`, so
+/// that what editors and package managers leave behind is no crontab.
+fn crontabs_in(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let unreadable = |source: std::io::Error| {
+            let message = format!("\"{}\" cannot be read: {source}", path.display());
+            Error::new(ErrorKind::Configuration, "read crontabs", message).with_source(source)
+        };
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            let name = entry.file_name().into_string().unwrap_or_default();
+            if !name.is_empty() && name.chars().all(is_plain) && entry.path().is_file() {
+                inside.push(entry.path());
+            }
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    Ok(files)
+}
+
+/// Finds tasks of files that have the name of one of the program's own, or of a task of another file.
+fn name_once(read: &mut Jobs, own: &[Arc<str>]) {
+    let mut taken: HashMap<Arc<str>, String> = own
+        .iter()
+        .map(|name| (Arc::clone(name), "a task of this program".to_owned()))
+        .collect();
+    for job in &read.jobs {
+        let name = &job.def.name;
+        match taken.get(name) {
+            Some(by) => {
+                let message = format!("the name \"{name}\" is taken by {by}");
+                read.mistakes.push(job.mistake(message));
+            }
+            None => {
+                let by = format!("a task of {}", job.source().name());
+                taken.insert(Arc::clone(name), by);
+            }
+        }
+    }
+}
+
 /// Prints mistakes of the files and of the settings together; an error when any of them is one.
-pub(super) fn report(jobs: &Jobs, source: &SettingsSource) -> Result<Option<Loaded>> {
+pub(super) fn report(jobs: &mut Jobs, source: &SettingsSource) -> Result<Option<Loaded>> {
+    let loaded = TloSettings::check(source);
+    let mut elsewhere = Vec::new();
+    for mistake in loaded.as_ref().err().into_iter().flatten() {
+        let file = source.file_path();
+        match file.and_then(|file| placed::placed(mistake, &file)) {
+            Some(mistake) => jobs.mistakes.push(mistake),
+            // That the file is no TOML was found with its place already.
+            None if mistake.key.is_empty() && jobs.mistakes.has_errors() => {}
+            None => elsewhere.push(mistake.to_string()),
+        }
+    }
     for mistake in &jobs.mistakes {
         output::mistake(mistake);
     }
-    let loaded = TloSettings::check(source);
-    if let Err(mistakes) = &loaded {
-        for mistake in mistakes {
-            output::fault(&mistake.to_string());
-        }
+    for mistake in &elsewhere {
+        output::fault(mistake);
     }
-    let settings = loaded.as_ref().err().map_or(0, Vec::len);
-    let in_files = jobs.mistakes.has_errors();
-    if in_files || settings > 0 {
-        let tally = match (in_files, settings) {
-            (true, 0) => jobs.mistakes.tally(),
-            (false, n) => format!("{} in the settings", output::counted(n, "mistake")),
-            (true, n) => format!("{}, and {n} in the settings", jobs.mistakes.tally()),
-        };
-        return Err(Error::new(ErrorKind::Configuration, "check", tally));
-    }
-    Ok(loaded.ok())
+    let tally = match (jobs.mistakes.has_errors(), elsewhere.len()) {
+        (false, 0) => return Ok(loaded.ok()),
+        (true, 0) => jobs.mistakes.tally(),
+        (false, n) => format!("{} in the settings", output::counted(n, "mistake")),
+        (true, n) => format!("{}, and {n} in the settings", jobs.mistakes.tally()),
+    };
+    Err(Error::new(ErrorKind::Configuration, "check", tally))
 }
