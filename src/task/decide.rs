@@ -27,7 +27,7 @@ pub enum Ended {
     Released,
     /// The lease ended without a word from the worker.
     Lost,
-    /// It expired before it started.
+    /// It expired before it started, or before it was tried again.
     Expired,
 }
 
@@ -173,7 +173,18 @@ pub fn decide(ended: Ended, record: &TaskStateRecord, unit: f64) -> Settlement {
         ),
         Ended::Released => Settlement::release(),
         Ended::Lost => lost(record, unit),
-        Ended::Expired => Settlement::cancelled(None, "expired before it started"),
+        Ended::Expired => Settlement::cancelled(None, &expired(record)),
+    }
+}
+
+/// A task that failed before says so: the time ran out for its next attempt, and its error is what explains that.
+fn expired(record: &TaskStateRecord) -> String {
+    match &record.error {
+        Some(error) => format!(
+            "expired before attempt {}; the one before: {error}",
+            record.attempt.saturating_add(1)
+        ),
+        None => "expired before it started".to_owned(),
     }
 }
 
@@ -270,6 +281,20 @@ mod tests {
             record,
             0.0,
         )
+    }
+
+    #[test]
+    fn what_expires_between_attempts_keeps_the_error_of_the_last() {
+        let fresh = decide(Ended::Expired, &running(0, 0, 3), 0.0);
+        assert_eq!(fresh.error.as_deref(), Some("expired before it started"));
+        let mut tried = running(2, 0, 3);
+        tried.error = Some("no route to the database".to_owned());
+        let settlement = decide(Ended::Expired, &tried, 0.0);
+        assert_eq!(settlement.status, TaskStatus::Cancelled);
+        assert_eq!(
+            settlement.error.as_deref(),
+            Some("expired before attempt 3; the one before: no route to the database")
+        );
     }
 
     #[test]

@@ -148,6 +148,31 @@ impl NewTask {
         for tag in &self.tags {
             check_name("a tag", tag)?;
         }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Error::invalid(
+                "task",
+                format!(
+                    "the timeout of \"{}\" is 0, so no run could end in time; leave it out for no timeout",
+                    self.name
+                ),
+            ));
+        }
         self.retry.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_of_zero_is_refused() {
+        let mut new = NewTask::new(TaskId::new("t").unwrap(), "greet", Payload::null());
+        new.timeout = Some(Duration::from_micros(1));
+        assert!(new.check().is_ok());
+        new.timeout = Some(Duration::ZERO);
+        let error = new.check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("timeout of \"greet\" is 0"));
     }
 }

@@ -98,6 +98,8 @@ impl RetryPolicy {
                 let index = usize::try_from(failed.saturating_sub(1)).unwrap_or(usize::MAX);
                 *self.delays.get(index).unwrap_or(last)
             }
+            // Nothing times a factor that has grown beyond all numbers is no number.
+            None if self.base.is_zero() => 0.0,
             None => {
                 let power = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
                 (self.base.as_secs_f64() * self.factor.powi(power)).min(self.cap.as_secs_f64())
@@ -127,6 +129,17 @@ mod tests {
         let total: Duration = (1..=4).map(|failed| policy.delay(failed, 0.0)).sum();
         assert_eq!(total.as_secs(), 1 + 8 + 64 + 512);
         assert_eq!(policy.delay(5, 0.0).as_secs(), 600);
+    }
+
+    #[test]
+    fn no_wait_stays_no_wait() {
+        let policy = RetryPolicy {
+            base: Duration::ZERO,
+            ..RetryPolicy::default()
+        };
+        for failed in [1, 2, 341, 342, 343, u32::MAX] {
+            assert_eq!(policy.delay(failed, 0.5), Duration::ZERO, "{failed}");
+        }
     }
 
     #[test]

@@ -190,9 +190,9 @@ fn scan(
     let mut last = None;
     while let Some((seq, id)) = merged.next(source)? {
         if examined == budget {
-            return Ok(Scanned {
-                next: last.map(Cursor),
-            });
+            // Without a look at any row it goes on where it began; numbers start at 1.
+            let next = last.map(Cursor).or(after).unwrap_or(Cursor(0));
+            return Ok(Scanned { next: Some(next) });
         }
         examined += 1;
         last = Some(seq);

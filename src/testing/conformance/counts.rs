@@ -79,6 +79,8 @@ async fn a_count_that_stops_early_says_so(b: &Bench<'_>) -> CaseResult {
     // A store may know better than it was asked to look; it may not claim more than it knows.
     check!(part.total() >= 10 && part.total() <= 30, "{part:?}");
     check_eq!(part.complete, part.total() == 30);
+    let none = store.count(&blue, CountBy::All, 0).await?;
+    check_eq!(none.complete, none.total() == 30);
     let all = store.count(&blue, CountBy::All, 1_000).await?;
     check_eq!((all.total(), all.complete), (30, true));
     Ok(())
