@@ -1,6 +1,7 @@
 //! Testing a program that uses TLO: time moves only when the test moves it.
 //!
 //! Run it with `cargo run --example testing --features testing`.
+#![allow(clippy::print_stdout, reason = "examples talk")]
 
 use tlo::prelude::*;
 

@@ -1,4 +1,5 @@
 //! A row that cannot be read spoils only itself: the queue, upkeep and what takes its place go on.
+#![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod stores;
