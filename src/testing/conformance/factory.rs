@@ -25,7 +25,7 @@ use crate::store::SharedStore;
 ///     }
 /// }
 ///
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let options = Options { only: Some("marks".to_owned()), ..Options::default() };
 /// conformance::run(&Memory, &options).await.assert_ok();
 /// # });
