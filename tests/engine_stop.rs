@@ -54,6 +54,14 @@ async fn context(store: SharedStore, open: &Arc<tokio::sync::Semaphore>) -> TloC
                 TaskResult::<()>::Err(context.interrupted())
             }),
         )
+        .task(
+            task("flustered")
+                .max_attempts(1)
+                .run(|context: TaskContext, _: ()| async move {
+                    context.cancelled().await;
+                    TaskResult::<()>::Err(TaskError::retry("the connection was closed"))
+                }),
+        )
         .task(task("deaf").run(|_: TaskContext, _: ()| std::future::pending::<()>()))
         .task(task("quick").run(|_: TaskContext, _: ()| async {}))
         .build()
@@ -168,6 +176,20 @@ async fn cancel_stops_what_runs_at_once_and_touches_nothing_else_in_a_shared_sto
     let record = polite.record().await.unwrap();
     assert_eq!((record.status, record.attempt), (TaskStatus::Pending, 0));
     assert_eq!(later.status().await.unwrap(), TaskStatus::Pending);
+}
+
+#[tokio::test]
+async fn an_error_because_the_worker_stops_uses_up_no_attempt() {
+    let (place, open) = (Place::new(), closed());
+    let context = context(place.open(), &open).await;
+    let flustered = submit(&context, "flustered").await;
+    let runner = Running::start(&context);
+    running(&flustered).await;
+    runner.handle.stop_with(StopBehavior::Cancel);
+    runner.end().await;
+    let record = flustered.record().await.unwrap();
+    assert_eq!((record.status, record.attempt), (TaskStatus::Pending, 0));
+    assert_eq!(ends(&record), [AttemptEnd::Released]);
 }
 
 #[tokio::test]

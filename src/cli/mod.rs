@@ -60,6 +60,7 @@ pub async fn run<A: Into<OsString>>(
     context: TloContextBuilder,
     args: impl IntoIterator<Item = A>,
 ) -> ExitCode {
+    output::heed_dumb_terminals();
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let program = args.first().map_or(Path::new(NAME), Path::new).file_name();
     let program = program

@@ -103,6 +103,12 @@ impl TaskError {
         }
     }
 
+    /// Whether it asks for another attempt.
+    #[must_use]
+    pub fn is_retry(&self) -> bool {
+        matches!(self.action, Action::Retry { .. })
+    }
+
     /// What the error says.
     #[must_use]
     pub fn message(&self) -> &str {

@@ -129,7 +129,7 @@ async fn run(handler: SharedHandler, context: TaskContext, kill_grace: Duration)
     let mut running = handler.run(context.clone(), args);
     tokio::select! {
         biased;
-        ended = &mut running => return ended,
+        ended = &mut running => return interrupted(&context, ended),
         () = context.cancelled() => {}
     }
     let why = context.interruption().unwrap_or(Interruption::Cancelled);
@@ -141,7 +141,7 @@ async fn run(handler: SharedHandler, context: TaskContext, kill_grace: Duration)
         let grace = kill_grace.max(context.needed_grace());
         tokio::select! {
             biased;
-            ended = &mut running => return ended,
+            ended = &mut running => return interrupted(&context, ended),
             () = context.clock().sleep(grace) => {}
         }
         // It may have asked for more in the meantime.
@@ -149,6 +149,15 @@ async fn run(handler: SharedHandler, context: TaskContext, kill_grace: Duration)
             tracing::warn!(id = %context.id(), why = why.as_str(), "a handler did not end in its grace; it is left behind");
             return why.ended();
         }
+    }
+}
+
+/// A run that gives up with an error because its worker stops was interrupted, it did not fail: it uses up no attempt.
+fn interrupted(context: &TaskContext, ended: Ended) -> Ended {
+    let stopping = || context.interruption() == Some(Interruption::Stopping);
+    match ended {
+        Ended::Returned(Outcome::Error(error)) if error.is_retry() && stopping() => Ended::Released,
+        ended => ended,
     }
 }
 

@@ -99,6 +99,13 @@ fn label() -> String {
     format!("{red}error:{red:#}")
 }
 
+/// Switches colours off on a terminal that says it has none; `CI=true` would otherwise count for more.
+pub(super) fn heed_dumb_terminals() {
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        ColorChoice::Never.write_global();
+    }
+}
+
 /// Whether this stream gets colours: a terminal that can, and neither `NO_COLOR` nor `CLICOLOR=0` against it.
 pub(super) fn colour(stream: &impl anstream::stream::RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
