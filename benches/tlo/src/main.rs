@@ -1,9 +1,14 @@
-//! TLO's own figures; prints one JSON line a run.
+//! TLO's own figures; prints one JSON line a run. `scripts/bench` runs it beside the peers.
 //!
-//! `bench-tlo memory TASKS single|bulk | …`
+//! `bench-tlo memory TASKS single|bulk | sqlite DIRECTORY TASKS CALLERS | lone DIRECTORY TIMES
+//! | recurring SCHEDULES SECONDS spread|common | idle SCHEDULES SECONDS`
 
 mod measure;
 mod memory;
+mod recurring;
+mod sqlite;
+
+use std::path::Path;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -15,7 +20,11 @@ fn main() {
     let line = runtime.block_on(async {
         match args.first().map(String::as_str) {
             Some("memory") => memory::run(number(1), &args[2]).await,
-            _ => panic!("memory TASKS single|bulk"),
+            Some("sqlite") => sqlite::run(Path::new(&args[1]), number(2), number(3)).await,
+            Some("lone") => sqlite::lone(Path::new(&args[1]), number(2)).await,
+            Some("recurring") => recurring::run(number(1), number(2), args[3] == "spread").await,
+            Some("idle") => recurring::idle(number(1), number(2)).await,
+            _ => panic!("memory | sqlite | lone | recurring | idle"),
         }
     });
     println!("{line}");
