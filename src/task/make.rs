@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::def::TaskDef;
+use super::details::TaskDetails;
 use super::due::Due;
 use super::gate::{Gate, render_template};
 use super::new::NewTask;
@@ -36,16 +37,20 @@ impl TaskDef {
                 limit: gate.limit,
             });
         }
+        let details = TaskDetails {
+            version: self.version.clone(),
+            max_attempts: self.max_attempts.unwrap_or(SUBMITTED_ATTEMPTS),
+            max_lost: self.max_lost,
+            retry: self.retry.clone(),
+            timeout: self.timeout,
+            gates,
+            tags: self.tags.clone(),
+            ..TaskDetails::default()
+        };
         let mut new = NewTask::new(id, Arc::clone(&self.name), args);
-        new.version.clone_from(&self.version);
         new.queue = Arc::clone(&self.queue);
         new.priority = self.priority;
-        new.max_attempts = self.max_attempts.unwrap_or(SUBMITTED_ATTEMPTS);
-        new.max_lost = self.max_lost;
-        new.retry = self.retry.clone();
-        new.timeout = self.timeout;
-        new.gates = gates;
-        new.tags.clone_from(&self.tags);
+        new.details = details.share();
         Ok(new)
     }
 

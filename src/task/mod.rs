@@ -5,6 +5,7 @@
 mod attempt;
 mod decide;
 mod def;
+mod details;
 mod due;
 mod gate;
 mod group;
@@ -14,12 +15,14 @@ mod outcome;
 mod record;
 mod retry;
 mod status;
+mod stored;
 mod unique;
 
 pub(crate) use attempt::push_attempt;
 pub use attempt::{ATTEMPTS_KEPT, Attempt, AttemptEnd, ERROR_LIMIT, cut_text};
 pub use decide::{Ended, Settlement, decide};
 pub use def::{GateTemplate, TaskDef};
+pub use details::TaskDetails;
 pub use due::Due;
 pub use gate::{GATE_LIMIT, Gate, GateRule, Rate, render_template, template_fields};
 pub use group::error_group;

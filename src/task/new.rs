@@ -1,14 +1,13 @@
 //! A task that is about to be created.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock};
 
+use super::details::TaskDetails;
 use super::due::Due;
-use super::gate::{GATE_LIMIT, Gate};
+use super::gate::GATE_LIMIT;
 use super::record::TaskKind;
-use super::retry::RetryPolicy;
-use super::unique::{OnConflict, Unique};
+use super::unique::OnConflict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{TaskId, check_name};
 use crate::payload::Payload;
@@ -18,18 +17,18 @@ use crate::timestamp::Timestamp;
 pub(crate) const TAG_LIMIT: usize = 16;
 
 /// Everything a store needs to create a record. Made by the client and the scheduler; the store stamps the times.
+///
+/// The fields of [`TaskDetails`] are fields of a new task, too.
 #[derive(Clone, Debug)]
 pub struct NewTask {
     /// Made by the client, so that sending the same create twice is harmless.
     pub id: TaskId,
-    /// What sort of record.
-    pub kind: TaskKind,
     /// The name of the handler.
     pub name: Arc<str>,
-    /// The version of the handler, when several live side by side.
-    pub version: Option<Arc<str>>,
     /// The queue, `default` unless named.
     pub queue: Arc<str>,
+    /// What sort of record.
+    pub kind: TaskKind,
     /// 0 to 255, larger first; 5 unless given.
     pub priority: u8,
     /// What the handler is given.
@@ -38,37 +37,30 @@ pub struct NewTask {
     pub due: Due,
     /// After this it is cancelled instead of started.
     pub expires: Option<Due>,
-    /// Who asked, for people.
-    pub created_by: Option<String>,
-    /// Total attempts, at least 1.
-    pub max_attempts: u32,
-    /// Lost leases before it fails; 0 means that it runs at most once.
-    pub max_lost: u32,
-    /// The back-off.
-    pub retry: RetryPolicy,
-    /// The longest run; none means for as long as the worker lives.
-    pub timeout: Option<Duration>,
-    /// At most four.
-    pub gates: Vec<Gate>,
-    /// The idempotency key.
-    pub unique: Option<Unique>,
+    /// The slot of the schedule it is an occurrence of.
+    pub slot: Option<Timestamp>,
     /// What to do when the key is owned.
     pub on_conflict: OnConflict,
-    /// The recurring task it is an occurrence of.
-    pub schedule: Option<Arc<str>>,
-    /// The slot of that schedule.
-    pub slot: Option<Timestamp>,
-    /// The record it was made for.
-    pub parent: Option<TaskId>,
-    /// Words to find it by, at most 16.
-    pub tags: BTreeSet<String>,
-    /// Carried along, `traceparent` among them.
-    pub headers: BTreeMap<String, String>,
-    /// What an engine on top keeps with it.
-    pub state: Option<Payload>,
-    /// What an engine on top calls the step it is in.
-    pub phase: Option<String>,
+    /// What it may have in common with others.
+    pub details: Arc<TaskDetails>,
 }
+
+impl Deref for NewTask {
+    type Target = TaskDetails;
+
+    fn deref(&self) -> &TaskDetails {
+        &self.details
+    }
+}
+
+impl DerefMut for NewTask {
+    /// The details of this task alone: shared ones are copied.
+    fn deref_mut(&mut self) -> &mut TaskDetails {
+        Arc::make_mut(&mut self.details)
+    }
+}
+
+static DEFAULT_QUEUE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("default"));
 
 impl NewTask {
     /// A task with the defaults: queue `default`, priority 5, due now, five attempts, five losses.
@@ -76,29 +68,16 @@ impl NewTask {
     pub fn new(id: TaskId, name: impl Into<Arc<str>>, args: Payload) -> Self {
         Self {
             id,
-            kind: TaskKind::Task,
             name: name.into(),
-            version: None,
-            queue: Arc::from("default"),
+            queue: Arc::clone(&DEFAULT_QUEUE),
+            kind: TaskKind::Task,
             priority: 5,
             args,
             due: Due::Now,
             expires: None,
-            created_by: None,
-            max_attempts: 5,
-            max_lost: 5,
-            retry: RetryPolicy::default(),
-            timeout: None,
-            gates: Vec::new(),
-            unique: None,
-            on_conflict: OnConflict::default(),
-            schedule: None,
             slot: None,
-            parent: None,
-            tags: BTreeSet::new(),
-            headers: BTreeMap::new(),
-            state: None,
-            phase: None,
+            on_conflict: OnConflict::default(),
+            details: TaskDetails::shared_default(),
         }
     }
 
@@ -163,6 +142,8 @@ impl NewTask {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -1,21 +1,17 @@
 //! The one record: queue entry, lease, lock holder and result at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
-use super::gate::Gate;
+use super::details::TaskDetails;
 use super::new::NewTask;
-use super::retry::RetryPolicy;
 use super::status::TaskStatus;
-use super::unique::Unique;
 use crate::clock::Steady;
 use crate::id::{LeaseToken, TaskId, WorkerId};
 use crate::payload::Payload;
-use crate::schedule::optional_duration_text;
 use crate::timestamp::Timestamp;
 
 /// The layout of records that this build writes. Records of a newer one are kept and reported, never guessed at.
@@ -108,140 +104,81 @@ pub struct Prefer {
 /// The durable state of one task.
 ///
 /// Terminal records keep the fence and token of the run that ended them, so a settle that is sent twice is
-/// recognised. Times are the store's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// recognised. Times are the store's. The fields of [`TaskDetails`] are fields of a record, too.
+#[derive(Clone, Debug, PartialEq)]
 #[allow(
     missing_docs,
     reason = "the fields that say more than their name are documented"
 )]
 pub struct TaskStateRecord {
     pub id: TaskId,
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub kind: TaskKind,
     pub name: Arc<str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<Arc<str>>,
     pub queue: Arc<str>,
+    pub kind: TaskKind,
     /// 0 to 255; larger runs first.
     pub priority: u8,
     pub status: TaskStatus,
-    /// What an engine on top calls the step it is in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<String>,
+    pub cancel_requested: bool,
+    /// A wake came while it was leased: its next snooze is over at once.
+    pub woken: bool,
+    pub schema_version: u16,
+    /// The number of the latest run, from 1; 0 before the first.
+    pub attempt: u32,
+    /// Leases that ended without a word from the worker.
+    pub lost: u32,
+    /// Failed attempts before the latest revive: they do not count against the fresh budget.
+    pub forgiven: u32,
+    /// How often it was leased; never given back.
+    pub leases: u64,
     pub args: Payload,
     /// When it is (or was last) due. For an occurrence, its slot plus jitter.
     pub run_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     pub created_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_by: Option<String>,
     /// The start of the latest run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// The number of the latest run, from 1; 0 before the first.
-    pub attempt: u32,
-    /// Total runs that may fail, at least 1.
-    pub max_attempts: u32,
-    /// Leases that ended without a word from the worker.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub lost: u32,
-    /// Losses before it fails; 0 means at most once.
-    pub max_lost: u32,
-    /// How often it was leased; never given back.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub leases: u64,
-    /// Failed attempts before the latest revive: they do not count against the fresh budget.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub forgiven: u32,
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub retry: RetryPolicy,
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "optional_duration_text"
-    )]
-    pub timeout: Option<Duration>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The slot of the schedule that it is an occurrence of.
+    pub slot: Option<Timestamp>,
     pub lease: Option<Lease>,
     /// The fence of the latest lease.
-    #[serde(default, skip_serializing_if = "is_default")]
     pub fence: u64,
     /// The token of the latest lease, after it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<LeaseToken>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub cancel_requested: bool,
-    /// A wake came while it was leased: its next snooze is over at once.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub woken: bool,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gates: Vec<Gate>,
     /// Keys of the gates it holds a place in.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<String>,
     /// Set while a closed gate keeps it out of the ready set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parked: Option<Parked>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unique: Option<Unique>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<Arc<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slot: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<TaskId>,
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub tags: BTreeSet<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
+    pub parked: Option<Box<Parked>>,
+    pub prefer: Option<Box<Prefer>>,
     /// What the handler last reported.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "given"
-    )]
     pub progress: Option<Payload>,
-    /// What an engine on top keeps with it.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "given"
-    )]
-    pub state: Option<Payload>,
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "given"
-    )]
     pub result: Option<Payload>,
     /// What the latest failed run said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The error without its numbers and ids.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_group: Option<String>,
     /// The first run and the last twenty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefer: Option<Prefer>,
     /// The creation sequence in its store: lists are in this order.
     pub seq: u64,
     /// Grows with every write to the record.
     pub revision: u64,
-    pub schema_version: u16,
+    pub details: Arc<TaskDetails>,
 }
 
-/// A payload that is there, also when it is `null`: a run that ended with `null` has a result.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
-    Payload::deserialize(deserializer).map(Some)
+impl Deref for TaskStateRecord {
+    type Target = TaskDetails;
+
+    fn deref(&self) -> &TaskDetails {
+        &self.details
+    }
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
+impl DerefMut for TaskStateRecord {
+    /// The details of this record alone: shared ones are copied.
+    fn deref_mut(&mut self) -> &mut TaskDetails {
+        Arc::make_mut(&mut self.details)
+    }
 }
 
 /// The fields that the stored form leaves out when they are empty, and what they are then.
@@ -279,54 +216,45 @@ impl TaskStateRecord {
     /// The record of a new task, stamped with the store's time and its next creation sequence.
     #[must_use]
     pub fn create(new: NewTask, now: Timestamp, seq: u64) -> Self {
+        let mut details = new.details;
+        if details.max_attempts == 0 {
+            Arc::make_mut(&mut details).max_attempts = 1;
+        }
         Self {
             run_at: new.due.resolve(now),
             expires_at: new.expires.map(|due| due.resolve(now)),
             id: new.id,
-            kind: new.kind,
             name: new.name,
-            version: new.version,
             queue: new.queue,
+            kind: new.kind,
             priority: new.priority,
             status: TaskStatus::Pending,
-            phase: new.phase,
+            cancel_requested: false,
+            woken: false,
+            schema_version: SCHEMA_VERSION,
+            attempt: 0,
+            lost: 0,
+            forgiven: 0,
+            leases: 0,
             args: new.args,
             created_at: now,
-            created_by: new.created_by,
             started_at: None,
             finished_at: None,
-            attempt: 0,
-            max_attempts: new.max_attempts.max(1),
-            lost: 0,
-            max_lost: new.max_lost,
-            leases: 0,
-            forgiven: 0,
-            retry: new.retry,
-            timeout: new.timeout,
+            slot: new.slot,
             lease: None,
             fence: 0,
             token: None,
-            cancel_requested: false,
-            woken: false,
-            gates: new.gates,
             holds: Vec::new(),
             parked: None,
-            unique: new.unique,
-            schedule: new.schedule,
-            slot: new.slot,
-            parent: new.parent,
-            tags: new.tags,
-            headers: new.headers,
+            prefer: None,
             progress: None,
-            state: new.state,
             result: None,
             error: None,
             error_group: None,
             attempts: Vec::new(),
-            prefer: None,
             seq,
             revision: 1,
-            schema_version: SCHEMA_VERSION,
+            details,
         }
     }
 
@@ -385,18 +313,27 @@ const SUMMARY_LIMIT: usize = 1024;
 impl From<TaskStateRecord> for TaskSummary {
     fn from(mut record: TaskStateRecord) -> Self {
         let mut cut = shorten(&mut record.args);
-        for payload in [&mut record.progress, &mut record.state, &mut record.result]
+        for payload in [&mut record.progress, &mut record.result]
             .into_iter()
             .flatten()
         {
             cut |= shorten(payload);
         }
+        if record.state.as_ref().is_some_and(is_long)
+            && let Some(state) = &mut record.state
+        {
+            cut |= shorten(state);
+        }
         Self { record, cut }
     }
 }
 
+fn is_long(payload: &Payload) -> bool {
+    payload.as_str().len() > SUMMARY_LIMIT
+}
+
 fn shorten(payload: &mut Payload) -> bool {
-    let long = payload.as_str().len() > SUMMARY_LIMIT;
+    let long = is_long(payload);
     if long {
         let text = super::attempt::cut_text(payload.as_str().to_owned(), SUMMARY_LIMIT);
         *payload = Payload::from(serde_json::Value::String(text));

@@ -327,11 +327,11 @@ fn park(
     opens_at: Option<Timestamp>,
 ) -> Result<()> {
     let mut parked = record.clone();
-    parked.parked = Some(Parked {
+    parked.parked = Some(Box::new(Parked {
         gate: gate.to_owned(),
         since: table.moment().now,
         reason,
-    });
+    }));
     index::replace(table, record, parked, true)?;
     if let Some(at) = opens_at {
         gates::set_timer(table, gate, at)?;

@@ -243,12 +243,14 @@ fn patch(table: &mut dyn Table, id: &TaskId, change: &Patch) -> Result<Effect, S
         patched.args = args.clone();
     }
     patched.progress = change.progress.clone().or(patched.progress);
-    patched.state = change.state.clone().or(patched.state);
+    if let Some(state) = &change.state {
+        patched.state = Some(state.clone());
+    }
     if let Change::Set(phase) = &change.phase {
         patched.phase.clone_from(phase);
     }
     if let Change::Set(prefer) = &change.prefer {
-        patched.prefer.clone_from(prefer);
+        patched.prefer = prefer.clone().map(Box::new);
     }
     index::replace(table, &record, patched, false)?;
     Ok(Effect::Status(record.status))
@@ -296,7 +298,7 @@ fn revive(table: &mut dyn Table, id: &TaskId, due: Due) -> Result<Effect, Stop> 
         .into());
     };
     let mut revived = TaskStateRecord::clone(&record);
-    if let Some(wanted) = &mut revived.unique {
+    if let Some(wanted) = &record.unique {
         match unique::owner(table, &wanted.key)? {
             Some(owner) if owner != *id => {
                 return Err(Refusal::KeyTaken {
@@ -305,7 +307,7 @@ fn revive(table: &mut dyn Table, id: &TaskId, due: Due) -> Result<Effect, Stop> 
                 }
                 .into());
             }
-            _ => unique::take(table, id, wanted)?,
+            _ => unique::take(table, &mut revived)?,
         }
     }
     revived.status = status;

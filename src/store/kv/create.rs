@@ -38,9 +38,7 @@ pub(super) fn create(table: &mut dyn Table, create: &Create) -> Result<Effect, S
     let now = table.moment().now;
     let seq = table.next_number()?;
     let mut record = TaskStateRecord::create(new.clone(), now, seq);
-    if let Some(wanted) = &mut record.unique {
-        unique::take(table, &new.id, wanted)?;
-    }
+    unique::take(table, &mut record)?;
     let is_due = record.run_at <= now;
     let record = index::insert(table, record)?;
     let leased = match &create.lease_to {

@@ -73,8 +73,12 @@ pub(super) fn apply(
         next.error = Some(cut_text(error.clone(), ERROR_LIMIT));
         next.error_group.clone_from(&settlement.error_group);
     }
-    next.phase = settlement.phase.clone().or(next.phase);
-    next.state = settlement.state.clone().or(next.state);
+    if let Some(phase) = &settlement.phase {
+        next.phase = Some(phase.clone());
+    }
+    if let Some(state) = &settlement.state {
+        next.state = Some(state.clone());
+    }
     if status == TaskStatus::Pending {
         let woken = next.woken && settlement.end == Some(AttemptEnd::Snoozed);
         next.run_at = if woken {

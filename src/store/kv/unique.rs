@@ -6,7 +6,7 @@ use super::keys;
 use super::table::{Source, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
-use crate::task::{TaskStateRecord, Unique, UniqueScope};
+use crate::task::{TaskStateRecord, UniqueScope};
 use crate::timestamp::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -38,16 +38,27 @@ fn read(table: &dyn Source, key: &str) -> Result<Option<Owner>> {
     })
 }
 
-/// Makes the task the owner of the key, which is free, and stamps until when.
-pub(super) fn take(table: &mut dyn Table, id: &TaskId, unique: &mut Unique) -> Result<()> {
+/// Makes a task the owner of its key, if it has one, which is free; stamps until when.
+pub(super) fn take(table: &mut dyn Table, record: &mut TaskStateRecord) -> Result<()> {
+    let Some(unique) = &record.unique else {
+        return Ok(());
+    };
     release(table, &unique.key)?;
-    unique.until = match unique.scope {
+    let until = match unique.scope {
         UniqueScope::For(duration) => Some(table.moment().now.saturating_add(duration)),
         UniqueScope::WhileQueued | UniqueScope::WhileUnfinished | UniqueScope::Forever => None,
     };
+    if until != unique.until
+        && let Some(unique) = &mut record.unique
+    {
+        unique.until = until;
+    }
+    let Some(unique) = &record.unique else {
+        return Ok(());
+    };
     let owner = Owner {
-        id: id.clone(),
-        until: unique.until,
+        id: record.id.clone(),
+        until,
     };
     let value = serde_json::to_vec(&owner).map_err(|source| {
         Error::new(

@@ -266,7 +266,9 @@ async fn a_patch_changes_what_it_names_and_nothing_else(b: &Bench<'_>) -> CaseRe
             wanted.args = args.clone();
         }
         wanted.progress = patch.progress.clone().or(wanted.progress);
-        wanted.state = patch.state.clone().or(wanted.state);
+        if let Some(state) = &patch.state {
+            wanted.state = Some(state.clone());
+        }
         if let Change::Set(phase) = &patch.phase {
             wanted.phase.clone_from(phase);
         }

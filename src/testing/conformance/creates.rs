@@ -12,7 +12,8 @@ use super::cases;
 use crate::payload::Payload;
 use crate::store::{Commit, CountBy, Create, Effect, LeaseTo, Op, Refusal, TaskFilter};
 use crate::task::{
-    Due, Gate, NewTask, OnConflict, RetryPolicy, TaskKind, TaskStatus, Unique, UniqueScope,
+    Due, Gate, NewTask, OnConflict, RetryPolicy, TaskDetails, TaskKind, TaskStatus, Unique,
+    UniqueScope,
 };
 use crate::timestamp::Timestamp;
 
@@ -32,15 +33,8 @@ cases! { "creates":
 
 /// A task with something in every field.
 fn full(name: &str) -> CaseResult<NewTask> {
-    Ok(NewTask {
-        kind: TaskKind::Workflow,
-        name: Arc::from("näme with space"),
+    let details = TaskDetails {
         version: Some(Arc::from("2.1")),
-        queue: Arc::from("queue/1"),
-        priority: 255,
-        args: Payload::parse(r#"{"a": [1, 2.0, "\u0000"]}"#)?,
-        due: Due::At("2031-02-03T04:05:06.789012Z".parse()?),
-        expires: Some(Due::At(Timestamp::MAX)),
         created_by: Some("ada <ada@example.org>".to_owned()),
         max_attempts: u32::MAX,
         max_lost: 0,
@@ -65,14 +59,24 @@ fn full(name: &str) -> CaseResult<NewTask> {
             scope: UniqueScope::WhileUnfinished,
             until: None,
         }),
-        on_conflict: OnConflict::Existing,
         schedule: Some(Arc::from("nightly")),
-        slot: Some("2031-02-03T04:05:06Z".parse()?),
         parent: Some(id("parent")?),
         tags: BTreeSet::from(["blue".to_owned(), "grün".to_owned()]),
         headers: BTreeMap::from([("traceparent".to_owned(), "00-ab-cd-01".to_owned())]),
         state: Some(Payload::parse("[]")?),
         phase: Some("start".to_owned()),
+    };
+    Ok(NewTask {
+        kind: TaskKind::Workflow,
+        name: Arc::from("näme with space"),
+        queue: Arc::from("queue/1"),
+        priority: 255,
+        args: Payload::parse(r#"{"a": [1, 2.0, "\u0000"]}"#)?,
+        due: Due::At("2031-02-03T04:05:06.789012Z".parse()?),
+        expires: Some(Due::At(Timestamp::MAX)),
+        on_conflict: OnConflict::Existing,
+        slot: Some("2031-02-03T04:05:06Z".parse()?),
+        details: details.share(),
         id: id(name)?,
     })
 }

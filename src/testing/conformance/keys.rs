@@ -286,7 +286,9 @@ async fn a_conflict_that_replaces_args_replaces_the_gates_made_from_them(
     };
     for name in ["busy", "owner"] {
         let mut new = keyed(name, scope)?;
-        new.unique = new.unique.filter(|_| name == "owner");
+        if name != "owner" {
+            new.unique = None;
+        }
         new.gates = vec![gate("user/1")];
         b.add(new).await?;
     }

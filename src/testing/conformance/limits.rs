@@ -79,7 +79,7 @@ async fn payloads_are_kept_byte_for_byte(b: &Bench<'_>) -> CaseResult {
             .await?;
         let record = b.record(&name).await?;
         check_eq!(record.args.as_str(), text, "args, {shown}");
-        for kept in [record.result, record.progress, record.state] {
+        for kept in [&record.result, &record.progress, &record.state] {
             check_eq!(
                 kept.as_ref().map(Payload::as_str),
                 Some(text.as_str()),
