@@ -58,11 +58,11 @@ impl Place {
 
     async fn mark(&self, key: &str, expected: MarkExpect, ttl: Option<Duration>) {
         let put = Op::PutMark {
-            key: key.to_owned(),
+            key: key.into(),
             value: Payload::parse("{}").unwrap(),
             ttl,
         };
-        let commit = Commit::of([put]).when(Guard::Mark(key.to_owned(), expected));
+        let commit = Commit::of([put]).when(Guard::Mark(key.into(), expected));
         self.store.apply(commit).await.unwrap();
     }
 
@@ -120,11 +120,11 @@ async fn a_damaged_key_keeps_no_task_from_running_and_ending() {
     for scope in [UniqueScope::WhileQueued, UniqueScope::WhileUnfinished] {
         let place = place();
         let mut keyed = new("keyed");
-        keyed.unique = Some(Unique {
-            key: "k".to_owned(),
+        keyed.unique = Some(Arc::new(Unique {
+            key: "k".into(),
             scope,
             until: None,
-        });
+        }));
         place.store.create(keyed.clone()).await.unwrap();
         place.store.create(new("other")).await.unwrap();
         place.damage("uk");

@@ -369,6 +369,6 @@ async fn hints_that_are_lost_are_made_up_for_by_polling() {
     assert!(!waiting.is_finished());
     clock.pass(secs(60)).await;
     assert_eq!(waiting.await.unwrap().status, TaskStatus::Succeeded);
-    let lost = Commit::of([Op::DropMark("x".to_owned())]);
+    let lost = Commit::of([Op::DropMark("x".into())]);
     probe.apply(lost).await.unwrap();
 }

@@ -328,7 +328,7 @@ async fn a_cursor_that_was_dropped_or_damaged_is_made_anew() {
     let mut tlo = start(nothing(task("t").every("10m"))).await;
     tlo.advance(minutes(30)).await.unwrap();
     let store = Arc::clone(tlo.store());
-    let drop_it = Commit::of([Op::DropMark("cursor/t".to_owned())]);
+    let drop_it = Commit::of([Op::DropMark("cursor/t".into())]);
     store.apply(drop_it).await.unwrap();
     tlo.advance(minutes(30)).await.unwrap();
     let damaged = tlo::Payload::of("damaged").unwrap();
@@ -358,7 +358,7 @@ async fn a_slot_that_the_store_refuses_is_noted_and_the_schedule_goes_on() {
         .await
         .unwrap();
     tlo.advance(minutes(10)).await.unwrap();
-    let open = tlo::store::Commit::of([tlo::store::Op::DropMark("gate/queue/full".to_owned())]);
+    let open = tlo::store::Commit::of([tlo::store::Op::DropMark("gate/queue/full".into())]);
     store.apply(open).await.unwrap();
     tlo.advance(minutes(10)).await.unwrap();
     assert_eq!(minutes_of(&tlo.fired("t")), [10, 30]);

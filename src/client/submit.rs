@@ -129,14 +129,14 @@ impl Submit {
     }
 
     /// An idempotency key: while the scope lasts, a submit of the same key gives the first task and keeps its args.
-    pub fn unique(self, key: impl Into<String>, scope: UniqueScope) -> Self {
+    pub fn unique(self, key: impl Into<Arc<str>>, scope: UniqueScope) -> Self {
         self.unique_or(key, scope, OnConflict::Existing)
     }
 
     /// An idempotency key, and what to do when another task owns it.
     pub fn unique_or(
         self,
-        key: impl Into<String>,
+        key: impl Into<Arc<str>>,
         scope: UniqueScope,
         on_conflict: OnConflict,
     ) -> Self {
@@ -227,7 +227,7 @@ fn apply(new: &mut NewTask, change: Change) {
         Change::Retry(policy) => new.retry = policy,
         Change::Timeout(timeout) => new.timeout = Some(timeout),
         Change::Unique(unique, on_conflict) => {
-            new.unique = Some(unique);
+            new.unique = Some(unique.into());
             new.on_conflict = on_conflict;
         }
         Change::Tag(tag) => {

@@ -1,5 +1,6 @@
 //! The cursor of a schedule, as stored.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -80,8 +81,8 @@ impl Cursor {
         }
     }
 
-    pub(super) fn key(name: &str) -> String {
-        format!("{PREFIX}{name}")
+    pub(super) fn key(name: &str) -> Arc<str> {
+        Arc::from(format!("{PREFIX}{name}"))
     }
 
     pub(super) fn payload(&self) -> Payload {
@@ -93,7 +94,7 @@ impl Cursor {
     pub(super) fn read(mark: &Mark) -> Option<Self> {
         mark.value
             .decode()
-            .inspect_err(|error| tracing::warn!(mark = mark.key, %error, "a cursor cannot be read; it starts anew"))
+            .inspect_err(|error| tracing::warn!(mark = &*mark.key, %error, "a cursor cannot be read; it starts anew"))
             .ok()
     }
 }

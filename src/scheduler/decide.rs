@@ -1,5 +1,7 @@
 //! What becomes of the slots of one schedule that are due: the commits that say so.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::cursor::{Cursor, Overlapped};
@@ -83,7 +85,7 @@ impl<'a> Due<'a> {
         over: Option<Overlapped>,
     ) -> Result<Decision> {
         let name = &self.entry.def.name;
-        let key = Cursor::key(name);
+        let key = Arc::clone(&self.entry.key);
         commit
             .guards
             .push(Guard::Mark(key.clone(), self.entry.expected));
@@ -136,7 +138,7 @@ pub(super) fn run(entry: &Entry, index: usize, now: Timestamp) -> Result<Decisio
         due.cursor.overlapped.clone_from(&behind);
     }
     for slot in &runs {
-        let mut task = def.occurrence(*slot)?;
+        let mut task = def.occurrence_of(&entry.pattern, *slot)?;
         if only_one {
             task.on_conflict = OnConflict::Fail;
         }

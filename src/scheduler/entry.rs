@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::cursor::Cursor;
 use crate::schedule::Schedule;
 use crate::store::{Mark, MarkExpect};
-use crate::task::TaskDef;
+use crate::task::{Pattern, TaskDef};
 use crate::timestamp::Timestamp;
 
 /// One schedule on this node.
@@ -14,6 +14,10 @@ pub(super) struct Entry {
     pub(super) def: Arc<TaskDef>,
     /// The schedule of the definition, seeded with its name.
     pub(super) schedule: Schedule,
+    /// What its runs have in common.
+    pub(super) pattern: Pattern,
+    /// The key of the cursor's mark.
+    pub(super) key: Arc<str>,
     pub(super) cursor: Cursor,
     /// What the cursor's mark was when it was read or written last.
     pub(super) expected: MarkExpect,

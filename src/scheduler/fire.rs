@@ -50,7 +50,9 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
         if round.is_empty() {
             break;
         }
-        let commits = round.iter().map(|decision| decision.commit.clone());
+        let commits = round
+            .iter_mut()
+            .map(|decision| std::mem::take(&mut decision.commit));
         // When this fails nothing is lost: the cursors stand where they stood, or the compare-and-set finds out.
         let answers = scheduler.store.commit(commits.collect()).await?;
         let mut next = Vec::new();
@@ -82,13 +84,16 @@ async fn give_up(scheduler: &mut Scheduler, index: usize, now: Timestamp) -> Res
         entry.def.name
     );
     let name = Arc::clone(&entry.def.name);
-    let passed = decide::move_on(entry, index, now, Some(&why))?;
+    let mut passed = decide::move_on(entry, index, now, Some(&why))?;
     let error = Error::new(crate::ErrorKind::Conflict, "fire schedule", why);
     if scheduler.strict {
         return Err(error);
     }
     failed(scheduler, name, &error);
-    let effects = scheduler.store.apply(passed.commit.clone()).await?;
+    let effects = scheduler
+        .store
+        .apply(std::mem::take(&mut passed.commit))
+        .await?;
     apply(scheduler, passed, &effects).await
 }
 

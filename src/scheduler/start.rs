@@ -13,8 +13,11 @@ use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::schedule::Schedule;
 use crate::store::{Commit, Create, Guard, Mark, MarkExpect, Op, SharedStore};
-use crate::task::TaskDef;
+use crate::task::{Pattern, TaskDef};
 use crate::timestamp::Timestamp;
+
+/// Different patterns that are looked through for one to share; most schedules of a program are alike.
+const PATTERNS: usize = 8;
 
 /// Cursors read at a time.
 const PAGE: usize = 1_000;
@@ -28,6 +31,7 @@ pub(super) async fn start(
     let first = scheduler.entries.len();
     let mut opening = Vec::new();
     let mut at_boot = Vec::new();
+    let mut patterns: Vec<Pattern> = Vec::new();
     for def in definitions {
         let Some(schedule) = &def.schedule else {
             continue;
@@ -38,7 +42,11 @@ pub(super) async fn start(
             continue;
         }
         let mark = known.remove(&*def.name);
-        let (entry, is_stale) = take_up(def, schedule, mark.as_ref(), now);
+        let mut pattern = def.pattern()?;
+        if !patterns.iter().any(|known| pattern.share_with(known)) && patterns.len() < PATTERNS {
+            patterns.push(pattern.clone());
+        }
+        let (entry, is_stale) = take_up(def, schedule, pattern, mark.as_ref(), now);
         if is_stale {
             opening.push((scheduler.entries.len(), entry.cursor.clone()));
         }
@@ -54,6 +62,7 @@ pub(super) async fn start(
 fn take_up(
     def: Arc<TaskDef>,
     schedule: Schedule,
+    pattern: Pattern,
     mark: Option<&Mark>,
     now: Timestamp,
 ) -> (Entry, bool) {
@@ -78,8 +87,10 @@ fn take_up(
         None => (Cursor::first(hash, now), true),
     };
     let entry = Entry {
+        key: Cursor::key(&def.name),
         def,
         schedule,
+        pattern,
         cursor,
         expected,
         stood_down: false,
@@ -146,7 +157,7 @@ fn tell(scheduler: &Scheduler, name: &Arc<str>, error: Error) -> Result<()> {
 /// All cursors of the store, by schedule.
 pub(super) async fn cursors(store: &SharedStore) -> Result<HashMap<String, Mark>> {
     let mut found = HashMap::new();
-    let mut after: Option<String> = None;
+    let mut after: Option<Arc<str>> = None;
     loop {
         let page = store.marks(PREFIX, after.as_deref(), PAGE).await?;
         let is_last = page.len() < PAGE;

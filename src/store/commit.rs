@@ -61,7 +61,7 @@ pub enum Guard {
     /// The stream has this many events ever appended.
     Length(StreamId, u64),
     /// The mark is as expected.
-    Mark(String, MarkExpect),
+    Mark(Arc<str>, MarkExpect),
 }
 
 /// One change.
@@ -90,14 +90,14 @@ pub enum Op {
     /// Sets a mark.
     PutMark {
         /// Its key.
-        key: String,
+        key: Arc<str>,
         /// Its new value.
         value: Payload,
         /// When it goes away by itself.
         ttl: Option<Duration>,
     },
     /// Removes a mark.
-    DropMark(String),
+    DropMark(Arc<str>),
 }
 
 /// The making of a record.
@@ -200,7 +200,7 @@ pub enum Refusal {
     /// The unique key is owned by this task.
     KeyTaken {
         /// The key.
-        key: String,
+        key: Arc<str>,
         /// Its owner.
         owner: TaskId,
     },
@@ -224,7 +224,7 @@ pub enum Refusal {
     /// The stream has another length.
     Length(StreamId, u64),
     /// The mark is not as expected; with its version, if it exists.
-    Mark(String, Option<u64>),
+    Mark(Arc<str>, Option<u64>),
     /// The queue is full.
     QueueFull {
         /// The queue.

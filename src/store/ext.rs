@@ -239,7 +239,7 @@ pub trait TaskStateStoreExt: TaskStateStore {
     /// Those of the store.
     async fn mark(&self, key: &str) -> Result<Option<Mark>> {
         let found = self.marks(key, None, 1).await?;
-        Ok(found.into_iter().find(|mark| mark.key == key))
+        Ok(found.into_iter().find(|mark| *mark.key == *key))
     }
 
     /// Sets a mark if it is as expected; answers its new version.
@@ -254,13 +254,13 @@ pub trait TaskStateStoreExt: TaskStateStore {
         ttl: Option<Duration>,
     ) -> Result<u64> {
         let mut commit = Commit::of([Op::PutMark {
-            key: key.to_owned(),
+            key: key.into(),
             value,
             ttl,
         }]);
         commit
             .guards
-            .extend(expected.map(|expected| Guard::Mark(key.to_owned(), expected)));
+            .extend(expected.map(|expected| Guard::Mark(key.into(), expected)));
         match self.apply(commit).await?.pop() {
             Some(Effect::Marked(version)) => Ok(version),
             _ => Err(Error::new(

@@ -1,5 +1,7 @@
 //! Marks: small named values with compare-and-set.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::payload::Payload;
@@ -12,7 +14,7 @@ pub const GATE_MARK: &str = "gate/";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
     /// Its name.
-    pub key: String,
+    pub key: Arc<str>,
     /// Its value.
     pub value: Payload,
     /// Grows with every write of any mark of the store, so a mark that was dropped and set again differs.

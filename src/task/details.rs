@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::gate::Gate;
 use super::retry::RetryPolicy;
-use super::unique::Unique;
 use crate::id::TaskId;
 use crate::payload::Payload;
 
@@ -33,10 +32,6 @@ pub struct TaskDetails {
     pub timeout: Option<Duration>,
     /// At most four.
     pub gates: Vec<Gate>,
-    /// The idempotency key.
-    pub unique: Option<Unique>,
-    /// The recurring task it is an occurrence of.
-    pub schedule: Option<Arc<str>>,
     /// The record it was made for.
     pub parent: Option<TaskId>,
     /// Words to find it by, at most 16.
@@ -59,8 +54,6 @@ impl Default for TaskDetails {
             retry: RetryPolicy::default(),
             timeout: None,
             gates: Vec::new(),
-            unique: None,
-            schedule: None,
             parent: None,
             tags: BTreeSet::new(),
             headers: BTreeMap::new(),

@@ -8,7 +8,7 @@ use super::due::Due;
 use super::gate::{Gate, render_template};
 use super::new::NewTask;
 use super::record::TaskKind;
-use super::unique::{OnConflict, Unique, UniqueScope};
+use super::unique::{Unique, UniqueScope};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NAME_LIMIT, TaskId};
 use crate::payload::{PAYLOAD_LIMIT, Payload};
@@ -30,28 +30,32 @@ impl TaskDef {
     /// # Errors
     /// `Invalid` when the args lack a field that a gate template needs.
     pub fn submission(&self, id: TaskId, args: Payload) -> Result<NewTask> {
+        let details = self.details(&args, SUBMITTED_ATTEMPTS)?;
+        let mut new = NewTask::new(id, Arc::clone(&self.name), args);
+        new.queue = Arc::clone(&self.queue);
+        new.priority = self.priority;
+        new.details = details.share();
+        Ok(new)
+    }
+
+    fn details(&self, args: &Payload, max_attempts: u32) -> Result<TaskDetails> {
         let mut gates = Vec::with_capacity(self.gates.len());
         for gate in &self.gates {
             gates.push(Gate {
-                key: render_template(&gate.template, &args)?,
+                key: render_template(&gate.template, args)?,
                 limit: gate.limit,
             });
         }
-        let details = TaskDetails {
+        Ok(TaskDetails {
             version: self.version.clone(),
-            max_attempts: self.max_attempts.unwrap_or(SUBMITTED_ATTEMPTS),
+            max_attempts: self.max_attempts.unwrap_or(max_attempts),
             max_lost: self.max_lost,
             retry: self.retry.clone(),
             timeout: self.timeout,
             gates,
             tags: self.tags.clone(),
             ..TaskDetails::default()
-        };
-        let mut new = NewTask::new(id, Arc::clone(&self.name), args);
-        new.queue = Arc::clone(&self.queue);
-        new.priority = self.priority;
-        new.details = details.share();
-        Ok(new)
+        })
     }
 
     /// Checks what its schedule will make: name and args are known now, so what a store would refuse at each slot is
@@ -83,7 +87,12 @@ impl TaskDef {
     /// # Errors
     /// `TooLarge` when the name leaves no room for the slot in the id, `Invalid` as for [`submission`](Self::submission).
     pub fn occurrence(&self, slot: Timestamp) -> Result<NewTask> {
-        let mut new = self.scheduled(TaskId::occurrence(&self.name, slot)?)?;
+        self.occurrence_of(&self.pattern()?, slot)
+    }
+
+    /// As [`occurrence`](Self::occurrence), with a pattern that was made before.
+    pub(crate) fn occurrence_of(&self, pattern: &Pattern, slot: Timestamp) -> Result<NewTask> {
+        let mut new = self.patterned(TaskId::occurrence(&self.name, slot)?, pattern);
         let offset = self
             .policy
             .jitter
@@ -98,23 +107,60 @@ impl TaskDef {
     /// # Errors
     /// As for [`occurrence`](Self::occurrence).
     pub fn scheduled(&self, id: TaskId) -> Result<NewTask> {
-        let mut new = self.submission(id, self.args.clone())?;
-        new.kind = TaskKind::Occurrence;
-        new.max_attempts = self.max_attempts.unwrap_or(OCCURRENCE_ATTEMPTS);
-        new.schedule = Some(Arc::clone(&self.name));
-        new.on_conflict = OnConflict::Existing;
+        Ok(self.patterned(id, &self.pattern()?))
+    }
+
+    /// What the runs of its schedule have in common.
+    ///
+    /// # Errors
+    /// `Invalid` as for [`submission`](Self::submission).
+    pub(crate) fn pattern(&self) -> Result<Pattern> {
+        let mut details = self.details(&self.args, OCCURRENCE_ATTEMPTS)?;
+        let mut unique = None;
         let key = format!("schedule/{}", self.name);
         match self.policy.overlap {
             Overlap::Skip => {
-                new.unique = Some(Unique {
-                    key,
+                unique = Some(Arc::new(Unique {
+                    key: key.into(),
                     scope: UniqueScope::WhileUnfinished,
                     until: None,
-                });
+                }));
             }
-            Overlap::Queue | Overlap::Replace => new.gates.push(Gate { key, limit: 1 }),
+            Overlap::Queue | Overlap::Replace => details.gates.push(Gate { key, limit: 1 }),
             Overlap::Allow => {}
         }
-        Ok(new)
+        Ok(Pattern {
+            details: Arc::new(details),
+            unique,
+        })
+    }
+
+    fn patterned(&self, id: TaskId, pattern: &Pattern) -> NewTask {
+        let mut new = NewTask::new(id, Arc::clone(&self.name), self.args.clone());
+        new.kind = TaskKind::Occurrence;
+        new.queue = Arc::clone(&self.queue);
+        new.priority = self.priority;
+        new.schedule = Some(Arc::clone(&self.name));
+        new.unique.clone_from(&pattern.unique);
+        new.details = Arc::clone(&pattern.details);
+        new
+    }
+}
+
+/// What the runs of one schedule have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    details: Arc<TaskDetails>,
+    unique: Option<Arc<Unique>>,
+}
+
+impl Pattern {
+    /// Shares the details with another pattern that has the same ones; answers whether it has.
+    pub(crate) fn share_with(&mut self, other: &Self) -> bool {
+        let same = *self.details == *other.details;
+        if same {
+            self.details = Arc::clone(&other.details);
+        }
+        same
     }
 }

@@ -26,6 +26,7 @@ pub use details::TaskDetails;
 pub use due::Due;
 pub use gate::{GATE_LIMIT, Gate, GateRule, Rate, render_template, template_fields};
 pub use group::error_group;
+pub(crate) use make::Pattern;
 pub use new::NewTask;
 pub use outcome::{Outcome, TaskError, TaskResult};
 pub use record::{

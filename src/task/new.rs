@@ -7,7 +7,7 @@ use super::details::TaskDetails;
 use super::due::Due;
 use super::gate::GATE_LIMIT;
 use super::record::TaskKind;
-use super::unique::OnConflict;
+use super::unique::{OnConflict, Unique};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{TaskId, check_name};
 use crate::payload::Payload;
@@ -37,7 +37,11 @@ pub struct NewTask {
     pub due: Due,
     /// After this it is cancelled instead of started.
     pub expires: Option<Due>,
-    /// The slot of the schedule it is an occurrence of.
+    /// The idempotency key.
+    pub unique: Option<Arc<Unique>>,
+    /// The recurring task it is an occurrence of.
+    pub schedule: Option<Arc<str>>,
+    /// Its slot of that schedule.
     pub slot: Option<Timestamp>,
     /// What to do when the key is owned.
     pub on_conflict: OnConflict,
@@ -75,6 +79,8 @@ impl NewTask {
             args,
             due: Due::Now,
             expires: None,
+            unique: None,
+            schedule: None,
             slot: None,
             on_conflict: OnConflict::default(),
             details: TaskDetails::shared_default(),

@@ -9,6 +9,7 @@ use super::attempt::Attempt;
 use super::details::TaskDetails;
 use super::new::NewTask;
 use super::status::TaskStatus;
+use super::unique::Unique;
 use crate::clock::Steady;
 use crate::id::{LeaseToken, TaskId, WorkerId};
 use crate::payload::Payload;
@@ -138,7 +139,10 @@ pub struct TaskStateRecord {
     /// The start of the latest run.
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
-    /// The slot of the schedule that it is an occurrence of.
+    pub unique: Option<Arc<Unique>>,
+    /// The recurring task that it is an occurrence of.
+    pub schedule: Option<Arc<str>>,
+    /// Its slot of that schedule.
     pub slot: Option<Timestamp>,
     pub lease: Option<Lease>,
     /// The fence of the latest lease.
@@ -240,6 +244,8 @@ impl TaskStateRecord {
             created_at: now,
             started_at: None,
             finished_at: None,
+            unique: new.unique,
+            schedule: new.schedule,
             slot: new.slot,
             lease: None,
             fence: 0,

@@ -69,7 +69,9 @@ impl Serialize for TaskStateRecord {
         field!(gates if !self.gates.is_empty());
         field!(holds if !self.holds.is_empty());
         field!(parked if self.parked.is_some());
-        field!(unique if self.unique.is_some());
+        if let Some(unique) = &self.unique {
+            to.serialize_field("unique", &**unique)?;
+        }
         field!(schedule if self.schedule.is_some());
         field!(slot if self.slot.is_some());
         field!(parent if self.parent.is_some());
@@ -190,8 +192,6 @@ impl<'de> Deserialize<'de> for TaskStateRecord {
             retry: stored.retry,
             timeout: stored.timeout,
             gates: stored.gates,
-            unique: stored.unique,
-            schedule: stored.schedule,
             parent: stored.parent,
             tags: stored.tags,
             headers: stored.headers,
@@ -217,6 +217,8 @@ impl<'de> Deserialize<'de> for TaskStateRecord {
             created_at: stored.created_at,
             started_at: stored.started_at,
             finished_at: stored.finished_at,
+            unique: stored.unique.map(Arc::new),
+            schedule: stored.schedule,
             slot: stored.slot,
             lease: stored.lease,
             fence: stored.fence,

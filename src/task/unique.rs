@@ -1,5 +1,6 @@
 //! Idempotency keys.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unique {
     /// The key, 1 to 255 bytes.
-    pub key: String,
+    pub key: Arc<str>,
     /// How long the task owns it.
     pub scope: UniqueScope,
     /// For [`UniqueScope::For`]: when it is given up. Set by the store.

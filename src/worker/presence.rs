@@ -78,7 +78,7 @@ impl Presence {
         if self.said_at.is_none() {
             return;
         }
-        let gone = Commit::of([Op::DropMark(key(parts))]);
+        let gone = Commit::of([Op::DropMark(key(parts).into())]);
         tokio::select! {
             _ = parts.store.apply(gone) => {}
             () = parts.clock.sleep(PARTING) => {}

@@ -17,8 +17,11 @@ impl Planted {
         let mut owned = Vec::new();
         if self.has(Bug::KeysFreedByAnyone) {
             for id in settled(commits) {
-                let unique = self.record(id).await?.and_then(|record| record.unique.clone());
-                owned.extend(unique.map(|unique| unique.key));
+                let unique = self
+                    .record(id)
+                    .await?
+                    .and_then(|record| record.unique.clone());
+                owned.extend(unique.map(|unique| unique.key.to_string()));
             }
         }
         Ok(Snapshot {

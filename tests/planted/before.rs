@@ -112,7 +112,7 @@ impl Planted {
                 if let Some(unique) = &mut task.unique
                     && matches!(unique.scope, UniqueScope::For(_))
                 {
-                    unique.scope = UniqueScope::Forever;
+                    std::sync::Arc::make_mut(unique).scope = UniqueScope::Forever;
                 }
             }
             Bug::ReplaceIgnored if task.on_conflict != OnConflict::Fail => {

@@ -236,7 +236,7 @@ impl Planted {
             && let [Op::Create(create)] = &mut commit.ops[..]
             && let Some(unique) = create.task.unique.take()
         {
-            let owner = self.memory.lock().keys.get(&unique.key).cloned();
+            let owner = self.memory.lock().keys.get(&*unique.key).cloned();
             tokio::task::yield_now().await;
             if let Some(id) = owner
                 && let Some(record) = self.record(&id).await?
@@ -246,7 +246,7 @@ impl Planted {
                 return Ok(vec![Ok(vec![Effect::Existing { id, status }])]);
             }
             let id = create.task.id.clone();
-            self.memory.lock().keys.insert(unique.key, id);
+            self.memory.lock().keys.insert(unique.key.to_string(), id);
         }
         self.inner.commit(commits).await
     }

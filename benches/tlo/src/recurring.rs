@@ -103,7 +103,7 @@ pub async fn idle(schedules: usize, seconds: usize) -> serde_json::Value {
         loop {
             let page = client.store().marks("", after.as_deref(), 1000).await.expect("marks");
             let Some(last) = page.last() else { break versions };
-            after = Some(last.key.clone());
+            after = Some(last.key.to_string());
             versions.extend(page.into_iter().map(|mark| mark.version));
         }
     };

@@ -8,7 +8,8 @@ use foldhash::fast::RandomState;
 use super::lanes::Lanes;
 use super::numbers::Numbers;
 use super::records::{Records, Slot};
-use crate::store::kv::{Word, boot_and_end, other_words};
+use crate::store::Mark;
+use crate::store::kv::{Owner, Word, boot_and_end, other_words};
 use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
@@ -22,6 +23,8 @@ pub(super) struct Memory {
     pub(super) leases: BTreeSet<(u64, u64, u64)>,
     pub(super) finished: BTreeSet<(Timestamp, u64)>,
     pub(super) rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) marks: BTreeMap<Arc<str>, Arc<Mark>>,
+    pub(super) owners: HashMap<Arc<str>, Owner, RandomState>,
     pub(super) last_number: u64,
 }
 

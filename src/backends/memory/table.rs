@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::contents::Memory;
 use crate::error::Result;
 use crate::id::{IdSource, LeaseToken, TaskId};
-use crate::store::Hint;
-use crate::store::kv::{Head, Moment, Order, Pairs, Place, Ready, Source, Table, Word, keys};
+use crate::store::kv::{Head, Moment, Order, Owner, Pairs, Place, Ready, Source, Table, Word};
+use crate::store::{GATE_MARK, Hint, Mark};
 use crate::task::TaskStateRecord;
 
 pub(super) enum Undo {
     Row(Vec<u8>, Option<Vec<u8>>),
+    Mark(Arc<str>, Option<Arc<Mark>>),
+    Owner(Arc<str>, Option<Owner>),
     Inserted(u64),
     Changed(Arc<TaskStateRecord>, bool),
     Removed(Arc<TaskStateRecord>),
@@ -84,6 +86,25 @@ macro_rules! reads_memory {
                 Ok(slot.map(|slot| Arc::clone(&slot.record)))
             }
 
+            fn mark(&self, key: &str) -> Result<Option<Arc<Mark>>> {
+                Ok(self.memory.marks.get(key).cloned())
+            }
+
+            fn marks(
+                &self,
+                prefix: &str,
+                after: Option<&str>,
+                limit: usize,
+            ) -> Result<Vec<Arc<Mark>>> {
+                let found = self.memory.marks_from(prefix, after);
+                let found = found.take_while(|mark| mark.key.starts_with(prefix));
+                Ok(found.take(limit).cloned().collect())
+            }
+
+            fn owner(&self, key: &str) -> Result<Option<Owner>> {
+                Ok(self.memory.owners.get(key).cloned())
+            }
+
             fn head_of(&self, queue: Word, lane: Word) -> Result<Option<Order>> {
                 Ok(self.memory.lanes.head_of(queue, lane))
             }
@@ -117,9 +138,8 @@ macro_rules! reads_memory {
             }
 
             fn has_rules(&self) -> Result<bool> {
-                let prefix = keys::mark(crate::store::GATE_MARK);
-                let first = self.memory.rows.range(prefix.clone()..).next();
-                Ok(first.is_some_and(|(key, _)| key.starts_with(&prefix)))
+                let first = self.memory.marks_from(GATE_MARK, None).next();
+                Ok(first.is_some_and(|mark| mark.key.starts_with(GATE_MARK)))
             }
         }
     };
@@ -138,6 +158,33 @@ impl Table for Transaction<'_> {
     fn delete(&mut self, key: &[u8]) -> Result<()> {
         if let Some((key, before)) = self.memory.rows.remove_entry(key) {
             self.undo.push(Undo::Row(key, Some(before)));
+        }
+        Ok(())
+    }
+
+    fn put_mark(&mut self, mark: Arc<Mark>) -> Result<()> {
+        let key = Arc::clone(&mark.key);
+        let before = self.memory.marks.insert(Arc::clone(&key), mark);
+        self.undo.push(Undo::Mark(key, before));
+        Ok(())
+    }
+
+    fn delete_mark(&mut self, key: &str) -> Result<()> {
+        if let Some((key, before)) = self.memory.marks.remove_entry(key) {
+            self.undo.push(Undo::Mark(key, Some(before)));
+        }
+        Ok(())
+    }
+
+    fn put_owner(&mut self, key: &Arc<str>, owner: Owner) -> Result<()> {
+        let before = self.memory.owners.insert(Arc::clone(key), owner);
+        self.undo.push(Undo::Owner(Arc::clone(key), before));
+        Ok(())
+    }
+
+    fn delete_owner(&mut self, key: &str) -> Result<()> {
+        if let Some((key, before)) = self.memory.owners.remove_entry(key) {
+            self.undo.push(Undo::Owner(key, Some(before)));
         }
         Ok(())
     }
@@ -195,6 +242,18 @@ impl Table for Transaction<'_> {
                 }
                 Some(Undo::Row(key, None)) => {
                     self.memory.rows.remove(&key);
+                }
+                Some(Undo::Mark(key, Some(before))) => {
+                    self.memory.marks.insert(key, before);
+                }
+                Some(Undo::Mark(key, None)) => {
+                    self.memory.marks.remove(&key);
+                }
+                Some(Undo::Owner(key, Some(before))) => {
+                    self.memory.owners.insert(key, before);
+                }
+                Some(Undo::Owner(key, None)) => {
+                    self.memory.owners.remove(&key);
                 }
                 Some(Undo::Inserted(seq)) => {
                     self.memory.remove(seq);

@@ -227,7 +227,7 @@ fn fields(record: &TaskStateRecord) -> Vec<(&'static str, String)> {
     );
     optional(
         "unique key",
-        record.unique.as_ref().map(|unique| unique.key.clone()),
+        record.unique.as_ref().map(|unique| unique.key.to_string()),
     );
     optional("parent", record.parent.as_ref().map(ToString::to_string));
     optional(

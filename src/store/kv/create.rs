@@ -62,7 +62,7 @@ fn conflict(
     let due = match new.on_conflict {
         OnConflict::Fail => {
             return Err(Refusal::KeyTaken {
-                key: key.to_owned(),
+                key: key.into(),
                 owner,
             }
             .into());

@@ -1,31 +1,21 @@
 //! Marks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys;
 use super::table::{Source, Table};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::payload::Payload;
 use crate::store::{GATE_MARK, Mark};
 
 /// A mark that is there and whose time is not over.
-pub(super) fn get(table: &dyn Source, key: &str) -> Result<Option<Mark>> {
-    let stored = table.get(&keys::mark(key))?;
-    Ok(stored
-        .and_then(|bytes| decode(key, &bytes))
-        .filter(|mark| is_live(table, mark)))
+pub(super) fn get(table: &dyn Source, key: &str) -> Result<Option<Arc<Mark>>> {
+    Ok(table.mark(key)?.filter(|mark| is_live(table, mark)))
 }
 
 fn is_live(table: &dyn Source, mark: &Mark) -> bool {
     mark.until.is_none_or(|until| until > table.moment().now)
-}
-
-/// A stored mark. One that cannot be read counts as none: it must neither stop the queue whose rule it was nor keep the
-/// next one from taking its place.
-fn decode(key: &str, bytes: &[u8]) -> Option<Mark> {
-    serde_json::from_slice(bytes)
-        .inspect_err(|error| tracing::error!(mark = key, %error, "a stored mark cannot be read; it counts as none"))
-        .ok()
 }
 
 /// Marks of a prefix, in order, after a key.
@@ -35,31 +25,25 @@ pub(super) fn list(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<Mark>> {
-    let first = keys::mark(prefix);
-    let end = keys::after(&first);
-    let mut from = match after {
-        Some(after) => [keys::mark(after).as_slice(), &[0]].concat().max(first),
-        None => first,
-    };
-    let mut marks = Vec::new();
-    while marks.len() < limit {
-        let rows = table.range(&from, &end, limit, false)?;
-        let Some((last, _)) = rows.last() else { break };
-        from = [last.as_slice(), &[0]].concat();
-        for (key, value) in &rows {
-            let mark = decode(&String::from_utf8_lossy(&key[1..]), value);
-            let live = mark.filter(|mark| is_live(table, mark));
-            if marks.len() < limit {
-                marks.extend(live);
-            }
+    let mut found: Vec<Mark> = Vec::new();
+    let mut after = after.map(Arc::from);
+    while found.len() < limit {
+        let wanted = limit - found.len();
+        let page = table.marks(prefix, after.as_deref(), wanted)?;
+        let is_last = page.len() < wanted;
+        after = page.last().map(|mark| Arc::clone(&mark.key));
+        let live = page.into_iter().filter(|mark| is_live(table, mark));
+        found.extend(live.map(Arc::unwrap_or_clone));
+        if is_last {
+            break;
         }
     }
-    Ok(marks)
+    Ok(found)
 }
 
 pub(super) fn put(
     table: &mut dyn Table,
-    key: &str,
+    key: &Arc<str>,
     value: Payload,
     ttl: Option<Duration>,
 ) -> Result<u64> {
@@ -68,7 +52,7 @@ pub(super) fn put(
     let version = table.next_number()?;
     let until = ttl.map(|ttl| now.saturating_add(ttl));
     let mark = Mark {
-        key: key.to_owned(),
+        key: Arc::clone(key),
         value,
         version,
         set_at: now,
@@ -81,26 +65,19 @@ pub(super) fn put(
             super::gates::set_timer(table, gate, until)?;
         }
     }
-    let bytes = serde_json::to_vec(&mark).map_err(|source| {
-        Error::new(ErrorKind::Internal, "write mark", "a mark has no JSON form").with_source(source)
-    })?;
-    table.put(keys::mark(key), bytes)?;
+    table.put_mark(Arc::new(mark))?;
     changed(table, key)?;
     Ok(version)
 }
 
 pub(super) fn remove(table: &mut dyn Table, key: &str) -> Result<()> {
     forget_end(table, key)?;
-    table.delete(&keys::mark(key))?;
+    table.delete_mark(key)?;
     changed(table, key)
 }
 
 fn forget_end(table: &mut dyn Table, key: &str) -> Result<()> {
-    let stored = table.get(&keys::mark(key))?;
-    match stored
-        .and_then(|bytes| decode(key, &bytes))
-        .and_then(|mark| mark.until)
-    {
+    match table.mark(key)?.and_then(|mark| mark.until) {
         Some(until) => table.delete(&keys::mark_end(until, key)),
         None => Ok(()),
     }

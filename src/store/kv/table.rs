@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::keys::{Order, Word};
 use super::rows::Pairs;
-use super::{lanes, row_index};
+use super::{lanes, mark_rows, owner_rows, row_index};
 use crate::clock::Steady;
 use crate::error::Result;
 use crate::id::{LeaseToken, TaskId};
-use crate::store::Hint;
+use crate::store::{Hint, Mark};
 use crate::task::TaskStateRecord;
 use crate::timestamp::Timestamp;
 
@@ -51,12 +53,35 @@ pub(crate) enum Place {
     Taken,
 }
 
+/// The owner of a unique key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) id: TaskId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<Timestamp>,
+}
+
 /// Reading.
 pub(crate) trait Source {
     fn moment(&self) -> Moment;
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
     fn range(&self, from: &[u8], until: &[u8], limit: usize, reverse: bool) -> Result<Pairs>;
     fn record(&self, id: &TaskId) -> Result<Option<Arc<TaskStateRecord>>>;
+
+    /// The mark of a key, also one whose time is over.
+    fn mark(&self, key: &str) -> Result<Option<Arc<Mark>>> {
+        mark_rows::mark(self, key)
+    }
+
+    /// Marks in order of their keys: those that start with `prefix`, after `after`.
+    fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Arc<Mark>>> {
+        mark_rows::marks(self, prefix, after, limit)
+    }
+
+    /// The owner of a unique key, also one whose time is over.
+    fn owner(&self, key: &str) -> Result<Option<Owner>> {
+        owner_rows::owner(self, key)
+    }
 
     /// The first row between two keys.
     fn first(&self, from: &[u8], until: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
@@ -104,6 +129,23 @@ pub(crate) trait Table: Source {
     fn delete(&mut self, key: &[u8]) -> Result<()>;
     fn put_record(&mut self, record: Arc<TaskStateRecord>) -> Result<()>;
     fn delete_record(&mut self, id: &TaskId) -> Result<()>;
+
+    fn put_mark(&mut self, mark: Arc<Mark>) -> Result<()> {
+        mark_rows::put(self, &mark)
+    }
+
+    fn delete_mark(&mut self, key: &str) -> Result<()> {
+        self.delete(&super::keys::mark(key))
+    }
+
+    fn put_owner(&mut self, key: &Arc<str>, owner: Owner) -> Result<()> {
+        owner_rows::put(self, key, &owner)
+    }
+
+    fn delete_owner(&mut self, key: &str) -> Result<()> {
+        self.delete(&super::keys::unique(key))
+    }
+
     /// The next number of the store: creation sequences and mark versions come from here.
     fn next_number(&mut self) -> Result<u64>;
     /// A fresh lease token.

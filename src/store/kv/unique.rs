@@ -1,41 +1,20 @@
 //! Who owns a unique key.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use super::keys;
-use super::table::{Source, Table};
-use crate::error::{Error, ErrorKind, Result};
+use super::table::{Owner, Source, Table};
+use crate::error::{ErrorKind, Result};
 use crate::id::TaskId;
 use crate::task::{TaskStateRecord, UniqueScope};
-use crate::timestamp::Timestamp;
-
-#[derive(Serialize, Deserialize)]
-struct Owner {
-    id: TaskId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
-}
 
 /// The task that owns the key now.
 pub(super) fn owner(table: &dyn Source, key: &str) -> Result<Option<TaskId>> {
     let now = table.moment().now;
-    Ok(read(table, key)?
+    Ok(table
+        .owner(key)?
         .filter(|owner| owner.until.is_none_or(|until| until > now))
         .map(|owner| owner.id))
-}
-
-fn read(table: &dyn Source, key: &str) -> Result<Option<Owner>> {
-    let Some(bytes) = table.get(&keys::unique(key))? else {
-        return Ok(None);
-    };
-    serde_json::from_slice(&bytes).map(Some).map_err(|source| {
-        Error::new(
-            ErrorKind::Corrupt,
-            "read unique key",
-            format!("the owner of the key \"{key}\" cannot be read"),
-        )
-        .with_source(source)
-    })
 }
 
 /// Makes a task the owner of its key, if it has one, which is free; stamps until when.
@@ -51,7 +30,7 @@ pub(super) fn take(table: &mut dyn Table, record: &mut TaskStateRecord) -> Resul
     if until != unique.until
         && let Some(unique) = &mut record.unique
     {
-        unique.until = until;
+        Arc::make_mut(unique).until = until;
     }
     let Some(unique) = &record.unique else {
         return Ok(());
@@ -60,21 +39,14 @@ pub(super) fn take(table: &mut dyn Table, record: &mut TaskStateRecord) -> Resul
         id: record.id.clone(),
         until,
     };
-    let value = serde_json::to_vec(&owner).map_err(|source| {
-        Error::new(
-            ErrorKind::Internal,
-            "write unique key",
-            "an owner has no JSON form",
-        )
-        .with_source(source)
-    })?;
     if let Some(until) = unique.until {
         table.put(
             keys::unique_end(until, &unique.key),
             unique.key.as_bytes().to_vec(),
         )?;
     }
-    table.put(keys::unique(&unique.key), value)
+    let key = Arc::clone(&unique.key);
+    table.put_owner(&key, owner)
 }
 
 /// Frees a key that is kept only while the task waits.
@@ -105,27 +77,27 @@ fn release_if(
     let Some(unique) = record.unique.as_ref().filter(|unique| leaves(unique.scope)) else {
         return Ok(());
     };
-    match read(table, &unique.key) {
+    match table.owner(&unique.key) {
         // Another task may own the key by now: the owner is compared, never assumed.
         Ok(Some(owner)) if owner.id == record.id => release(table, &unique.key),
         Ok(_) => Ok(()),
         // It must not keep its task from going on; the task that leaves it is the last that can clear it away.
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             tracing::error!(%error, id = %record.id, "the owner of a unique key cannot be read; the key is given up");
-            table.delete(&keys::unique(&unique.key))
+            table.delete_owner(&unique.key)
         }
         Err(error) => Err(error),
     }
 }
 
 fn release(table: &mut dyn Table, key: &str) -> Result<()> {
-    let Some(owner) = read(table, key)? else {
+    let Some(owner) = table.owner(key)? else {
         return Ok(());
     };
     if let Some(until) = owner.until {
         table.delete(&keys::unique_end(until, key))?;
     }
-    table.delete(&keys::unique(key))
+    table.delete_owner(key)
 }
 
 /// Removes keys whose time is over, at most `limit`.

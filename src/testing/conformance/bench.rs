@@ -314,7 +314,13 @@ impl<'a> Bench<'a> {
     pub(super) async fn rule(&self, gate: &str, rule: &str) -> CaseResult {
         let (key, value) = (format!("gate/{gate}"), Payload::parse(rule)?);
         let ttl = None;
-        self.apply(Op::PutMark { key, value, ttl }).await.map(drop)
+        self.apply(Op::PutMark {
+            key: key.into(),
+            value,
+            ttl,
+        })
+        .await
+        .map(drop)
     }
 }
 

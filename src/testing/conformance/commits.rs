@@ -30,7 +30,7 @@ cases! { "commits":
 
 fn put(key: &str, value: &str) -> CaseResult<Op> {
     Ok(Op::PutMark {
-        key: key.to_owned(),
+        key: key.into(),
         value: Payload::parse(value)?,
         ttl: None,
     })
@@ -116,8 +116,8 @@ async fn a_refused_guard_changes_nothing_and_names_what_failed(b: &Bench<'_>) ->
             Refusal::Length(history.clone(), 0),
         ),
         (
-            Guard::Mark("m".to_owned(), MarkExpect::Version(1)),
-            Refusal::Mark("m".to_owned(), None),
+            Guard::Mark("m".into(), MarkExpect::Version(1)),
+            Refusal::Mark("m".into(), None),
         ),
     ];
     for (guard, wanted) in guards {
@@ -133,7 +133,7 @@ async fn a_refused_guard_changes_nothing_and_names_what_failed(b: &Bench<'_>) ->
         .when(Guard::Open(id("a")?))
         .when(Guard::Revision(id("a")?, before.revision))
         .when(Guard::Length(history, 0))
-        .when(Guard::Mark("m".to_owned(), MarkExpect::Absent));
+        .when(Guard::Mark("m".into(), MarkExpect::Absent));
     b.accept(holds).await?;
     Ok(())
 }
@@ -202,8 +202,8 @@ async fn commits_of_one_call_are_applied_in_their_order(b: &Bench<'_>) -> CaseRe
     let answers = b
         .store()?
         .commit(vec![
-            Commit::of([put("m", "1")?]).when(Guard::Mark("m".to_owned(), MarkExpect::Absent)),
-            Commit::of([put("m", "2")?]).when(Guard::Mark("m".to_owned(), MarkExpect::Absent)),
+            Commit::of([put("m", "1")?]).when(Guard::Mark("m".into(), MarkExpect::Absent)),
+            Commit::of([put("m", "2")?]).when(Guard::Mark("m".into(), MarkExpect::Absent)),
             Commit::of([create(task("a")?)]),
             Commit::of([Op::Cancel(id("a")?, "no".to_owned())]),
             Commit::of([Op::Cancel(id("a")?, "no".to_owned())]),
@@ -292,7 +292,7 @@ async fn an_operation_on_an_unknown_id_is_refused_as_not_found(b: &Bench<'_>) ->
         check_eq!(refusal, Refusal::NotFound(none()?), "{shown}");
     }
     // Ending what is not there is no fault.
-    b.apply(Op::DropMark("none".to_owned())).await?;
+    b.apply(Op::DropMark("none".into())).await?;
     b.apply(Op::Trim(stream("none", "log")?, 9)).await?;
     Ok(())
 }

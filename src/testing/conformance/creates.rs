@@ -54,12 +54,6 @@ fn full(name: &str) -> CaseResult<NewTask> {
                 limit: 1,
             },
         ],
-        unique: Some(Unique {
-            key: "order 17".to_owned(),
-            scope: UniqueScope::WhileUnfinished,
-            until: None,
-        }),
-        schedule: Some(Arc::from("nightly")),
         parent: Some(id("parent")?),
         tags: BTreeSet::from(["blue".to_owned(), "grün".to_owned()]),
         headers: BTreeMap::from([("traceparent".to_owned(), "00-ab-cd-01".to_owned())]),
@@ -76,6 +70,12 @@ fn full(name: &str) -> CaseResult<NewTask> {
         expires: Some(Due::At(Timestamp::MAX)),
         on_conflict: OnConflict::Existing,
         slot: Some("2031-02-03T04:05:06Z".parse()?),
+        unique: Some(Arc::new(Unique {
+            key: "order 17".into(),
+            scope: UniqueScope::WhileUnfinished,
+            until: None,
+        })),
+        schedule: Some(Arc::from("nightly")),
         details: details.share(),
         id: id(name)?,
     })

@@ -1,6 +1,7 @@
 //! What outlives a handle, and what several handles of one place see of each other.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::bench::{
     Bench, CaseResult, Failed, SECOND, TTL, check, check_eq, check_matches, create, id, names,
@@ -52,13 +53,13 @@ async fn what_was_answered_survives_a_reopen(b: &Bench<'_>) -> CaseResult {
         .await?;
     for key in ["kept", "dropped"] {
         b.apply(Op::PutMark {
-            key: key.to_owned(),
+            key: key.into(),
             value: Payload::of(key)?,
             ttl: None,
         })
         .await?;
     }
-    b.apply(Op::DropMark("dropped".to_owned())).await?;
+    b.apply(Op::DropMark("dropped".into())).await?;
     let snapshot = async || -> CaseResult<String> {
         let store = b.store()?;
         let all = TaskFilter::default();
@@ -112,11 +113,11 @@ async fn what_waits_behind_a_gate_or_for_a_time_survives_a_reopen(b: &Bench<'_>)
     b.add(later).await?;
     let mut keyed = task("keyed")?;
     keyed.queue = "other".into();
-    keyed.unique = Some(Unique {
-        key: "k".to_owned(),
+    keyed.unique = Some(Arc::new(Unique {
+        key: "k".into(),
         scope: UniqueScope::WhileUnfinished,
         until: None,
-    });
+    }));
     b.add(keyed.clone()).await?;
     b.reopen().await?;
     claim_exactly(b, &[]).await?;
@@ -135,7 +136,7 @@ async fn what_waits_behind_a_gate_or_for_a_time_survives_a_reopen(b: &Bench<'_>)
 async fn numbers_go_on_after_a_reopen(b: &Bench<'_>) -> CaseResult {
     let log = stream("run", "history")?;
     let put = || Op::PutMark {
-        key: "m".to_owned(),
+        key: "m".into(),
         value: Payload::null(),
         ttl: None,
     };
@@ -241,18 +242,18 @@ async fn two_handles_never_make_one_key_or_one_mark_twice(b: &Bench<'_>) -> Case
         let mut callers = tokio::task::JoinSet::new();
         for (n, store) in handles.iter().enumerate() {
             let mut keyed = task(&format!("{round}-{n}"))?;
-            keyed.unique = Some(Unique {
-                key: format!("key{round}"),
+            keyed.unique = Some(Arc::new(Unique {
+                key: format!("key{round}").into(),
                 scope: UniqueScope::WhileUnfinished,
                 until: None,
-            });
+            }));
             let key = format!("mark{round}");
             let mark = Commit::of([Op::PutMark {
-                key: key.clone(),
+                key: key.clone().into(),
                 value: Payload::null(),
                 ttl: None,
             }])
-            .when(Guard::Mark(key, MarkExpect::Absent));
+            .when(Guard::Mark(key.into(), MarkExpect::Absent));
             let commits = vec![Commit::of([create(keyed)]), mark];
             let store = store.clone();
             callers.spawn(async move { store.commit(commits).await });

@@ -135,7 +135,7 @@ async fn a_place_that_becomes_free_is_hinted(b: &Bench<'_>) -> CaseResult {
         );
         let second = claim_exactly(b, &[&two]).await?;
         b.succeed(&second[0]).await?;
-        b.apply(Op::DropMark(format!("gate/{gate}"))).await?;
+        b.apply(Op::DropMark(format!("gate/{gate}").into())).await?;
     }
     Ok(())
 }

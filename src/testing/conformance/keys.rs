@@ -1,5 +1,7 @@
 //! Unique keys: one owner at a time, freed in the write that leaves the scope.
 
+use std::sync::Arc;
+
 use super::bench::{
     Bench, CaseResult, Failed, MICRO, SECOND, TTL, check, check_eq, check_matches, create, failure,
     id, settle, task,
@@ -30,11 +32,11 @@ cases! { "unique keys":
 fn keyed(name: &str, scope: UniqueScope) -> CaseResult<NewTask> {
     let mut new = task(name)?;
     new.args = Payload::of(name)?;
-    new.unique = Some(Unique {
-        key: "the key".to_owned(),
+    new.unique = Some(Arc::new(Unique {
+        key: "the key".into(),
         scope,
         until: None,
-    });
+    }));
     Ok(new)
 }
 
@@ -64,7 +66,7 @@ async fn a_unique_key_has_one_owner_inside_its_scope_and_the_first_payload_is_ke
         let mut new = keyed(&format!("first{n}"), scope)?;
         new.unique
             .iter_mut()
-            .for_each(|u| u.key = format!("key{n}"));
+            .for_each(|u| Arc::make_mut(u).key = format!("key{n}").into());
         b.add(new.clone()).await?;
         let owner = b.record(&format!("first{n}")).await?;
         for again in 0..3 {
@@ -82,7 +84,7 @@ async fn a_unique_key_has_one_owner_inside_its_scope_and_the_first_payload_is_ke
         // Another key is another matter.
         new.unique
             .iter_mut()
-            .for_each(|u| u.key = format!("KEY{n}"));
+            .for_each(|u| Arc::make_mut(u).key = format!("KEY{n}").into());
         check_eq!(submit(b, new.clone()).await?, new.id.to_string());
     }
     Ok(())
@@ -247,7 +249,7 @@ async fn a_conflict_can_be_refused_with_the_owner(b: &Bench<'_>) -> CaseResult {
     let mut new = keyed("other", scope)?;
     new.on_conflict = OnConflict::Fail;
     let taken = Refusal::KeyTaken {
-        key: "the key".to_owned(),
+        key: "the key".into(),
         owner: id("owner")?,
     };
     let both = Commit::of([create(task("beside")?), create(new)]);
@@ -356,7 +358,7 @@ async fn a_revived_task_takes_its_key_anew_and_is_refused_while_another_owns_it(
     let before = b.record("a").await?;
     let revive = Commit::of([Op::Revive(id("a")?, Due::Now)]);
     let taken = Refusal::KeyTaken {
-        key: "the key".to_owned(),
+        key: "the key".into(),
         owner: id("b")?,
     };
     check_eq!(b.refuse(revive.clone()).await?, taken);

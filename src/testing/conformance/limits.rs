@@ -127,7 +127,7 @@ fn writes(name: &str, running: &Record, payload: &Payload) -> CaseResult<Vec<Com
         })?,
         Commit::of([Op::Append(stream("s", "log")?, vec![event])]),
         Commit::of([Op::PutMark {
-            key: "m".to_owned(),
+            key: "m".into(),
             value: payload.clone(),
             ttl: None,
         }]),
@@ -228,15 +228,15 @@ async fn hostile_names_stay_apart(b: &Bench<'_>) -> CaseResult {
             key: (*name).to_owned(),
             limit: 1,
         });
-        new.unique = Some(Unique {
-            key: (*name).to_owned(),
+        new.unique = Some(Arc::new(Unique {
+            key: (*name).into(),
             scope: UniqueScope::Forever,
             until: None,
-        });
+        }));
         let effect = b.apply(create(new)).await?;
         check_matches!(effect, Effect::Created { .. });
         b.apply(Op::PutMark {
-            key: format!("x/{name}"),
+            key: format!("x/{name}").into(),
             value: Payload::of(name)?,
             ttl: None,
         })
@@ -305,11 +305,11 @@ async fn names_of_255_bytes_are_kept_and_longer_ones_are_refused(b: &Bench<'_>) 
             }];
         },
         |new, text| {
-            new.unique = Some(Unique {
-                key: text.to_owned(),
+            new.unique = Some(Arc::new(Unique {
+                key: text.into(),
                 scope: UniqueScope::For(SECOND),
                 until: None,
-            });
+            }));
         },
     ];
     let mut all = task(&longest)?;
@@ -341,7 +341,7 @@ async fn names_of_255_bytes_are_kept_and_longer_ones_are_refused(b: &Bench<'_>) 
         .await?;
     check_eq!(b.store()?.events(&log, 1, 9).await?.len(), 1);
     let put = |key: &str| Op::PutMark {
-        key: key.to_owned(),
+        key: key.into(),
         value: Payload::null(),
         ttl: Some(SECOND),
     };
@@ -377,16 +377,16 @@ async fn empty_names_and_control_characters_are_refused(b: &Bench<'_>) -> CaseRe
             limit: 1,
         });
         let mut by_key = task("x")?;
-        by_key.unique = Some(Unique {
-            key: bad.to_owned(),
+        by_key.unique = Some(Arc::new(Unique {
+            key: bad.into(),
             scope: UniqueScope::Forever,
             until: None,
-        });
+        }));
         let mut ops: Vec<_> = [by_name, by_queue, by_version, by_tag, by_gate, by_key]
             .map(create)
             .into();
         ops.push(Op::PutMark {
-            key: bad.to_owned(),
+            key: bad.into(),
             value: Payload::null(),
             ttl: None,
         });

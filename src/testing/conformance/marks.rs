@@ -17,7 +17,7 @@ cases! { "marks":
 
 fn put(key: &str, value: &str) -> CaseResult<Op> {
     Ok(Op::PutMark {
-        key: key.to_owned(),
+        key: key.into(),
         value: Payload::parse(value)?,
         ttl: None,
     })
@@ -25,7 +25,7 @@ fn put(key: &str, value: &str) -> CaseResult<Op> {
 
 fn lives(key: &str, seconds: u32) -> Op {
     Op::PutMark {
-        key: key.to_owned(),
+        key: key.into(),
         value: Payload::null(),
         ttl: Some(SECOND * seconds),
     }
@@ -39,14 +39,14 @@ async fn set(b: &Bench<'_>, commit: Commit) -> CaseResult<u64> {
 }
 
 fn expecting(key: &str, value: &str, expected: MarkExpect) -> CaseResult<Commit> {
-    Ok(Commit::of([put(key, value)?]).when(Guard::Mark(key.to_owned(), expected)))
+    Ok(Commit::of([put(key, value)?]).when(Guard::Mark(key.into(), expected)))
 }
 
 async fn value(b: &Bench<'_>, key: &str) -> CaseResult<Option<String>> {
     let marks = b.store()?.marks(key, None, 1).await?;
     Ok(marks
         .first()
-        .filter(|mark| mark.key == key)
+        .filter(|mark| *mark.key == *key)
         .map(|mark| mark.value.as_str().to_owned()))
 }
 
@@ -54,22 +54,20 @@ async fn a_mark_changes_only_from_the_version_that_its_writer_saw(b: &Bench<'_>)
     let missing = expecting("cursor/n", "0", MarkExpect::Version(1))?;
     check_eq!(
         b.refuse(missing).await?,
-        Refusal::Mark("cursor/n".to_owned(), None)
+        Refusal::Mark("cursor/n".into(), None)
     );
     let first = set(b, expecting("cursor/n", "1", MarkExpect::Absent)?).await?;
-    let refused = Refusal::Mark("cursor/n".to_owned(), Some(first));
+    let refused = Refusal::Mark("cursor/n".into(), Some(first));
     let again = expecting("cursor/n", "2", MarkExpect::Absent)?;
     check_eq!(b.refuse(again).await?, refused);
     let second = set(b, expecting("cursor/n", "3", MarkExpect::Version(first))?).await?;
     check!(second > first, "version {second} after {first}");
     let stale = expecting("cursor/n", "4", MarkExpect::Version(first))?;
-    let refused = Refusal::Mark("cursor/n".to_owned(), Some(second));
+    let refused = Refusal::Mark("cursor/n".into(), Some(second));
     check_eq!(b.refuse(stale).await?, refused);
     check_eq!(value(b, "cursor/n").await?.as_deref(), Some("3"));
-    let drop_stale = Commit::of([Op::DropMark("cursor/n".to_owned())]).when(Guard::Mark(
-        "cursor/n".to_owned(),
-        MarkExpect::Version(first),
-    ));
+    let drop_stale = Commit::of([Op::DropMark("cursor/n".into())])
+        .when(Guard::Mark("cursor/n".into(), MarkExpect::Version(first)));
     check_eq!(b.refuse(drop_stale).await?, refused);
     // Without a guard it is simply set.
     set(b, Commit::of([put("cursor/n", "5")?])).await?;
@@ -114,7 +112,7 @@ async fn a_mark_keeps_its_value_and_the_time_it_was_set(b: &Bench<'_>) -> CaseRe
     let [mark] = &marks[..] else {
         return Err(Failed::new(format!("read {marks:?}")));
     };
-    check_eq!(mark.key, "worker/😀 1");
+    check_eq!(&*mark.key, "worker/😀 1");
     check_eq!(mark.value.as_str(), text);
     check_eq!((mark.version, mark.set_at, mark.until), (version, at, None));
     Ok(())
@@ -161,12 +159,12 @@ async fn setting_a_mark_again_replaces_its_time_to_live(b: &Bench<'_>) -> CaseRe
 
 async fn a_mark_that_was_dropped_and_set_again_has_another_version(b: &Bench<'_>) -> CaseResult {
     let first = set(b, Commit::of([put("m", "1")?])).await?;
-    b.apply(Op::DropMark("m".to_owned())).await?;
+    b.apply(Op::DropMark("m".into())).await?;
     check_eq!(value(b, "m").await?, None);
     let second = set(b, expecting("m", "1", MarkExpect::Absent)?).await?;
     check!(second != first, "version {second} came twice");
     let stale = expecting("m", "9", MarkExpect::Version(first))?;
-    let refused = Refusal::Mark("m".to_owned(), Some(second));
+    let refused = Refusal::Mark("m".into(), Some(second));
     check_eq!(b.refuse(stale).await?, refused);
     Ok(())
 }
@@ -202,7 +200,7 @@ async fn marks_are_listed_by_prefix_in_order_of_their_keys_page_by_page(
             if page.is_empty() {
                 break;
             }
-            seen.extend(page.into_iter().map(|mark| mark.key));
+            seen.extend(page.into_iter().map(|mark| mark.key.to_string()));
         }
         check_eq!(seen, wanted, "with limit {limit}");
     }

@@ -47,7 +47,7 @@ async fn a_dropped_rule_brings_the_limits_of_the_tasks_back(b: &Bench<'_>) -> Ca
         b.add(gated(&format!("t{n}"), "user/7", 2)?).await?;
     }
     claim_exactly(b, &[]).await?;
-    b.apply(Op::DropMark("gate/user/7".to_owned())).await?;
+    b.apply(Op::DropMark("gate/user/7".into())).await?;
     claim_exactly(b, &["t0", "t1"]).await?;
     Ok(())
 }
@@ -102,7 +102,7 @@ async fn a_paused_task_name_stops_that_name_only(b: &Bench<'_>) -> CaseResult {
     let mut both = request("worker", 9)?;
     both.lanes = crate::store::Lanes::new(["default"], ["work", "other"]);
     check_eq!(names(&b.claim_all(&both).await?), ["b"]);
-    b.apply(Op::DropMark("gate/task/work".to_owned())).await?;
+    b.apply(Op::DropMark("gate/task/work".into())).await?;
     check_eq!(names(&b.claim_all(&both).await?), ["a"]);
     Ok(())
 }
@@ -121,7 +121,7 @@ async fn a_limit_on_a_queue_or_a_name_bounds_what_runs(b: &Bench<'_>) -> CaseRes
         b.clock.advance(TTL);
         check_matches!(b.reap(&running[0]).await?, Ok(_));
         check_eq!(b.claim("worker", 5).await?.len(), 1, "after a loss");
-        b.apply(Op::DropMark(format!("gate/{gate}"))).await?;
+        b.apply(Op::DropMark(format!("gate/{gate}").into())).await?;
         for record in b.claim_all(&request("worker", 9)?).await? {
             b.succeed(&record).await?;
         }
@@ -203,7 +203,7 @@ async fn the_time_to_look_again_is_never_after_the_next_start_that_a_rate_allows
             b.clock.advance(next.since(b.now()));
         }
         check_eq!((done, b.now().since(begun)), (4, SECOND * 30), "{gate}");
-        b.apply(Op::DropMark(format!("gate/{gate}"))).await?;
+        b.apply(Op::DropMark(format!("gate/{gate}").into())).await?;
         b.clock.advance(SECOND * 60);
     }
     Ok(())
@@ -212,7 +212,7 @@ async fn the_time_to_look_again_is_never_after_the_next_start_that_a_rate_allows
 async fn a_rule_with_a_time_to_live_ends_by_itself(b: &Bench<'_>) -> CaseResult {
     for gate in ["user/7", "queue/default"] {
         let put = Op::PutMark {
-            key: format!("gate/{gate}"),
+            key: format!("gate/{gate}").into(),
             value: Payload::parse(r#"{"paused": true}"#)?,
             ttl: Some(SECOND * 60),
         };
@@ -230,12 +230,12 @@ async fn a_rule_with_a_time_to_live_ends_by_itself(b: &Bench<'_>) -> CaseResult 
         let running = claim_exactly(b, &[&name]).await?;
         b.succeed(&running[0]).await?;
         let over = crate::store::Commit::default().when(crate::store::Guard::Mark(
-            format!("gate/{gate}"),
+            format!("gate/{gate}").into(),
             crate::store::MarkExpect::Version(1),
         ));
         check_eq!(
             b.refuse(over).await?,
-            Refusal::Mark(format!("gate/{gate}"), None)
+            Refusal::Mark(format!("gate/{gate}").into(), None)
         );
     }
     Ok(())

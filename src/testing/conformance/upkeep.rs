@@ -1,5 +1,6 @@
 //! Retention and other upkeep.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bench::{
@@ -190,7 +191,7 @@ async fn upkeep_is_done_in_small_steps_until_nothing_is_left(b: &Bench<'_>) -> C
 async fn upkeep_removes_marks_whose_time_is_over(b: &Bench<'_>) -> CaseResult {
     for n in 0..9_u32 {
         b.apply(Op::PutMark {
-            key: format!("m{n}"),
+            key: format!("m{n}").into(),
             value: Payload::null(),
             ttl: (n > 0).then(|| SECOND * n),
         })
@@ -203,7 +204,7 @@ async fn upkeep_removes_marks_whose_time_is_over(b: &Bench<'_>) -> CaseResult {
     }
     check_eq!(gone, 5);
     let marks = b.store()?.marks("m", None, 100).await?;
-    let keys: Vec<_> = marks.iter().map(|mark| mark.key.as_str()).collect();
+    let keys: Vec<_> = marks.iter().map(|mark| &*mark.key).collect();
     check_eq!(keys, ["m0", "m6", "m7", "m8"]);
     Ok(())
 }
@@ -214,11 +215,11 @@ async fn a_removed_record_takes_its_streams_along_and_leaves_the_key_that_outliv
     let history = stream("a", "history")?;
     let keyed = |name: &str| -> CaseResult<Op> {
         let mut new = task(name)?;
-        new.unique = Some(Unique {
-            key: "k".to_owned(),
+        new.unique = Some(Arc::new(Unique {
+            key: "k".into(),
             scope: UniqueScope::For(SECOND * 600),
             until: None,
-        });
+        }));
         Ok(create(new))
     };
     b.apply(keyed("a")?).await?;
