@@ -36,7 +36,9 @@ pub fn check_name(what: &'static str, name: &str) -> Result<()> {
             ),
         ));
     }
-    if let Some(control) = name.chars().find(|c| c.is_control()) {
+    // Most names are ASCII, where a look at the bytes tells.
+    let is_plain = name.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if !is_plain && let Some(control) = name.chars().find(|c| c.is_control()) {
         return Err(Error::invalid(
             "name",
             format!(

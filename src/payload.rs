@@ -1,7 +1,7 @@
 //! [`Payload`]: JSON kept as the text it was.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,7 +28,9 @@ impl Payload {
     /// `null`.
     #[must_use]
     pub fn null() -> Self {
-        Self(Arc::from(RawValue::NULL.to_owned()))
+        static NULL: LazyLock<Arc<RawValue>> =
+            LazyLock::new(|| Arc::from(RawValue::NULL.to_owned()));
+        Self(Arc::clone(&NULL))
     }
 
     /// The JSON of a value.
@@ -37,7 +39,11 @@ impl Payload {
     /// `Invalid` when the value has no JSON form (a map with keys that are not text, a failing `Serialize`).
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
         serde_json::value::to_raw_value(value)
-            .map(|raw| Self(Arc::from(raw)))
+            .map(|raw| match raw.get() {
+                // What handlers without a result give.
+                "null" => Self::null(),
+                _ => Self(Arc::from(raw)),
+            })
             .map_err(|source| {
                 let name = std::any::type_name::<T>();
                 Error::invalid(

@@ -5,6 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
+
 use super::SharedHandler;
 use super::layers::{Layer, Panic};
 use super::task::Task;
@@ -18,7 +21,7 @@ pub struct HandlerTable(Arc<Inner>);
 
 #[derive(Clone, Default)]
 struct Inner {
-    by_name: HashMap<Arc<str>, Vec<Versioned>>,
+    by_name: HashMap<Arc<str>, SmallVec<[Versioned; 1]>, RandomState>,
     lanes: Arc<BTreeSet<NameVersion>>,
 }
 

@@ -128,7 +128,10 @@ pub(super) fn run(entry: &Entry, index: usize, now: Timestamp) -> Result<Decisio
     let def = &entry.def;
     let mut runs = std::mem::take(&mut due.fire);
     let mut behind = None;
-    let mut commit = Commit::default();
+    let mut commit = Commit {
+        guards: Vec::with_capacity(1),
+        ops: Vec::with_capacity(runs.len() + 1),
+    };
     // The range that ends here is entered with the slot that runs again.
     let over = due.cursor.overlapped.take();
     let only_one = def.policy.overlap == Overlap::Skip;

@@ -21,7 +21,7 @@ const ROUNDS: usize = 5;
 /// Decides one batch of the schedules that are due.
 pub(super) async fn fire_due(scheduler: &mut Scheduler, now: Timestamp) -> Result<()> {
     let mut indexes = Vec::new();
-    while indexes.len() < BATCH {
+    while indexes.len() < scheduler.batch {
         match scheduler.due.peek() {
             Some(Reverse((at, index))) if *at <= now => indexes.push(*index),
             _ => break,

@@ -23,15 +23,17 @@ pub use upcoming::{Upcoming, upcoming};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::observe::{Lifecycle, Observers};
-use crate::store::SharedStore;
+use crate::store::{Durability, SharedStore};
 use crate::task::TaskDef;
 use crate::timestamp::Timestamp;
 
 /// Wall time is looked at again at least this often: a clock that was set, or a machine that slept, is noticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// Schedules that are decided in one call to the store.
+/// Schedules that are decided in one call to the store: one that writes to a disk takes many at once, in memory the
+/// first of them can run sooner.
 const BATCH: usize = 512;
+const BATCH_IN_MEMORY: usize = 64;
 
 /// Fires the schedules of a set of definitions.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub struct Scheduler {
     /// When each entry is due next, the first on top.
     due: BinaryHeap<Reverse<(Timestamp, usize)>>,
     seen: Option<set_back::Seen>,
+    batch: usize,
 }
 
 impl Scheduler {
@@ -56,7 +59,12 @@ impl Scheduler {
         observers: Observers,
         strict: bool,
     ) -> Self {
+        let batch = match store.capability().durability {
+            Durability::None => BATCH_IN_MEMORY,
+            Durability::Process | Durability::Power => BATCH,
+        };
         Self {
+            batch,
             store,
             clock,
             observers,

@@ -33,6 +33,10 @@ impl Commit {
     /// The same commit with one more guard.
     #[must_use]
     pub fn when(mut self, guard: Guard) -> Self {
+        // Most have one: no room for more is taken.
+        if self.guards.is_empty() {
+            self.guards.reserve_exact(1);
+        }
         self.guards.push(guard);
         self
     }
@@ -40,6 +44,9 @@ impl Commit {
     /// The same commit with one more operation.
     #[must_use]
     pub fn then(mut self, op: Op) -> Self {
+        if self.ops.is_empty() {
+            self.ops.reserve_exact(1);
+        }
         self.ops.push(op);
         self
     }

@@ -71,5 +71,9 @@ pub(crate) fn push_attempt(attempts: &mut Vec<Attempt>, attempt: Attempt) {
     if attempts.len() > ATTEMPTS_KEPT {
         attempts.remove(1);
     }
+    if attempts.is_empty() {
+        // Most tasks have one.
+        attempts.reserve_exact(1);
+    }
     attempts.push(attempt);
 }

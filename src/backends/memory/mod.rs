@@ -112,10 +112,11 @@ impl TaskStateStore for MemoryStore {
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>> {
         self.change(|table| {
-            commits
-                .iter()
-                .map(|commit| kv::commit(table, commit))
-                .collect()
+            let mut answers = Vec::with_capacity(commits.len());
+            for commit in &commits {
+                answers.push(kv::commit(table, commit)?);
+            }
+            Ok(answers)
         })
     }
 

@@ -61,7 +61,11 @@ fn apply(table: &mut dyn Table, commit: &Commit) -> Result<Vec<Effect>, Stop> {
     for guard in &commit.guards {
         check(table, guard)?;
     }
-    commit.ops.iter().map(|op| run(table, op)).collect()
+    let mut effects = Vec::with_capacity(commit.ops.len());
+    for op in &commit.ops {
+        effects.push(run(table, op)?);
+    }
+    Ok(effects)
 }
 
 fn existing(table: &dyn Source, id: &TaskId) -> Result<Arc<TaskStateRecord>, Stop> {

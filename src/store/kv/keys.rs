@@ -30,27 +30,29 @@
 //! Texts of any length enter keys as 128-bit hashes, so no key passes 300 bytes; where two texts could share one, the
 //! record itself is looked at.
 
+use smallvec::SmallVec;
+use twox_hash::XxHash3_128;
+
 use crate::id::TaskId;
 use crate::store::StreamId;
 use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
-/// A 128-bit FNV-1a hash of a text.
+/// A 128-bit XXH3 hash of a text; XXH3 gives the same for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Word([u8; 16]);
 
 impl Word {
     pub(crate) fn of(parts: &[&[u8]]) -> Self {
-        const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013B;
-        let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+        let mut text: SmallVec<[u8; 256]> = SmallVec::new();
         for (index, part) in parts.iter().enumerate() {
             // Names have no control characters, so a zero byte keeps ("a", "b") and ("ab", "") apart.
-            let separator: &[u8] = if index == 0 { &[] } else { &[0] };
-            for byte in separator.iter().chain(*part) {
-                hash = (hash ^ u128::from(*byte)).wrapping_mul(PRIME);
+            if index > 0 {
+                text.push(0);
             }
+            text.extend_from_slice(part);
         }
-        Self(hash.to_be_bytes())
+        Self(XxHash3_128::oneshot(&text).to_be_bytes())
     }
 
     pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
