@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use self::contents::Memory;
-use self::table::{Look, Transaction};
+use self::table::{Look, Transaction, Undo};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::id::{IdSource, TaskId};
@@ -30,6 +30,9 @@ use crate::store::{
 };
 use crate::task::{TaskStateRecord, TaskSummary};
 
+/// Changes in one transaction whose room is kept for the next.
+const ROOM_KEPT: usize = 1 << 14;
+
 /// A [`TaskStateStore`] in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
@@ -37,6 +40,8 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     ids: Arc<IdSource>,
     hints: HintSender,
+    /// The room that the way back of the last transaction took, for the next.
+    room: Mutex<Vec<Undo>>,
 }
 
 impl Default for MemoryStore {
@@ -54,6 +59,7 @@ impl MemoryStore {
             clock,
             ids,
             hints: HintSender::default(),
+            room: Mutex::default(),
         }
     }
 
@@ -66,17 +72,22 @@ impl MemoryStore {
 
     fn change<T>(&self, run: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
         let tells_ends = self.hints.tells_ends();
-        let (answer, (hints, old)) = {
+        let room = std::mem::take(&mut *self.room.lock());
+        let (answer, (hints, mut old)) = {
             let mut memory = self.memory.lock();
+            let moment = self.moment();
             let mut transaction =
-                Transaction::new(&mut memory, &self.ids, self.moment(), tells_ends);
+                Transaction::new(&mut memory, &self.ids, moment, tells_ends, room);
             let answer = run(&mut transaction);
             if answer.is_err() {
                 transaction.rollback(0);
             }
             (answer?, transaction.keep())
         };
-        drop(old);
+        old.clear();
+        if old.capacity() <= ROOM_KEPT {
+            *self.room.lock() = old;
+        }
         for hint in hints {
             self.hints.send(hint);
         }

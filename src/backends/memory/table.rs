@@ -9,6 +9,7 @@ use crate::store::kv::{Head, Moment, Order, Owner, Pairs, Place, Ready, Source, 
 use crate::store::{GATE_MARK, Hint, Mark};
 use crate::task::TaskStateRecord;
 
+#[derive(Debug)]
 pub(super) enum Undo {
     Row(Vec<u8>, Option<Vec<u8>>),
     Mark(Arc<str>, Option<Arc<Mark>>),
@@ -30,18 +31,19 @@ pub(super) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// `tells_ends` says whether anybody wants to hear of tasks that end.
+    /// `tells_ends` says whether anybody wants to hear of tasks that end; `room` is empty.
     pub(super) fn new(
         memory: &'a mut Memory,
         ids: &'a IdSource,
         moment: Moment,
         tells_ends: bool,
+        room: Vec<Undo>,
     ) -> Self {
         Self {
             memory,
             ids,
             moment,
-            undo: Vec::new(),
+            undo: room,
             hints: Vec::new(),
             tells_ends,
         }
