@@ -409,3 +409,38 @@ fn colours_are_for_terminals_that_want_them() {
         assert!(!coloured(&piped.out) && !coloured(&piped.err), "{piped:?}");
     }
 }
+
+#[test]
+fn check_tells_a_store_that_nobody_knows_with_the_other_mistakes() {
+    let operator = Operator::new();
+    operator.write(
+        "tlo.toml",
+        "task_state_store = \"sqlit:x.db\"\n\n[[tasks]]\nname = \"a\"\nevery = \"-5m\"\nshell = \"true\"\n",
+    );
+    let said = operator.fails(1, &["check"]);
+    for part in [
+        "the setting \"task_state_store\": no plugin of that name is a task state store",
+        "tlo.toml:1:20\n",
+        "did you mean sqlite?",
+        "\"-5m\" is not a duration: no time is negative",
+        "error: 2 errors\n",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    let answer = operator.tlo_with(&[("TLO_TASK_STATE_STORE", "nonsense")], &["check"]);
+    assert_eq!(answer.code, 1);
+    for part in [
+        "task_state_store = \"nonsense\" (environment variable TLO_TASK_STATE_STORE): no plugin",
+        "no time is negative",
+        "1 error, and 1 in the settings",
+    ] {
+        assert!(answer.err.contains(part), "{part:?} is not in {answer:?}");
+    }
+    // A table with a name that is neither a setting nor a list of tasks is told once.
+    operator.write("tlo.toml", "[task]\nname = \"b\"\n");
+    let said = operator.fails(1, &["check"]);
+    assert!(
+        said.contains("write [[tasks]] above each task") && said.ends_with("error: 1 error\n"),
+        "{said}"
+    );
+}

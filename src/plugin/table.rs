@@ -4,12 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::PluginRequest;
+#[cfg(feature = "cli")]
+use super::kind::Misnamed;
 use super::kind::{Kind, Plugins};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::id::IdSource;
 use crate::registry::TaskRegistry;
 use crate::settings::Loaded;
+#[cfg(feature = "cli")]
+use crate::settings::Mistake;
 use crate::store::TaskStateStore;
 
 const STORE: Kind = Kind {
@@ -114,8 +118,24 @@ impl PluginTable {
         self.stores
             .find(&STORE, &settings.task_state_store, loaded)?;
         self.registries
+            .find(&REGISTRY, &settings.task_registry, loaded)?;
+        Ok(())
+    }
+
+    /// The settings that name no plugin of this table, as mistakes at their places.
+    #[cfg(feature = "cli")]
+    pub(crate) fn mistakes(&self, loaded: &Loaded) -> Vec<Mistake> {
+        let settings = &loaded.settings;
+        let store = self
+            .stores
+            .find(&STORE, &settings.task_state_store, loaded)
+            .err();
+        let registry = self
+            .registries
             .find(&REGISTRY, &settings.task_registry, loaded)
-            .map(|_| ())
+            .err();
+        let found = store.into_iter().chain(registry);
+        found.filter_map(Misnamed::into_mistake).collect()
     }
 
     /// Makes the store that `task_state_store` names.

@@ -23,9 +23,7 @@ pub(super) fn run(
 ) -> Result<()> {
     let source = program::settings(config, context)?;
     let mut jobs = program::jobs(&source, Some(&args.crontabs), context)?;
-    if let Some(loaded) = program::report(&mut jobs, &source)? {
-        context.plugin_table().check(&loaded)?;
-    }
+    program::report(&mut jobs, &source, &context.plugin_table())?;
     if args.json {
         let own = context
             .definitions()

@@ -192,6 +192,9 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Job> {
     def.args = args(fields);
     def.gates = gates::read(fields, &def.name);
     schedule::read(fields, &mut def);
+    if def.schedule.is_some() {
+        gates::fill(fields, &mut def);
+    }
     let (name, command) = (name?, command?);
     let mut job = Job::new(def, command, fields.source(), name.span.clone());
     if let Some(user) = user {
