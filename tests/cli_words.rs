@@ -324,6 +324,7 @@ fn help_names_every_command_and_the_exit_codes() {
         "doctor",
         "config",
         "completions",
+        "man",
         "Exit codes",
         "5 store unreachable",
         "TLO_TASK_STATE_STORE",
@@ -347,6 +348,7 @@ fn help_names_every_command_and_the_exit_codes() {
         "doctor",
         "config",
         "completions",
+        "man",
     ] {
         let long = operator.ok(&["help", command]);
         assert_eq!(long, operator.ok(&[command, "--help"]));

@@ -24,7 +24,7 @@ pub(super) fn run(
     let source = program::settings(config, context)?;
     let mut jobs = program::jobs(&source, Some(&args.crontabs), context)?;
     program::report(&mut jobs, &source, &context.plugin_table())?;
-    if args.json {
+    if args.format.is_json() {
         let own = context
             .definitions()
             .map(|def| json!({"task": def, "command": null}));
@@ -32,7 +32,7 @@ pub(super) fn run(
             .jobs
             .iter()
             .map(|job| json!({"task": job.def, "command": job.command}));
-        return output::json(&own.chain(listed).collect::<Vec<_>>());
+        return args.format.print(&own.chain(listed).collect::<Vec<_>>());
     }
     for note in &jobs.notes {
         output::say(note);
