@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, reason = "examples talk")]
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 use tlo::prelude::*;
@@ -14,14 +14,14 @@ struct Seen(Mutex<BTreeMap<String, (u32, u32)>>);
 
 impl Seen {
     fn change(&self, key: &str, begins: bool) {
-        let mut seen = self.0.lock().unwrap_or_else(|broken| broken.into_inner());
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (now, most) = seen.entry(key.to_owned()).or_default();
         *now = if begins { *now + 1 } else { *now - 1 };
         *most = (*most).max(*now);
     }
 
     fn most(&self, key: &str) -> u32 {
-        let seen = self.0.lock().unwrap_or_else(|broken| broken.into_inner());
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(key).map_or(0, |(_, most)| *most)
     }
 }
@@ -32,7 +32,7 @@ async fn export(context: TaskContext, args: serde_json::Value) -> TaskResult {
     for key in [user.as_str(), "all"] {
         seen.change(key, true);
     }
-    tokio::time::sleep(millis(20)).await;
+    context.clock().sleep(millis(20)).await;
     for key in [user.as_str(), "all"] {
         seen.change(key, false);
     }

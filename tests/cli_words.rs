@@ -450,3 +450,35 @@ fn check_tells_a_store_that_nobody_knows_with_the_other_mistakes() {
         "{said}"
     );
 }
+
+#[test]
+fn check_warns_of_programs_and_folders_that_are_not_there() {
+    let operator = Operator::new();
+    operator.write(
+        "tlo.toml",
+        "[[tasks]]\nname = \"a\"\ncommand = [\"no-such-program\", \"-f\"]\n\n\
+         [[tasks]]\nname = \"b\"\ncwd = \"later\"\ncommand = [\"true\"]\n\n\
+         [[tasks]]\nname = \"c\"\ncommand = [\"./here.sh\"]\ncwd = \".\"\n\n\
+         [[tasks]]\nname = \"d\"\ncommand = [\"here.sh\"]\ncwd = \"/\"\nenv = { PATH = \"/nowhere\" }\n\n\
+         [[tasks]]\nname = \"e\"\ncommand = [\"echo\", \"good\"]\n",
+    );
+    operator.write("here.sh", "");
+    let answer = operator.tlo(&["check"]);
+    assert_eq!(answer.code, 0, "warnings are no mistakes: {answer:?}");
+    for part in [
+        "warning: there is no program \"no-such-program\" here\n --> ",
+        "3 | command = [\"no-such-program\", \"-f\"]\n",
+        "later\" is not there\n",
+        "tlo.toml:7:7\n",
+        "there is no program \"here.sh\" here\n",
+        "make it before the task runs",
+        "ok: 5 tasks, 3 warnings\n",
+    ] {
+        assert!(
+            answer.err.contains(part),
+            "{part:?} is not in {}",
+            answer.err
+        );
+    }
+    assert_eq!(answer.err.matches("warning: ").count(), 3, "{}", answer.err);
+}

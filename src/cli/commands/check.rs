@@ -45,7 +45,12 @@ pub(super) fn run(
     }
     let rows: Vec<Vec<Cell>> = defs.iter().map(|def| row(def)).collect();
     output::table(&["TASK", "ZONE", "RUNS"], &rows)?;
-    output::say(&format!("ok: {}", output::counted(rows.len(), "task")));
+    let tasks = output::counted(rows.len(), "task");
+    // No error has come so far.
+    match jobs.mistakes.tally().as_str() {
+        "" => output::say(&format!("ok: {tasks}")),
+        warnings => output::say(&format!("ok: {tasks}, {warnings}")),
+    }
     Ok(())
 }
 

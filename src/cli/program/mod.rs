@@ -117,7 +117,10 @@ pub(super) fn jobs(
         read.mistakes.extend(file.mistakes);
         for job in file.jobs {
             match job.on(&host) {
-                Ok(job) => read.jobs.push(job),
+                Ok(job) => {
+                    read.mistakes.extend(job.doubts());
+                    read.jobs.push(job);
+                }
                 Err(mistake) => read.mistakes.push(*mistake),
             }
         }
