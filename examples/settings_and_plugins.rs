@@ -54,7 +54,9 @@ async fn main() -> tlo::Result<()> {
         ])
         .set("name", "example");
     let build = |source| {
-        let plugins = PluginTable::builtin().task_state_store("my_app.Dynamo", dynamo);
+        let plugins = PluginTable::builtin()
+            .task_state_store("my_app.Dynamo", dynamo)
+            .section_type::<Dynamo>("my_app.Dynamo");
         TloContext::builder()
             .plugins(plugins)
             .settings(source)

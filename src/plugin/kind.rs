@@ -44,7 +44,6 @@ pub(super) enum Misnamed {
 
 impl Misnamed {
     /// The mistake of the settings, if it is one of theirs.
-    #[cfg(feature = "cli")]
     pub(super) fn into_mistake(self) -> Option<Mistake> {
         match self {
             Self::Table(_) => None,
@@ -183,6 +182,11 @@ fn is_name(name: &str) -> bool {
 }
 
 impl<T: ?Sized + 'static> Plugin<T> {
+    /// Its name as it was added.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) async fn make(
         &self,
         kind: &Kind,
