@@ -1,7 +1,8 @@
 //! Acceptance cases about the queue: order, time, control, locks (the T cases that are the library's).
 //!
-//! Definitions, names and settings are in `cases_definitions.rs`; T07, T08, T10, T11 and T13 are in `schedule_cases.rs`, T14, T16 and T17 in `recurring_policies.rs`, T34, T35 and T46 in
-//! `engine_stop.rs`.
+//! Definitions, names and settings are in `cases_definitions.rs`; T07, T08, T10, T11 and T13 are in `schedule_cases.rs`,
+//! T14, T16 and T17 in `recurring_policies.rs`, T34, T35 and T46 in `engine_stop.rs`, T40 in `settings_sections.rs`, T44 in
+//! `settings_values.rs` and `cases_cli.rs`.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

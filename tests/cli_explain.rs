@@ -125,3 +125,109 @@ fn what_is_no_schedule_is_refused_with_a_caret() {
         assert!(said.contains(part), "{args:?}: {said}");
     }
 }
+
+#[test]
+fn explain_reads_both_dialects_and_every_rule_for_clock_changes() {
+    let operator = Operator::new();
+    let from = ["--from", "2027-03-27T12:00:00Z", "--count", "2"];
+    let explain = |args: &[&str]| operator.json(&[&["explain"], args, &from, &["--json"]].concat());
+
+    // Friday is 6 where Sunday is 1.
+    let quartz = explain(&["0 30 9 ? * 6L", "--dialect", "quartz"]);
+    assert_eq!(
+        quartz["english"],
+        "At 09:30 on the last Friday of the month"
+    );
+    assert_eq!(quartz["next"][0]["at"], "2027-04-30T09:30:00Z");
+    let said = operator.fails(2, &["explain", "0 3 * * *", "--dialect", "quartz"]);
+    assert!(said.contains("seconds"), "{said}");
+
+    let berlin = ["30 2 * * *", "--zone", "Europe/Berlin", "--dst"];
+    for (rule, gap, fold) in [
+        (
+            "vixie",
+            "runs at 03:00 instead",
+            "runs once, the first time",
+        ),
+        (
+            "first",
+            "runs at 03:00 instead",
+            "runs once, the first time",
+        ),
+        (
+            "second",
+            "runs at 03:00 instead",
+            "runs once, the second time",
+        ),
+        ("both", "runs at 03:00 instead", "runs both times"),
+        ("real", "this run is skipped", "runs both times"),
+        ("skip", "this run is skipped", "runs once, the first time"),
+    ] {
+        let answer = explain(&[&berlin[..], &[rule]].concat());
+        let effects = [
+            &answer["changes"][0]["effect"],
+            &answer["changes"][1]["effect"],
+        ];
+        assert_eq!(
+            effects[0],
+            &format!("02:30 does not exist: {gap}"),
+            "{rule}"
+        );
+        assert_eq!(effects[1], &format!("02:30 comes twice: {fold}"), "{rule}");
+    }
+    let said = operator.fails(2, &["explain", "@daily", "--dst", "maybe"]);
+    assert!(said.contains("vixie, first, second"), "{said}");
+}
+
+#[test]
+fn explain_says_what_is_true_of_this_schedule_only() {
+    let operator = Operator::new();
+    let said = |args: &[&str]| {
+        let answer = operator.tlo(&[&["explain"], args].concat());
+        assert_eq!(answer.code, 0, "{answer:?}");
+        (answer.out, answer.err)
+    };
+    // An instant counts from nothing and heeds no later change of clocks.
+    let (out, err) = said(&[
+        "at 2031-03-30 02:30",
+        "--zone",
+        "Europe/Berlin",
+        "--years",
+        "20",
+    ]);
+    assert!(
+        out.contains("2031-03-30T01:00:00Z\tSun 2031-03-30 03:00:00 +02:00"),
+        "{out}"
+    );
+    assert!(
+        !out.contains("CLOCKS CHANGE") && err.is_empty(),
+        "{out}{err}"
+    );
+    let (out, err) = said(&["every 90m", "--zone", "Europe/Berlin"]);
+    assert!(
+        out.contains("none: an interval counts elapsed time"),
+        "{out}"
+    );
+    assert!(err.contains("Intervals count from the moment"), "{err}");
+
+    // H is that of the task.
+    let (_, err) = said(&["H 3 * * *"]);
+    assert!(err.contains("--name NAME"), "{err}");
+    let times: std::collections::BTreeSet<String> = ["a", "b", "c", "d", "e"]
+        .into_iter()
+        .map(|name| {
+            let (out, err) = said(&["H 3 * * *", "--name", name, "--count", "1"]);
+            assert_eq!(err, "");
+            out.lines().next().unwrap().to_owned()
+        })
+        .collect();
+    assert!(times.len() > 2, "{times:?}");
+    operator.write(
+        "tlo.toml",
+        "[[tasks]]\nname = \"b\"\ncron = \"H 3 * * *\"\nshell = \"true\"\n",
+    );
+    let listed = operator.ok(&["check"]);
+    let (out, _) = said(&["H 3 * * *", "--name", "b"]);
+    let english = out.lines().next().unwrap().trim_end_matches(" (UTC)");
+    assert!(listed.contains(english), "{listed} {english}");
+}

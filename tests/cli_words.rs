@@ -159,6 +159,8 @@ fn settings_say_where_they_come_from_and_hide_secrets() {
     let show = |args: &[&str]| {
         let variables = [
             ("TLO_LOG_LEVEL", "DEBUG"),
+            ("TLO_STRICT", "yes"),
+            ("TLO_PAYLOAD_LIMIT", "4096"),
             ("TLO_TASK_STATE_STORE", "redis://me:canary@h/0?token=canary"),
             ("TLO_NAME", ""),
         ];
@@ -173,6 +175,8 @@ fn settings_say_where_they_come_from_and_hide_secrets() {
             .clone()
     };
     assert_eq!(of("concurrency")["value"], 3);
+    assert_eq!(of("strict")["value"], true, "as it was read");
+    assert_eq!(of("payload_limit")["value"], 4096);
     let origin = of("concurrency")["origin"].as_str().unwrap().to_owned();
     assert!(
         origin.starts_with("file ") && origin.ends_with("tlo.toml"),
@@ -324,6 +328,7 @@ fn help_names_every_command_and_the_exit_codes() {
         "doctor",
         "config",
         "completions",
+        "man",
         "Exit codes",
         "5 store unreachable",
         "TLO_TASK_STATE_STORE",
@@ -347,6 +352,7 @@ fn help_names_every_command_and_the_exit_codes() {
         "doctor",
         "config",
         "completions",
+        "man",
     ] {
         let long = operator.ok(&["help", command]);
         assert_eq!(long, operator.ok(&[command, "--help"]));

@@ -30,6 +30,13 @@ fn every_bad_line_is_reported_where_it_is_wrong() {
         (Own, "60 * * * * x", 1, "60", "nearest valid form"),
         (Own, "0 25 * * * x", 3, "25", "nearest valid form"),
         (Own, "0 3 * * fry x", 9, "fry", "nearest valid form"),
+        (
+            Own,
+            "0 3 * * /usr/bin/backup now",
+            9,
+            "does the command begin here?",
+            "minute hour day month weekday",
+        ),
         (Own, "*/0 * * * * x", 3, "a step of 0", "*/1"),
         (Own, "0 0 31 2 * x", 5, "no date", "L 2"),
         (

@@ -1,11 +1,15 @@
-//! The registry's contract, on the registry in memory.
+//! The registry's contract on the registry in memory, and what a context asks of a registry of somebody else.
 
 use std::sync::Arc;
 
+use mockall::Sequence;
+use mockall::predicate::function;
+use tlo::prelude::{TaskContext, TloContext, task};
 use tlo::registry::{InMemoryTaskRegistry, TaskRegistry};
 use tlo::schedule::{Overlap, Schedule};
+use tlo::settings::SettingsSource;
 use tlo::task::{GateTemplate, TaskDef};
-use tlo::{ErrorKind, Payload};
+use tlo::{Error, ErrorKind, Payload, Task};
 
 fn named(name: &str) -> TaskDef {
     TaskDef::new(name)
@@ -141,4 +145,92 @@ async fn of_many_that_register_one_name_one_succeeds() {
     }
     assert_eq!(accepted, 1);
     assert_eq!(registry.list().await.unwrap().len(), 1);
+}
+
+mockall::mock! {
+    #[derive(Debug)]
+    Registry {}
+    #[tlo::async_trait]
+    impl TaskRegistry for Registry {
+        async fn put(&self, def: TaskDef) -> tlo::Result<()>;
+        async fn get(&self, name: &str) -> tlo::Result<Option<TaskDef>>;
+        async fn list(&self) -> tlo::Result<Vec<TaskDef>>;
+        async fn remove(&self, name: &str) -> tlo::Result<bool>;
+    }
+}
+
+fn quick(name: &str) -> Task {
+    task(name).run(|_: TaskContext, _: ()| async {})
+}
+
+async fn context_on(registry: MockRegistry, tasks: [Task; 2]) -> tlo::Result<TloContext> {
+    TloContext::builder()
+        .settings(SettingsSource::empty())
+        .registry(Arc::new(registry))
+        .tasks(tasks)
+        .build()
+        .await
+}
+
+#[tokio::test]
+async fn a_context_puts_each_definition_once_in_order_and_asks_for_it_at_submit() {
+    let mut registry = MockRegistry::new();
+    let mut order = Sequence::new();
+    for name in ["b", "a"] {
+        registry
+            .expect_put()
+            .with(function(move |def: &TaskDef| &*def.name == name))
+            .times(1)
+            .in_sequence(&mut order)
+            .returning(|_| Ok(()));
+    }
+    registry
+        .expect_get()
+        .withf(|name| name == "a")
+        .times(1)
+        .in_sequence(&mut order)
+        .returning(|_| {
+            let mut def = named("a");
+            def.priority = 9;
+            Ok(Some(def))
+        });
+    let tlo = context_on(registry, [quick("b"), quick("a")])
+        .await
+        .unwrap();
+    let handle = tlo.client().task("a").submit().await.unwrap();
+    // What the registry says counts, not what was registered here.
+    assert_eq!(handle.record().await.unwrap().priority, 9);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_away_is_said_to_be_so_and_asked_no_further() {
+    let mut registry = MockRegistry::new();
+    registry
+        .expect_put()
+        .times(1)
+        .returning(|_| Err(Error::new(ErrorKind::Unavailable, "put", "nobody answers")));
+    let error = context_on(registry, [quick("a"), quick("b")])
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("nobody answers"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_registry_refuses_is_told_for_all_tasks_at_once() {
+    let mut registry = MockRegistry::new();
+    registry.expect_put().times(2).returning(|def| {
+        let message = format!("\"{}\" is taken", def.name);
+        Err(Error::new(ErrorKind::AlreadyExists, "put", message))
+    });
+    let error = context_on(registry, [quick("a"), quick("b")])
+        .await
+        .unwrap_err();
+    for part in [
+        "2 tasks cannot be registered",
+        "\"a\" is taken",
+        "\"b\" is taken",
+    ] {
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
 }

@@ -385,3 +385,24 @@ async fn t16_strict_mode_ends_with_the_error_of_a_schedule() {
     assert_eq!(error.kind(), tlo::ErrorKind::QueueFull, "{error}");
     assert_eq!(store.created().len(), 0);
 }
+
+/// A schedule that is wrong in itself never gets so far, strict or not.
+#[tokio::test]
+async fn t16_a_schedule_that_is_wrong_is_refused_at_registration_in_either_mode() {
+    for strict in [false, true] {
+        for wrong in [
+            task("t").cron("61 * * * *"),
+            task("t").cron_in("0 3 * * *", "Europe/Nowhere"),
+            task("t").every(0),
+        ] {
+            let started = TloContext::for_test()
+                .set("strict", strict)
+                .task(nothing(wrong))
+                .start()
+                .await;
+            let error = started.err().unwrap();
+            assert_eq!(error.kind(), tlo::ErrorKind::Invalid, "{error}");
+            assert!(error.to_string().contains("\"t\""), "{error}");
+        }
+    }
+}

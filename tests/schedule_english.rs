@@ -16,7 +16,10 @@ fn english() {
         ("2-59/5 * * * *", "Every 5 minutes from minute 2"),
         ("*/7 * * * *", "Every 7 minutes from minute 0 to 56"),
         ("0-29 * * * *", "Every minute from minute 0 to 29"),
-        ("5,35 * * * *", "At minutes 5 and 35"),
+        ("5,35 * * * *", "At minutes 5 and 35 of every hour"),
+        ("10,20 * * * * *", "At seconds 10 and 20 of every minute"),
+        ("30 * * * * *", "At second 30 of every minute"),
+        ("5,35 8 1 * *", "At 08:05 and 08:35 on day 1 of the month"),
         (
             "1-3 4-6 * * *",
             "Every minute from minute 1 to 3, from 04:00 to 06:59",

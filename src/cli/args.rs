@@ -9,8 +9,10 @@ use clap_complete::Shell;
 use super::commands::explain::ExplainArgs;
 use super::commands::inspect::InspectArgs;
 use super::commands::list::ListArgs;
+use super::commands::man::ManArgs;
 use super::commands::stats::StatsArgs;
 use super::commands::submit::SubmitArgs;
+use super::output::ListFormat;
 use crate::schedule::parse_duration;
 
 const MORE: &str = "`tlo help` says more, `tlo help COMMAND` says everything about one command.";
@@ -35,8 +37,9 @@ Settings, the weakest first:
 
 Output:
   Data goes to standard output, talk to standard error. Tables are aligned
-  on a terminal and tab-separated in a pipe; --json prints one document.
-  All instants are UTC. NO_COLOR and TERM=dumb switch colours off.
+  on a terminal and tab-separated in a pipe; --json prints one document,
+  and --jsonl one a line of what is a list. All instants are UTC.
+  --color always|never switches colours; so do NO_COLOR and TERM=dumb.
 
 Exit codes:
   0 ok · 1 failure · 2 usage · 3 not found · 4 conflict
@@ -51,6 +54,9 @@ pub struct Cli {
     /// The jobs file; by default TLO_CONFIG, else tlo.toml in this folder
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// When to use colours; by default on terminals that have them
+    #[arg(long, global = true, value_name = "WHEN", value_parser = ["auto", "always", "never"])]
+    pub(super) color: Option<String>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -95,6 +101,10 @@ pub(super) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Print the manual page, as man reads it
+    ///
+    /// `tlo man | man -l -` shows it; `tlo man --out DIR` writes a page for each command.
+    Man(ManArgs),
 }
 
 /// What `tlo run` runs.
@@ -135,9 +145,8 @@ impl CrontabArgs {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) crontabs: CrontabArgs,
-    /// Print the tasks as JSON
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) format: ListFormat,
 }
 
 /// How to print what the doctor found.
@@ -156,9 +165,8 @@ pub(super) enum ConfigCommand {
         /// Say where each value comes from
         #[arg(long)]
         origin: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: ListFormat,
     },
 }
 

@@ -60,8 +60,8 @@ pub async fn run<A: Into<OsString>>(
     context: TloContextBuilder,
     args: impl IntoIterator<Item = A>,
 ) -> ExitCode {
-    output::heed_dumb_terminals();
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    output::heed_wishes(&args);
     let program = args.first().map_or(Path::new(NAME), Path::new).file_name();
     let program = program
         .map_or_else(|| NAME.into(), OsStr::to_string_lossy)

@@ -354,6 +354,16 @@ impl Mistakes {
         self.count(Level::Error) > 0
     }
 
+    /// Whether one of them is an error at the same place.
+    #[must_use]
+    pub(super) fn has_error_at(&self, other: &Mistake) -> bool {
+        self.iter().any(|mistake| {
+            mistake.level == Level::Error
+                && mistake.source.name() == other.source.name()
+                && mistake.span == other.span
+        })
+    }
+
     /// How many there are of a level.
     #[must_use]
     pub fn count(&self, level: Level) -> usize {

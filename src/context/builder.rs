@@ -228,7 +228,12 @@ async fn register(
                 .and_then(|()| handlers.insert(task)),
             Err(error) => Err(error),
         };
-        mistakes.extend(registered.err());
+        match registered {
+            Ok(()) => {}
+            // The registry is away: that is nothing about this task, and the next one would hear the same.
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(error) => mistakes.push(error),
+        }
     }
     match mistakes.len() {
         0 => {}

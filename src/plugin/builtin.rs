@@ -17,12 +17,15 @@ pub(super) fn add(table: PluginTable) -> PluginTable {
     #[allow(unused_mut, reason = "not every build adds to it")]
     let mut table = table
         .task_state_store("memory", memory_store)
-        .task_registry("memory", memory_registry);
+        .task_registry("memory", memory_registry)
+        .section_type::<MemorySection>("memory");
     table.stores.alias("InMemoryTaskStateStore", "memory");
     table.registries.alias("InMemoryTaskRegistry", "memory");
     #[cfg(feature = "sqlite")]
     {
-        table = table.task_state_store("sqlite", sqlite_store);
+        table = table
+            .task_state_store("sqlite", sqlite_store)
+            .section_type::<SqliteOptions>("sqlite");
     }
     #[cfg(not(feature = "sqlite"))]
     table.stores.not_built("sqlite", "sqlite");

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdSource;
 use crate::schedule::nearest::nearest;
-use crate::settings::{Loaded, PluginAddress};
+use crate::settings::{Loaded, Mistake, PluginAddress};
 
 type Made<T> = Pin<Box<dyn Future<Output = Result<Arc<T>>> + Send>>;
 type Factory<T> = Arc<dyn Fn(PluginRequest) -> Made<T> + Send + Sync>;
@@ -32,6 +32,33 @@ pub(super) struct Plugins<T: ?Sized> {
     not_built: BTreeMap<String, String>,
     /// Names that were added and cannot be names.
     refused: Vec<String>,
+}
+
+/// Why an address finds no plugin.
+pub(super) enum Misnamed {
+    /// The table itself is wrong.
+    Table(Error),
+    /// The setting names none.
+    Setting { kind: ErrorKind, mistake: Mistake },
+}
+
+impl Misnamed {
+    /// The mistake of the settings, if it is one of theirs.
+    pub(super) fn into_mistake(self) -> Option<Mistake> {
+        match self {
+            Self::Table(_) => None,
+            Self::Setting { mistake, .. } => Some(mistake),
+        }
+    }
+}
+
+impl From<Misnamed> for Error {
+    fn from(misnamed: Misnamed) -> Self {
+        match misnamed {
+            Misnamed::Table(error) => error,
+            Misnamed::Setting { kind, mistake } => Self::new(kind, "plugin", mistake.to_string()),
+        }
+    }
 }
 
 /// One plugin.
@@ -95,14 +122,12 @@ impl<T: ?Sized + 'static> Plugins<T> {
         kind: &Kind,
         address: &PluginAddress,
         loaded: &Loaded,
-    ) -> Result<&Plugin<T>> {
+    ) -> std::result::Result<&Plugin<T>, Misnamed> {
         if let Some(name) = self.refused.first() {
-            return Err(Error::invalid(
-                "plugin",
-                format!(
-                    "\"{name}\" cannot name a plugin; use letters, digits, _ and -, in parts joined by dots"
-                ),
-            ));
+            let message = format!(
+                "\"{name}\" cannot name a plugin; use letters, digits, _ and -, in parts joined by dots"
+            );
+            return Err(Misnamed::Table(Error::invalid("plugin", message)));
         }
         let wanted = address.name().to_ascii_lowercase();
         let name = self.aliases.get(&wanted).unwrap_or(&wanted);
@@ -110,15 +135,19 @@ impl<T: ?Sized + 'static> Plugins<T> {
             return Ok(plugin);
         }
         let Kind { key, what } = kind;
-        let origin = loaded.origin(key);
+        let misnamed = |error: ErrorKind, reason: String| Misnamed::Setting {
+            kind: error,
+            mistake: Mistake {
+                key: (*key).to_owned(),
+                value: Some(format!("\"{address}\"")),
+                origin: loaded.origin(key),
+                reason,
+            },
+        };
         if let Some(feature) = self.not_built.get(name) {
-            return Err(Error::new(
+            return Err(misnamed(
                 ErrorKind::Unsupported,
-                "plugin",
-                format!(
-                    "{key} = \"{address}\" ({origin}): \"{name}\" is not in this build; \
-                     build it with the feature \"{feature}\""
-                ),
+                format!("\"{name}\" is not in this build; build it with the feature \"{feature}\""),
             ));
         }
         let known = self.built.keys().chain(self.not_built.keys());
@@ -128,13 +157,10 @@ impl<T: ?Sized + 'static> Plugins<T> {
             .map(|meant| format!("; did you mean {}?", self.as_added(meant)))
             .unwrap_or_default();
         let known: Vec<&str> = known.map(|name| self.as_added(name)).collect();
-        Err(Error::new(
+        let known = known.join(", ");
+        Err(misnamed(
             ErrorKind::UnknownPlugin,
-            "plugin",
-            format!(
-                "{key} = \"{address}\" ({origin}): no plugin of that name is {what}; known are {}{meant}",
-                known.join(", ")
-            ),
+            format!("no plugin of that name is {what}; known are {known}{meant}"),
         ))
     }
 
@@ -156,6 +182,11 @@ fn is_name(name: &str) -> bool {
 }
 
 impl<T: ?Sized + 'static> Plugin<T> {
+    /// Its name as it was added.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) async fn make(
         &self,
         kind: &Kind,

@@ -1,7 +1,10 @@
 //! The table itself.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
 
 use super::PluginRequest;
 use super::kind::{Kind, Plugins};
@@ -9,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::id::IdSource;
 use crate::registry::TaskRegistry;
-use crate::settings::Loaded;
+use crate::settings::{Loaded, Mistake, Section};
 use crate::store::TaskStateStore;
 
 const STORE: Kind = Kind {
@@ -56,7 +59,12 @@ const REGISTRY: Kind = Kind {
 pub struct PluginTable {
     pub(super) stores: Plugins<dyn TaskStateStore>,
     pub(super) registries: Plugins<dyn TaskRegistry>,
+    /// What the sections of plugins are, by the plugins' names in lower case.
+    sections: BTreeMap<String, SectionCheck>,
 }
+
+/// Finds what is wrong in a section.
+type SectionCheck = fn(&Section) -> Vec<Mistake>;
 
 impl PluginTable {
     /// A table without plugins.
@@ -93,6 +101,15 @@ impl PluginTable {
         self
     }
 
+    /// Says which type the section of a plugin is read as, so that `tlo check` finds what is wrong in it without opening
+    /// anything.
+    #[must_use]
+    pub fn section_type<T: DeserializeOwned>(mut self, name: &str) -> Self {
+        let check: SectionCheck = |section| section.check::<T>().err().unwrap_or_default();
+        self.sections.insert(name.to_ascii_lowercase(), check);
+        self
+    }
+
     /// The names of all sections that plugins may have in settings, for [`SettingsSource::sections`](crate::settings::SettingsSource::sections).
     ///
     /// Plugins that are not in this build have theirs too, so that one file serves several builds.
@@ -114,8 +131,38 @@ impl PluginTable {
         self.stores
             .find(&STORE, &settings.task_state_store, loaded)?;
         self.registries
+            .find(&REGISTRY, &settings.task_registry, loaded)?;
+        Ok(())
+    }
+
+    /// The settings that name no plugin of this table, and what is wrong in the sections of those that they name.
+    /// Opens nothing.
+    #[must_use]
+    pub fn mistakes(&self, loaded: &Loaded) -> Vec<Mistake> {
+        let settings = &loaded.settings;
+        let store = self
+            .stores
+            .find(&STORE, &settings.task_state_store, loaded)
+            .map(|plugin| plugin.name().to_ascii_lowercase());
+        let registry = self
+            .registries
             .find(&REGISTRY, &settings.task_registry, loaded)
-            .map(|_| ())
+            .map(|plugin| plugin.name().to_ascii_lowercase());
+        let mut mistakes = Vec::new();
+        let mut names = Vec::new();
+        for found in [store, registry] {
+            match found {
+                Ok(name) => names.push(name),
+                Err(misnamed) => mistakes.extend(misnamed.into_mistake()),
+            }
+        }
+        names.dedup();
+        for name in names {
+            if let Some(check) = self.sections.get(&name) {
+                mistakes.extend(check(&loaded.section(&name)));
+            }
+        }
+        mistakes
     }
 
     /// Makes the store that `task_state_store` names.

@@ -51,6 +51,16 @@ impl Dst {
         }
     }
 
+    /// All of them, the default first.
+    pub const ALL: [Self; 6] = [
+        Self::Vixie,
+        Self::First,
+        Self::Second,
+        Self::Both,
+        Self::Real,
+        Self::Skip,
+    ];
+
     /// The rule for an expression whose hour and minute are literal, or not.
     pub(super) const fn rule(self, literal: bool) -> ChangeRule {
         let (gap, fold) = match self {

@@ -31,6 +31,9 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(rest.len());
         let (number, tail) = rest.split_at(digits);
+        if rest.starts_with('-') {
+            return Err(fault("no time is negative".to_owned()));
+        }
         if number.is_empty() {
             return Err(fault(format!("\"{rest}\" does not start with a number")));
         }
@@ -39,7 +42,8 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
             .find(|c: char| !c.is_alphabetic())
             .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
-        let unit = unit_nanos(unit).map_err(|why| fault(format!("{number}{why}")))?;
+        let unit = unit_nanos(unit)
+            .map_err(|why| fault(why.unwrap_or_else(|| format!("{number} has no unit"))))?;
         nanos = scaled(number, unit)
             .and_then(|part| nanos.checked_add(part))
             .ok_or_else(|| fault(format!("\"{number}\" is not a number, or too large a one")))?;
@@ -51,7 +55,8 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
     Ok(Duration::new(seconds, fraction))
 }
 
-fn unit_nanos(unit: &str) -> std::result::Result<u128, String> {
+/// The length of a unit; `None` as error is a unit that is missing.
+fn unit_nanos(unit: &str) -> std::result::Result<u128, Option<String>> {
     const SECOND: u128 = NANOS_PER_SECOND;
     Ok(match unit.to_ascii_lowercase().as_str() {
         "ns" | "nanosecond" | "nanoseconds" => 1,
@@ -62,13 +67,12 @@ fn unit_nanos(unit: &str) -> std::result::Result<u128, String> {
         "h" | "hr" | "hrs" | "hour" | "hours" => 3_600 * SECOND,
         "d" | "day" | "days" => 86_400 * SECOND,
         "w" | "week" | "weeks" => 604_800 * SECOND,
-        "" => return Err(" has no unit".to_owned()),
+        "" => return Err(None),
         "month" | "months" | "y" | "year" | "years" => {
-            return Err(format!(
-                " {unit}: months and years have no fixed length (use days, or a cron expression)"
-            ));
+            let why = "months and years have no fixed length (use days, or a cron expression)";
+            return Err(Some(why.to_owned()));
         }
-        _ => return Err(format!("{unit}: \"{unit}\" is not a unit")),
+        _ => return Err(Some(format!("\"{unit}\" is not a unit"))),
     })
 }
 

@@ -6,6 +6,7 @@ mod cover;
 mod cron;
 mod describe;
 mod duration;
+mod instant;
 mod misfire;
 pub(crate) mod nearest;
 mod policy;
@@ -27,10 +28,12 @@ pub use self::cron::CronFault;
 pub use self::duration::{
     duration_text, format_duration, optional_duration_text, parse_duration, short_duration,
 };
+pub use self::instant::parse_instant;
 pub use self::misfire::{CatchUp, SkipReason, Skipped, missed};
 pub use self::policy::{Misfire, Overlap, SchedulePolicy, jitter_offset};
 use self::rule::{Rule, Window, check_period};
 use self::zone::Zone;
+pub use self::zone::find_zone;
 use crate::error::{Error, Result};
 use crate::id::stable_hash;
 use crate::timestamp::Timestamp;
@@ -204,6 +207,12 @@ impl Schedule {
     #[must_use]
     pub fn zone(&self) -> Option<&str> {
         self.0.first_cron().map(|cron| cron.zone().name())
+    }
+
+    /// Whether its slots are counted from the anchor, as those of intervals are.
+    #[must_use]
+    pub fn counts_from_anchor(&self) -> bool {
+        self.0.counts_from_anchor()
     }
 
     /// Whether this is [`reboot`](Self::reboot).

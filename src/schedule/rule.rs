@@ -73,6 +73,18 @@ pub(super) fn check_period(period: Duration) -> Result<Duration> {
 }
 
 impl Rule {
+    /// Whether its slots depend on the anchor.
+    pub(super) fn counts_from_anchor(&self) -> bool {
+        match self {
+            Self::Every(_) | Self::After(_) => true,
+            Self::Cron(_) | Self::At(_) | Self::Reboot => false,
+            Self::And(both) | Self::Or(both) | Self::Except(both) => {
+                both.0.counts_from_anchor() || both.1.counts_from_anchor()
+            }
+            Self::Between(window) => window.of.counts_from_anchor(),
+        }
+    }
+
     pub(super) fn next(
         &self,
         anchor: Timestamp,

@@ -1,9 +1,8 @@
 //! What a person types for a schedule.
 
 use super::zone::Zone;
-use super::{Schedule, parse_duration};
+use super::{Schedule, parse_duration, parse_instant};
 use crate::error::{Error, Result};
-use crate::timestamp::Timestamp;
 
 impl Schedule {
     /// Reads what a person types: `every 5m`, `@every 5m`, `every hour`, `after 10m`, `@daily`, `*/5 * * * *`,
@@ -30,7 +29,7 @@ impl Schedule {
         }
         let instant = after_word(trimmed, "at").unwrap_or(trimmed);
         if looks_like_a_date(instant) {
-            return instant_of(instant, zone.map(|_| &clocks)).map(Self::at);
+            return parse_instant(instant, zone).map(Self::at);
         }
         if trimmed.split_whitespace().count() < 3 && !trimmed.contains('*') {
             return Err(Error::invalid(
@@ -67,21 +66,4 @@ fn looks_like_a_date(text: &str) -> bool {
         && bytes[..4].iter().all(u8::is_ascii_digit)
         && bytes[4] == b'-'
         && bytes[7] == b'-'
-}
-
-fn instant_of(text: &str, zone: Option<&Zone>) -> Result<Timestamp> {
-    if let (Ok(local), Some(zone)) = (text.parse::<jiff::civil::DateTime>(), zone)
-        && text.parse::<Timestamp>().is_err()
-    {
-        let instant = zone
-            .time_zone()
-            .to_ambiguous_timestamp(local)
-            .compatible()
-            .map_err(|source| {
-                Error::invalid("schedule", format!("\"{text}\" is not an instant"))
-                    .with_source(source)
-            })?;
-        return Ok(Timestamp::from_jiff(instant));
-    }
-    text.parse()
 }

@@ -37,6 +37,14 @@ impl Zone {
     }
 }
 
+/// The name of a time zone in the spelling of the database, whatever the case of its letters.
+///
+/// # Errors
+/// `Invalid`, with the nearest names.
+pub fn find_zone(name: &str) -> Result<String> {
+    Zone::find(name).map(|zone| zone.name().to_owned())
+}
+
 fn unknown(name: &str) -> Error {
     let known: Vec<String> = jiff::tz::db()
         .available()

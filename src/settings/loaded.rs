@@ -82,13 +82,23 @@ impl Loaded {
     /// Every setting, those in sections of plugins too, in the order of their keys.
     #[must_use]
     pub fn origins(&self) -> Vec<SettingOrigin> {
+        // Variables are text; what it was read as is told instead, `8` and not `"8"`.
+        let read = Value::serialize(&self.settings).ok();
+        let read_as = |key: &str| {
+            let value = read.as_ref()?.find_ref(key)?;
+            matches!(value, Value::Num(..) | Value::Bool(..) | Value::Array(..)).then_some(value)
+        };
         leaves(&self.merged.values)
             .into_iter()
             .filter(|(path, _)| path[0] != TASKS)
-            .map(|(path, value)| SettingOrigin {
-                value: show(value, path.iter().any(|part| is_secret_key(part))),
-                origin: origin_of(&self.merged.figment, value),
-                key: path.join("."),
+            .map(|(path, value)| {
+                let key = path.join(".");
+                let secret = path.iter().any(|part| is_secret_key(part));
+                SettingOrigin {
+                    value: show(read_as(&key).unwrap_or(value), secret),
+                    origin: origin_of(&self.merged.figment, value),
+                    key,
+                }
             })
             .collect()
     }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::extract::extract;
 use super::layer::{take, value_at};
 use super::loaded::{Merged, origin_of};
-use super::mistake::{describe, error_of};
+use super::mistake::{Mistake, describe, error_of};
 use crate::error::Result;
 
 /// The settings of one plugin: `[sqlite]` in the file, `TLO_SQLITE__…` in the environment.
@@ -67,18 +67,23 @@ impl Section {
     /// # Errors
     /// `Configuration` with every mistake: its key, value and source, and what would be right.
     pub fn extract<T: DeserializeOwned>(&self) -> Result<T> {
+        self.check().map_err(|mistakes| error_of(&mistakes))
+    }
+
+    /// As [`extract`](Self::extract), with the mistakes one by one.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn check<T: DeserializeOwned>(&self) -> std::result::Result<T, Vec<Mistake>> {
         let Merged {
             figment, values, ..
         } = &*self.merged;
         extract(figment, self.values()).map_err(|errors| {
-            let mistakes: Vec<_> = errors
-                .into_iter()
-                .map(|mut error| {
-                    error.path.splice(0..0, self.path.iter().cloned());
-                    describe(&error, values, &[], |value| origin_of(figment, value))
-                })
-                .collect();
-            error_of(&mistakes)
+            let mistakes = errors.into_iter().map(|mut error| {
+                error.path.splice(0..0, self.path.iter().cloned());
+                describe(&error, values, &[], |value| origin_of(figment, value))
+            });
+            mistakes.collect()
         })
     }
 

@@ -23,10 +23,8 @@ pub(super) fn run(
 ) -> Result<()> {
     let source = program::settings(config, context)?;
     let mut jobs = program::jobs(&source, Some(&args.crontabs), context)?;
-    if let Some(loaded) = program::report(&mut jobs, &source)? {
-        context.plugin_table().check(&loaded)?;
-    }
-    if args.json {
+    program::report(&mut jobs, &source, &context.plugin_table())?;
+    if args.format.is_json() {
         let own = context
             .definitions()
             .map(|def| json!({"task": def, "command": null}));
@@ -34,7 +32,7 @@ pub(super) fn run(
             .jobs
             .iter()
             .map(|job| json!({"task": job.def, "command": job.command}));
-        return output::json(&own.chain(listed).collect::<Vec<_>>());
+        return args.format.print(&own.chain(listed).collect::<Vec<_>>());
     }
     for note in &jobs.notes {
         output::say(note);
@@ -47,7 +45,12 @@ pub(super) fn run(
     }
     let rows: Vec<Vec<Cell>> = defs.iter().map(|def| row(def)).collect();
     output::table(&["TASK", "ZONE", "RUNS"], &rows)?;
-    output::say(&format!("ok: {}", output::counted(rows.len(), "task")));
+    let tasks = output::counted(rows.len(), "task");
+    // No error has come so far.
+    match jobs.mistakes.tally().as_str() {
+        "" => output::say(&format!("ok: {tasks}")),
+        warnings => output::say(&format!("ok: {tasks}, {warnings}")),
+    }
     Ok(())
 }
 

@@ -20,17 +20,17 @@ pub(super) fn run(
     command: &ConfigCommand,
     context: &TloContextBuilder,
 ) -> Result<()> {
-    let ConfigCommand::Show { origin, json } = command;
+    let ConfigCommand::Show { origin, format } = command;
     let loaded = TloSettings::load(&program::settings(config, context)?)?;
     let settings = loaded.origins();
-    if *json {
+    if format.is_json() {
         let settings: Vec<_> = settings
             .iter()
             .map(|setting| {
                 json!({"key": setting.key, "value": typed(&setting.value), "origin": setting.origin})
             })
             .collect();
-        return output::json(&settings);
+        return format.print(&settings);
     }
     let rows: Vec<Vec<Cell>> = settings
         .into_iter()

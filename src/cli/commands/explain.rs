@@ -10,8 +10,8 @@ use crate::cli::output;
 use crate::cli::output::Cell;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::schedule::Schedule;
 use crate::schedule::preview::{Change, Fire};
+use crate::schedule::{Dst, Schedule};
 use crate::timestamp::Timestamp;
 
 const YEAR: Duration = Duration::from_secs(366 * 86_400);
@@ -24,6 +24,15 @@ pub(crate) struct ExplainArgs {
     /// The zone of its clocks, such as Europe/Berlin
     #[arg(long, default_value = "UTC")]
     zone: String,
+    /// How a cron expression is read: quartz has seconds first and Sunday as 1
+    #[arg(long, default_value = "unix", value_parser = ["unix", "quartz"])]
+    dialect: String,
+    /// What a cron expression does when clocks change, as `dst` in a jobs file
+    #[arg(long, value_name = "RULE", default_value = "vixie", value_parser = Dst::ALL.map(Dst::as_str))]
+    dst: String,
+    /// The name of the task, which decides what H means
+    #[arg(long)]
+    name: Option<String>,
     /// Explain from this instant instead of now, such as 2026-11-20T10:00:00Z
     #[arg(long, value_name = "INSTANT", value_parser = parsed::<Timestamp>)]
     from: Option<Timestamp>,
@@ -43,7 +52,7 @@ pub(crate) struct ExplainArgs {
 /// # Errors
 /// `Invalid`, quoting it, for a schedule or zone that is none.
 pub(crate) fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
-    let schedule = Schedule::parse(&args.schedule, Some(&args.zone))?;
+    let schedule = schedule(args)?;
     let from = args.from.unwrap_or_else(|| clock.now());
     let until = from.saturating_add(YEAR.saturating_mul(args.years));
     let preview = schedule.preview(Some(&args.zone), from, from, args.count.into(), until)?;
@@ -74,7 +83,8 @@ pub(crate) fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
         let rows: Vec<_> = preview.next.iter().map(fire).collect();
         output::table(&["NEXT (UTC)", "LOCAL", "NOTE"], &rows)?;
     }
-    if !preview.changes.is_empty() {
+    let heeds_time = schedule.zone().is_some() || schedule.counts_from_anchor();
+    if heeds_time && !preview.changes.is_empty() {
         output::line("")?;
         let rows: Vec<_> = preview.changes.iter().map(change).collect();
         output::table(
@@ -82,12 +92,34 @@ pub(crate) fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
             &rows,
         )?;
     }
-    if schedule.zone().is_none() && !schedule.is_reboot() && args.from.is_none() {
+    if schedule.counts_from_anchor() && args.from.is_none() {
         output::say(
             "\nIntervals count from the moment a runner first sees the schedule; here from now.",
         );
     }
+    if args.name.is_none() && depends_on_name(&schedule) {
+        output::say("\nH is another number for each task; --name NAME shows that of a task.");
+    }
     Ok(())
+}
+
+fn schedule(args: &ExplainArgs) -> Result<Schedule> {
+    let schedule = match args.dialect.as_str() {
+        "quartz" => Schedule::quartz(&args.schedule, &args.zone)?,
+        _ => Schedule::parse(&args.schedule, Some(&args.zone))?,
+    };
+    let schedule = match &args.name {
+        Some(name) => schedule.seeded(name)?,
+        None => schedule,
+    };
+    let dst = Dst::ALL.into_iter().find(|dst| dst.as_str() == args.dst);
+    Ok(schedule.dst(dst.unwrap_or_default()))
+}
+
+/// Whether the expression has `H`: only then a name makes it another schedule.
+fn depends_on_name(schedule: &Schedule) -> bool {
+    let named = schedule.clone().seeded("of a task");
+    named.is_ok_and(|named| named != *schedule)
 }
 
 fn fire(fire: &Fire) -> Vec<Cell> {

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::args::parsed;
 use crate::cli::output;
-use crate::cli::output::Cell;
+use crate::cli::output::{Cell, ListFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::context::TloContext;
 use crate::error::Result;
@@ -46,9 +46,8 @@ pub(crate) struct ListArgs {
     /// Go on after this cursor, as the last page printed it
     #[arg(long, value_name = "CURSOR")]
     after: Option<u64>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ListFormat,
 }
 
 /// Prints the tasks that match, the newest first.
@@ -91,13 +90,9 @@ pub(super) async fn run(tlo: &TloContext, args: ListArgs) -> Result<()> {
             break;
         }
     }
-    if args.json {
-        return output::json(
-            &records
-                .iter()
-                .map(TaskStateRecord::to_json)
-                .collect::<Vec<_>>(),
-        );
+    if args.format.is_json() {
+        let json = records.iter().map(TaskStateRecord::to_json);
+        return args.format.print(&json.collect::<Vec<_>>());
     }
     if records.is_empty() {
         let promise = tlo.store().capability().promise;

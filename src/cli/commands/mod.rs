@@ -8,6 +8,7 @@ pub(super) mod explain;
 mod init;
 pub(super) mod inspect;
 pub(super) mod list;
+pub(super) mod man;
 mod run;
 pub(super) mod stats;
 pub(super) mod submit;
@@ -37,6 +38,7 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
             clap_complete::generate(shell, &mut Cli::command(), program, &mut script);
             output::raw(&script)?;
         }
+        Command::Man(args) => man::run(Cli::command(), program, &args)?,
         command => {
             let source = program::settings(config, &context)?;
             let tlo = program::open(source, context).await?;

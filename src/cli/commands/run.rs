@@ -31,7 +31,7 @@ pub(super) async fn run(
         source = source.set_by("argument --concurrency", "concurrency", concurrency);
     }
     let mut jobs = program::jobs(&source, Some(&args.crontabs), &context)?;
-    program::report(&mut jobs, &source)?;
+    program::report(&mut jobs, &source, &context.plugin_table())?;
     if jobs.jobs.is_empty() && context.definitions().next().is_none() {
         return Err(nothing(&source, &args));
     }

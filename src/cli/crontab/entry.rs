@@ -4,6 +4,7 @@ use super::scan::Piece;
 use super::variables::{Variables, ZoneInForce};
 use super::{Crontab, CrontabEntry, CrontabKind, percent};
 use crate::cli::source::Mistake;
+use crate::error::Error;
 use crate::schedule::Schedule;
 use crate::schedule::nearest::nearest;
 
@@ -40,7 +41,7 @@ pub(super) fn read(
         ZoneInForce::Unknown => None,
     };
     let schedule = Schedule::cron_in(time.text, zone.unwrap_or("UTC"))
-        .map_err(|error| Box::new(Mistake::of(&error, &crontab.source, time.span(), true)))?;
+        .map_err(|error| bad_time(crontab, time, &error))?;
     let (user, user_span, rest) = match &crontab.kind {
         CrontabKind::System => {
             let (user, rest) = user_column(crontab, rest)?;
@@ -132,6 +133,28 @@ fn time_fields<'a>(crontab: &Crontab, line: Piece<'a>) -> Found<(Piece<'a>, Piec
     }
     let text = line.text.get(..end - line.at).unwrap_or_default();
     Ok((Piece { at: line.at, text }, rest))
+}
+
+/// What is wrong with the time fields. When only the last is, and is a word, the command may begin there already.
+fn bad_time(crontab: &Crontab, time: Piece<'_>, error: &Error) -> Box<Mistake> {
+    let mistake = Mistake::of(error, &crontab.source, time.span(), true);
+    let last = time.text.rfind([' ', '\t']).map_or(0, |blank| blank + 1);
+    let (four, word) = time.text.split_at(last);
+    let is_word = word.starts_with(|c: char| c.is_alphabetic() || "/.~$".contains(c));
+    let weekdays = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+    let like_weekday = weekdays.iter().any(|day| {
+        let head = word.get(..day.len()).unwrap_or(word);
+        !nearest(head, [*day].into_iter(), 1).is_empty()
+    });
+    if !is_word || like_weekday || Schedule::cron(&format!("{four}*")).is_err() {
+        return Box::new(mistake);
+    }
+    let message = format!("\"{word}\" is no weekday: does the command begin here?");
+    let place = time.at + last..time.span().end;
+    Box::new(
+        Mistake::error(&crontab.source, place, message)
+            .help("five time fields stand before it: minute hour day month weekday"),
+    )
 }
 
 fn too_few(crontab: &Crontab, line: Piece<'_>, count: usize) -> Box<Mistake> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::schedule::Schedule;
+use crate::schedule::find_zone;
 
 /// The zone of this machine and what said so. Crontabs mean its times, so it is looked up once and then stated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,12 +103,6 @@ fn zone_of_path(path: &Path) -> Option<String> {
         .or_else(|| name.strip_prefix("right/"))
         .unwrap_or(name);
     Some(name.to_owned())
-}
-
-/// The name of a zone in the spelling of the database.
-pub(super) fn find_zone(name: &str) -> Result<String> {
-    let probe = Schedule::cron_in("* * * * *", name)?;
-    Ok(probe.zone().unwrap_or(name).to_owned())
 }
 
 #[cfg(test)]

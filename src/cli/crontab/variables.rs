@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::local_zone::{LocalZone, find_zone};
+use super::local_zone::LocalZone;
 use super::scan::Variable;
 use crate::cli::source::{Mistake, Source};
+use crate::schedule::find_zone;
 
 /// The zone in which the next line is read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -56,7 +56,12 @@ fn mistake(source: &Source, error: &toml_edit::TomlError, span: Range<usize>) ->
         .filter(|line| !line.is_empty());
     let message = lines.next().unwrap_or("this is no TOML").to_owned();
     let rest: Vec<&str> = lines.collect();
-    let mistake = Mistake::error(source, span, message);
+    let mistake = Mistake::error(source, span, &message);
+    if message == "invalid basic string" {
+        return mistake.help(
+            "a text ends with the quote it began with; a \" or \\ inside is written \\\" or \\\\",
+        );
+    }
     if rest.is_empty() {
         mistake
     } else {

@@ -162,6 +162,11 @@ impl<'a> Fields<'a> {
         Some(text(self.source, value, found.span))
     }
 
+    /// The text that an item of this file is, if it is one.
+    pub(super) fn text_of(&self, item: &'a Item) -> Option<Text<'a>> {
+        Some(text(self.source, item.as_str()?, item.span()?))
+    }
+
     pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
         let found = self.item(key)?;
         let value = found.value.as_bool();

@@ -3,7 +3,7 @@
 use toml_edit::Item;
 
 use super::fields::{Fields, Text};
-use crate::task::{GateTemplate, template_fields};
+use crate::task::{GateTemplate, TaskDef, render_template, template_fields};
 
 /// The gates of a task, with the keys that a task builder gives them. `exclusive = true`, `exclusive = "{user_id}"` and
 /// `limit = 3` count the tasks of this name, `limit = { key = "{user_id}", max = 3 }` all tasks with that key.
@@ -20,6 +20,31 @@ pub(super) fn read(fields: &mut Fields<'_>, name: &str) -> Vec<GateTemplate> {
         );
     }
     gates
+}
+
+/// Tells which fields the keys need that the args of a recurring task do not have. A gate that nobody could pass is
+/// left out of the definition, so that it is told once.
+pub(super) fn fill(fields: &mut Fields<'_>, def: &mut TaskDef) {
+    let mut bad = false;
+    let limit = fields
+        .item("limit")
+        .and_then(|item| item.value.as_table_like())
+        .and_then(|table| table.get("key"));
+    let keys = [
+        fields.peek_text("exclusive"),
+        limit.and_then(|key| fields.text_of(key)),
+    ];
+    for text in keys.into_iter().flatten() {
+        let Err(error) = render_template(text.value, &def.args) else {
+            continue;
+        };
+        bad = true;
+        let help = "each run is given these args: put the field into args = { … }, or leave it out of the key";
+        fields.fault(text.span, error.to_string(), Some(help));
+    }
+    if bad {
+        def.gates.clear();
+    }
 }
 
 /// A name as text of a template.

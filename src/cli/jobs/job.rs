@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::command::CommandSpec;
+use super::doubt::CommandPlaces;
 use super::fields::{Fields, Placed, Text};
 use super::host::Host;
 use super::{gates, json, run, schedule};
@@ -23,6 +24,7 @@ pub struct Job {
     source: Source,
     span: Range<usize>,
     user_span: Range<usize>,
+    places: CommandPlaces,
 }
 
 impl Job {
@@ -39,6 +41,7 @@ impl Job {
             source: source.clone(),
             user_span: span.clone(),
             span,
+            places: CommandPlaces::default(),
         }
     }
 
@@ -77,6 +80,10 @@ impl Job {
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    pub(super) fn places(&self) -> &CommandPlaces {
+        &self.places
     }
 
     /// The bytes of the file that later mistakes point at.
@@ -192,8 +199,15 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Job> {
     def.args = args(fields);
     def.gates = gates::read(fields, &def.name);
     schedule::read(fields, &mut def);
+    if def.schedule.is_some() {
+        gates::fill(fields, &mut def);
+    }
     let (name, command) = (name?, command?);
     let mut job = Job::new(def, command, fields.source(), name.span.clone());
+    job.places = CommandPlaces {
+        program: fields.item("command").map(|item| item.span),
+        cwd: fields.item("cwd").map(|item| item.span),
+    };
     if let Some(user) = user {
         job.user = Some(user.value.to_owned());
         job.user_span = user.span;

@@ -19,6 +19,7 @@
 
 mod command;
 mod document;
+mod doubt;
 mod fields;
 mod gates;
 mod host;

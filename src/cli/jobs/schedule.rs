@@ -3,8 +3,8 @@
 use toml_edit::{Item, Value};
 
 use super::fields::{Fields, Text};
-use crate::error::{Error, Result};
-use crate::schedule::{Dst, Misfire, Overlap, Schedule};
+use crate::cli::source::Mistake;
+use crate::schedule::{Dst, Misfire, Overlap, Schedule, find_zone, parse_instant};
 use crate::task::TaskDef;
 use crate::timestamp::Timestamp;
 
@@ -40,17 +40,18 @@ pub(super) fn read(fields: &mut Fields<'_>, def: &mut TaskDef) {
             None
         }
     };
-    only_with(fields, &["dialect", "dst"], &["cron"], "cron");
-    only_with(
-        fields,
-        &["zone"],
-        &["cron", "at", "start", "end"],
+    let by_cron = ("cron", "give the task a cron expression");
+    only_with(fields, &["dialect", "dst"], &["cron"], by_cron);
+    let by_clock = (
         "cron or at",
+        "schedule the task by cron or at (an interval knows no clock)",
     );
+    only_with(fields, &["zone"], &["cron", "at", "start", "end"], by_clock);
     let policy_keys = [
         "start", "end", "max_runs", "misfire", "grace", "overlap", "jitter",
     ];
-    only_with(fields, &policy_keys, &WHEN, "a schedule");
+    let by_any = ("a schedule", "add cron, every or at");
+    only_with(fields, &policy_keys, &WHEN, by_any);
     let (start, end) = (
         instant(fields, "start", zone.as_ref()),
         instant(fields, "end", zone.as_ref()),
@@ -90,8 +91,13 @@ pub(super) fn read(fields: &mut Fields<'_>, def: &mut TaskDef) {
     def.policy.run_at_start = fields.boolean("run_at_start").unwrap_or(false);
 }
 
-/// Refuses keys that mean nothing without one of the others.
-fn only_with(fields: &mut Fields<'_>, keys: &[&str], others: &[&str], what: &str) {
+/// Refuses keys that mean nothing without one of the others, which are called `what`; `way_out` gets one.
+fn only_with(
+    fields: &mut Fields<'_>,
+    keys: &[&str],
+    others: &[&str],
+    (what, way_out): (&str, &str),
+) {
     if others.iter().any(|other| fields.has(other)) {
         return;
     }
@@ -101,7 +107,7 @@ fn only_with(fields: &mut Fields<'_>, keys: &[&str], others: &[&str], what: &str
         fields.fault(
             span,
             format!("\"{key}\" means nothing without {what}"),
-            Some("add a schedule, or leave it out"),
+            Some(&format!("leave it out, or {way_out}")),
         );
     }
 }
@@ -113,7 +119,7 @@ fn zone<'a>(fields: &mut Fields<'a>) -> Option<Text<'a>> {
         "the name of a time zone",
         Some("write zone = \"Europe/Berlin\""),
     )?;
-    match Schedule::cron_in("* * * * *", zone.value) {
+    match find_zone(zone.value) {
         Ok(_) => Some(zone),
         Err(error) => {
             fields.fault_of(&zone, &error);
@@ -129,17 +135,7 @@ fn cron(fields: &mut Fields<'_>, zone: Option<&Text<'_>>, name: &str) -> Option<
         Some("write cron = \"0 3 * * *\""),
     )?;
     let quartz = fields.choice("dialect", &[("unix", false), ("quartz", true)]);
-    let dst = fields.choice(
-        "dst",
-        &[
-            ("vixie", Dst::Vixie),
-            ("first", Dst::First),
-            ("second", Dst::Second),
-            ("both", Dst::Both),
-            ("real", Dst::Real),
-            ("skip", Dst::Skip),
-        ],
-    );
+    let dst = fields.choice("dst", &Dst::ALL.map(|dst| (dst.as_str(), dst)));
     let zone = zone.map_or("UTC", |zone| zone.value);
     let schedule = if quartz == Some(true) {
         Schedule::quartz(text.value, zone)
@@ -183,7 +179,6 @@ fn at(fields: &mut Fields<'_>, zone: Option<&Text<'_>>) -> Option<Schedule> {
 
 /// An instant: a date of TOML or text, with an offset or in the zone of the task.
 fn instant(fields: &mut Fields<'_>, key: &str, zone: Option<&Text<'_>>) -> Option<Timestamp> {
-    const HELP: &str = "write 2026-11-20T10:00:00Z, or give the task a zone";
     let found = fields.item(key)?;
     let text = match found.value {
         Item::Value(Value::Datetime(date)) => date.value().to_string(),
@@ -193,41 +188,19 @@ fn instant(fields: &mut Fields<'_>, key: &str, zone: Option<&Text<'_>>) -> Optio
                 "\"{key}\" is an instant; here it is {}",
                 super::fields::kind_of(other)
             );
-            fields.fault(found.span, message, Some(HELP));
+            fields.fault(found.span, message, Some("write 2026-11-20T10:00:00Z"));
             return None;
         }
     };
-    match read_instant(&text, zone.map(|zone| zone.value)) {
+    match parse_instant(&text, zone.map(|zone| zone.value)) {
         Ok(instant) => Some(instant),
         Err(error) => {
-            fields.fault(found.span, format!("\"{key}\": {error}"), Some(HELP));
+            let mistake = Mistake::of(&error, fields.source(), found.span, false);
+            let message = format!("\"{key}\": {}", mistake.message);
+            fields.adopt(vec![Mistake { message, ..mistake }]);
             None
         }
     }
-}
-
-fn read_instant(text: &str, zone: Option<&str>) -> Result<Timestamp> {
-    let Ok(local) = text.parse::<jiff::civil::DateTime>() else {
-        return text.parse();
-    };
-    if let Ok(instant) = text.parse::<Timestamp>() {
-        return Ok(instant);
-    }
-    let Some(zone) = zone else {
-        return Err(Error::invalid(
-            "instant",
-            format!("{text} has no offset and the task has no zone"),
-        ));
-    };
-    let fault = |source: jiff::Error| {
-        Error::invalid("instant", format!("{text} is no time of {zone}")).with_source(source)
-    };
-    let zone = jiff::tz::TimeZone::get(zone).map_err(fault)?;
-    let instant = zone
-        .to_ambiguous_timestamp(local)
-        .compatible()
-        .map_err(fault)?;
-    Ok(Timestamp::from_jiff(instant))
 }
 
 /// `"skip"`, `"once"`, `"all"`, or `{ all = 10 }`.

@@ -1,5 +1,6 @@
 //! What commands print: data on standard output, talk on standard error.
 
+mod list;
 mod table;
 mod text;
 
@@ -8,6 +9,7 @@ use std::io::{IsTerminal, Write};
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
+pub(super) use self::list::ListFormat;
 pub(super) use self::table::{Cell, table};
 pub(super) use self::text::{instant, lines, one_line, start_of};
 use crate::error::{Error, ErrorKind, Result};
@@ -99,14 +101,30 @@ fn label() -> String {
     format!("{red}error:{red:#}")
 }
 
-/// Switches colours off on a terminal that says it has none; `CI=true` would otherwise count for more.
-pub(super) fn heed_dumb_terminals() {
-    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
-        ColorChoice::Never.write_global();
+/// Switches colours on or off when an argument says so, and off on a terminal that says it has none (`CI=true` would
+/// otherwise count for more). Done before the arguments are read, because what is wrong with them has colours too.
+pub(super) fn heed_wishes(args: &[std::ffi::OsString]) {
+    let mut said = None;
+    let mut args = args.iter().filter_map(|arg| arg.to_str());
+    while let Some(arg) = args.next().filter(|arg| *arg != "--") {
+        match arg.strip_prefix("--color") {
+            Some("") => said = args.next(),
+            Some(value) => said = value.strip_prefix('=').or(said),
+            None => {}
+        }
+    }
+    match said {
+        Some("always") => ColorChoice::AlwaysAnsi.write_global(),
+        Some("never") => ColorChoice::Never.write_global(),
+        _ if std::env::var_os("TERM").is_some_and(|term| term == "dumb") => {
+            ColorChoice::Never.write_global();
+        }
+        _ => {}
     }
 }
 
-/// Whether this stream gets colours: a terminal that can, and neither `NO_COLOR` nor `CLICOLOR=0` against it.
+/// Whether this stream gets colours: `--color` says so, or it is a terminal that can, and neither `NO_COLOR` nor
+/// `CLICOLOR=0` are against it.
 pub(super) fn colour(stream: &impl anstream::stream::RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
 }

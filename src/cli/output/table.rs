@@ -50,21 +50,34 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// Its text, or the start of it, in its style.
+    fn shown(&self, text: &str, colour: bool) -> String {
+        if colour {
+            format!("{}{text}{:#}", self.style, self.style)
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
 /// Writes a table.
 ///
 /// # Errors
 /// When standard output cannot be written.
 pub(in crate::cli) fn table(header: &[&str], rows: &[Vec<Cell>]) -> Result<()> {
     let out = std::io::stdout();
+    let colour = super::colour(&out);
+    let head = head(header);
     let mut text = String::new();
     if out.is_terminal() {
-        let colour = super::colour(&out);
-        aligned(&mut text, header, rows, width(&out), colour);
+        aligned(&mut text, &head, rows, width(&out), colour);
     } else {
-        let plain = rows
-            .iter()
-            .map(|row| row.iter().map(|cell| cell.text.as_str()).collect());
-        for cells in std::iter::once(header.to_vec()).chain(plain) {
+        for row in std::iter::once(head.as_slice()).chain(rows.iter().map(Vec::as_slice)) {
+            let cells: Vec<String> = row
+                .iter()
+                .map(|cell| cell.shown(&cell.text, colour))
+                .collect();
             text.push_str(&cells.join("\t"));
             text.push('\n');
         }
@@ -72,18 +85,20 @@ pub(in crate::cli) fn table(header: &[&str], rows: &[Vec<Cell>]) -> Result<()> {
     super::raw(text.as_bytes())
 }
 
-fn aligned(text: &mut String, header: &[&str], rows: &[Vec<Cell>], width: usize, colour: bool) {
-    let head: Vec<Cell> = header
-        .iter()
-        .map(|label| Cell {
-            text: (*label).to_owned(),
-            style: Style::new().bold(),
-        })
-        .collect();
-    let widths: Vec<usize> = (0..header.len())
+fn head(labels: &[&str]) -> Vec<Cell> {
+    let bold = Style::new().bold();
+    let cell = |label: &&str| Cell {
+        text: (*label).to_owned(),
+        style: bold,
+    };
+    labels.iter().map(cell).collect()
+}
+
+fn aligned(text: &mut String, head: &[Cell], rows: &[Vec<Cell>], width: usize, colour: bool) {
+    let all = || std::iter::once(head).chain(rows.iter().map(Vec::as_slice));
+    let widths: Vec<usize> = (0..head.len())
         .map(|index| {
-            std::iter::once(&head)
-                .chain(rows)
+            all()
                 .filter_map(|row| row.get(index))
                 .map(|cell| columns(&cell.text))
                 .max()
@@ -92,7 +107,7 @@ fn aligned(text: &mut String, header: &[&str], rows: &[Vec<Cell>], width: usize,
         .collect();
     let before_last: usize = widths.iter().rev().skip(1).map(|width| width + GAP).sum();
     let room = width.saturating_sub(before_last).max(NARROWEST);
-    for row in std::iter::once(&head).chain(rows) {
+    for row in all() {
         let mut line = String::new();
         let mut gap = 0;
         for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
@@ -100,15 +115,11 @@ fn aligned(text: &mut String, header: &[&str], rows: &[Vec<Cell>], width: usize,
                 gap += width + GAP;
                 continue;
             }
-            let last = index + 1 == header.len();
+            let last = index + 1 == head.len();
             let shown = start_of(&cell.text, if last { room } else { usize::MAX });
             line.extend(std::iter::repeat_n(' ', gap));
             gap = (width + GAP).saturating_sub(columns(&shown));
-            if colour {
-                line.push_str(&format!("{}{shown}{:#}", cell.style, cell.style));
-            } else {
-                line.push_str(&shown);
-            }
+            line.push_str(&cell.shown(&shown, colour));
         }
         text.push_str(&line);
         text.push('\n');
@@ -143,7 +154,13 @@ mod tests {
             ],
             vec![Cell::from("世界"), Cell::from("-"), Cell::from("")],
         ];
-        aligned(&mut text, &["ID", "STATUS", "ERROR"], &rows, width, colour);
+        aligned(
+            &mut text,
+            &head(&["ID", "STATUS", "ERROR"]),
+            &rows,
+            width,
+            colour,
+        );
         text
     }
 

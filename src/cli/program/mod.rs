@@ -14,7 +14,8 @@ use super::source::Mistakes;
 use crate::context::{TloContext, TloContextBuilder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::Task;
-use crate::settings::{Loaded, SettingsSource, TloSettings};
+use crate::plugin::PluginTable;
+use crate::settings::{SettingsSource, TloSettings};
 
 /// The settings of this process as commands read them: the default store is a SQLite file.
 pub(super) fn settings(
@@ -116,7 +117,10 @@ pub(super) fn jobs(
         read.mistakes.extend(file.mistakes);
         for job in file.jobs {
             match job.on(&host) {
-                Ok(job) => read.jobs.push(job),
+                Ok(job) => {
+                    read.mistakes.extend(job.doubts());
+                    read.jobs.push(job);
+                }
                 Err(mistake) => read.mistakes.push(*mistake),
             }
         }
@@ -199,12 +203,21 @@ fn name_once(read: &mut Jobs, own: &[Arc<str>]) {
 }
 
 /// Prints mistakes of the files and of the settings together; an error when any of them is one.
-pub(super) fn report(jobs: &mut Jobs, source: &SettingsSource) -> Result<Option<Loaded>> {
-    let loaded = TloSettings::check(source);
+pub(super) fn report(
+    jobs: &mut Jobs,
+    source: &SettingsSource,
+    plugins: &PluginTable,
+) -> Result<()> {
+    let wrong = match TloSettings::check(source) {
+        Ok(loaded) => plugins.mistakes(&loaded),
+        Err(mistakes) => mistakes,
+    };
     let mut elsewhere = Vec::new();
-    for mistake in loaded.as_ref().err().into_iter().flatten() {
+    for mistake in &wrong {
         let file = source.file_path();
         match file.and_then(|file| placed::placed(mistake, &file)) {
+            // A table that is neither a setting nor a list of tasks was told of by the reader of tasks.
+            Some(mistake) if jobs.mistakes.has_error_at(&mistake) => {}
             Some(mistake) => jobs.mistakes.push(mistake),
             // That the file is no TOML was found with its place already.
             None if mistake.key.is_empty() && jobs.mistakes.has_errors() => {}
@@ -218,7 +231,7 @@ pub(super) fn report(jobs: &mut Jobs, source: &SettingsSource) -> Result<Option<
         output::fault(mistake);
     }
     let tally = match (jobs.mistakes.has_errors(), elsewhere.len()) {
-        (false, 0) => return Ok(loaded.ok()),
+        (false, 0) => return Ok(()),
         (true, 0) => jobs.mistakes.tally(),
         (false, n) => format!("{} in the settings", output::counted(n, "mistake")),
         (true, n) => format!("{}, and {n} in the settings", jobs.mistakes.tally()),

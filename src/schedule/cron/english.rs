@@ -221,7 +221,7 @@ fn minutes_and_hours(minutes: &Shape, hours: &Shape, whole_hours: bool) -> Strin
     }
 }
 
-/// `every 5 minutes`, `at minutes 5 and 10`; `alone` says that the unit above runs through without holes.
+/// `every 5 minutes`, `at minutes 5 and 10 of every hour`; `alone` says that the unit above runs through without holes.
 fn inner(shape: &Shape, unit: &str, alone: bool) -> String {
     match shape.cycle(60) {
         Some(1) => return format!("every {unit}"),
@@ -240,8 +240,16 @@ fn inner(shape: &Shape, unit: &str, alone: bool) -> String {
             shape.first(),
             shape.last()
         ),
-        (None, Some(single)) => format!("at {unit} {single}"),
-        (None, None) => format!("at {unit}s {}", shape.numbers()),
+        (None, single) => {
+            let above = if unit == "second" { "minute" } else { "hour" };
+            let of_all = if alone {
+                format!(" of every {above}")
+            } else {
+                String::new()
+            };
+            let plural = if single.is_some() { "" } else { "s" };
+            format!("at {unit}{plural} {}{of_all}", shape.numbers())
+        }
     }
 }
 
