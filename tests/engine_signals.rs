@@ -44,7 +44,10 @@ async fn process_of_another_test() {
         .build()
         .await
         .unwrap();
-    Runner::new(context).run().await.unwrap();
+    // Should the test be killed that stops it, it ends by itself.
+    let limit = std::time::Duration::from_secs(600);
+    let running = Runner::new(context).run();
+    tokio::time::timeout(limit, running).await.unwrap().unwrap();
 }
 
 struct Process(Child);
