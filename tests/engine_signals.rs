@@ -7,8 +7,8 @@ mod engine_kit;
 use std::process::{Child, Command, Stdio};
 
 use engine_kit::{Place, program, record, until};
-use tlo::TaskHandle;
 use tlo::prelude::*;
+use tlo::{Clock, SystemClock, TaskHandle};
 
 async fn submit(context: &TloContext, name: &str) -> TaskHandle {
     context.client().task(name).submit().await.unwrap()
@@ -45,9 +45,10 @@ async fn process_of_another_test() {
         .await
         .unwrap();
     // Should the test be killed that stops it, it ends by itself.
-    let limit = std::time::Duration::from_secs(600);
-    let running = Runner::new(context).run();
-    tokio::time::timeout(limit, running).await.unwrap().unwrap();
+    tokio::select! {
+        ran = Runner::new(context).run() => ran.unwrap(),
+        () = SystemClock.sleep(secs(600)) => {}
+    }
 }
 
 struct Process(Child);
