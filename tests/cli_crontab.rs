@@ -56,7 +56,8 @@ fn a_users_crontab_runs_as_it_is() {
     );
 
     let start = || {
-        let mut command = operator.command(&["run", "--crontab", "my.cron"]);
+        let mut command =
+            operator.command(&["run", "--for", operator::LONGEST, "--crontab", "my.cron"]);
         command.envs([
             ("SECRET", "x"),
             ("TLO_NAME", "me"),

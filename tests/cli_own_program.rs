@@ -30,23 +30,27 @@ async fn its_own_tasks_run_beside_those_of_the_jobs_file() {
     let args = |rest: &[&'static str]| [&["mine", "--config", config][..], rest].concat();
 
     assert_eq!(code(program(), &args(&["check"])).await, exits(0));
+    // Without the program's own handlers the name is not known.
+    assert_eq!(
+        code(TloContext::builder(), &args(&["submit", "double"])).await,
+        exits(3)
+    );
     let waiting = args(&["submit", "double", "--args", "21", "--wait"]);
     let submitting = code(program(), &waiting);
-    let running = args(&["run", "--for", "3s"]);
-    let running = code(program(), &running);
-    let (submitted, ran) = tokio::join!(submitting, running);
-    assert_eq!((submitted, ran), (exits(0), exits(0)));
+    let running = args(&["run", "--for", "10m"]);
+    let submitted = tokio::select! {
+        submitted = submitting => submitted,
+        ran = code(program(), &running) => panic!("it stopped by itself: {ran}"),
+    };
+    assert_eq!(submitted, exits(0));
+    let ran = code(program(), &args(&["run", "--for", "100ms"])).await;
+    assert_eq!(ran, exits(0));
     assert_eq!(
         code(program(), &args(&["submit", "listed"])).await,
         exits(0)
     );
     assert_eq!(
         code(program(), &args(&["submit", "nobody"])).await,
-        exits(3)
-    );
-    // Without the program's own handlers the name is not known.
-    assert_eq!(
-        code(TloContext::builder(), &args(&["submit", "double"])).await,
         exits(3)
     );
 }

@@ -7,8 +7,8 @@ mod engine_kit;
 use std::process::{Child, Command, Stdio};
 
 use engine_kit::{Place, program, record, until};
-use tlo::TaskHandle;
 use tlo::prelude::*;
+use tlo::{Clock, SystemClock, TaskHandle};
 
 async fn submit(context: &TloContext, name: &str) -> TaskHandle {
     context.client().task(name).submit().await.unwrap()
@@ -44,7 +44,11 @@ async fn process_of_another_test() {
         .build()
         .await
         .unwrap();
-    Runner::new(context).run().await.unwrap();
+    // Should the test be killed that stops it, it ends by itself.
+    tokio::select! {
+        ran = Runner::new(context).run() => ran.unwrap(),
+        () = SystemClock.sleep(secs(600)) => {}
+    }
 }
 
 struct Process(Child);

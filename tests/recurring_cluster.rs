@@ -165,8 +165,9 @@ async fn node_of_another_test() {
         );
     }
     let context = builder.build().await.unwrap();
+    // Should the test be killed that kills it, it ends by itself.
     Runner::new(context)
-        .run_until(std::future::pending())
+        .run_until(SystemClock.sleep(Duration::from_secs(600)))
         .await
         .unwrap();
 }

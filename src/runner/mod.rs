@@ -127,10 +127,13 @@ impl Runner {
         tokio::pin!(firing, tidying, working);
         let mut requests = self.requests.subscribe();
         let asked = tokio::select! {
-            done = &mut working => return done,
+            // In this order: a stop is heard before anything else starts, and a worker that always has work holds up
+            // neither schedules nor upkeep.
+            biased;
+            behavior = handle::asked_to_stop(&mut requests) => Ok(behavior),
             failed = &mut firing => Err(failed),
             () = &mut tidying => Ok(None),
-            behavior = handle::asked_to_stop(&mut requests) => Ok(behavior),
+            done = &mut working => return done,
         };
         let behavior: StopBehavior = match &asked {
             Ok(behavior) => behavior.unwrap_or(context.settings().stop_behavior),

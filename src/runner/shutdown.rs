@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -47,14 +48,9 @@ pub(super) async fn stop(
             continue;
         }
         stop.send_replace(phase);
-        let limit = if phase == Stop::Cancel {
-            limit.max(runs.needed_grace())
-        } else {
-            limit
-        };
         tokio::select! {
             result = &mut working => done = Some(result),
-            () = context.clock().sleep(limit) => {
+            () = patience(context, phase, limit, runs) => {
                 if phase < Stop::Release {
                     tracing::warn!(?phase, "not everything stopped in time; going on to the next phase");
                 }
@@ -66,6 +62,19 @@ pub(super) async fn stop(
         cancel_waiting(context).await?;
     }
     done.unwrap_or(Ok(()))
+}
+
+/// Waits as long as a phase may take. What is asked to stop may say how long it needs only when it hears of it.
+async fn patience(context: &TloContext, phase: Stop, limit: Duration, runs: &Runs) {
+    let mut waited = Duration::ZERO;
+    let mut limit = limit;
+    while waited < limit {
+        context.clock().sleep(limit.saturating_sub(waited)).await;
+        waited = limit;
+        if phase == Stop::Cancel {
+            limit = limit.max(runs.needed_grace());
+        }
+    }
 }
 
 /// Cancels everything that waits in a store that ends with this process.

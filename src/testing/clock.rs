@@ -195,10 +195,11 @@ impl Future for Sleep<'_> {
             state.last_sleeper += 1;
             state.last_sleeper
         });
-        state
+        let before = state
             .sleepers
             .insert((self.until, number), context.waker().clone());
         drop(state);
+        drop(before);
         if self.number.replace(number).is_none() {
             self.clock.asleep.notify_waiters();
         }
@@ -209,11 +210,11 @@ impl Future for Sleep<'_> {
 impl Drop for Sleep<'_> {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            self.clock
-                .state
-                .lock()
-                .sleepers
-                .remove(&(self.until, number));
+            let mut state = self.clock.state.lock();
+            let waker = state.sleepers.remove(&(self.until, number));
+            drop(state);
+            // The last waker of a task drops the task, and with it what else sleeps in there.
+            drop(waker);
         }
     }
 }

@@ -165,13 +165,17 @@ impl Worker {
                 break;
             }
             self.look |= phase == Stop::RunDue && self.is_idle();
-            let may_claim = phase <= Stop::RunDue;
-            if self.step(may_claim).await {
+            let claims = |stop: &watch::Receiver<Stop>| *stop.borrow() <= Stop::RunDue;
+            // Asked again just before it claims: a stop may come while it writes or reads before that.
+            if self.step_while(|| claims(&stop)).await {
+                // On a store that never waits this may be the only await of the loop that lets others go on.
+                tokio::task::consume_budget().await;
                 continue;
             }
             if phase == Stop::RunDue && self.is_idle() {
                 break;
             }
+            let may_claim = claims(&stop);
             self.wait(&mut stop, may_claim).await;
         }
         self.presence.leave(&self.shared.parts).await;
@@ -189,6 +193,10 @@ impl Worker {
 
     /// Settles what ended and claims what is ready; answers whether there may be more to do at once.
     pub async fn step(&mut self, may_claim: bool) -> bool {
+        self.step_while(|| may_claim).await
+    }
+
+    async fn step_while(&mut self, may_claim: impl Fn() -> bool) -> bool {
         self.ended.append(&mut self.shared.ends.take());
         self.heed_waiting_hints();
         self.ask_woken().await;
@@ -203,7 +211,7 @@ impl Worker {
         };
         let ended: Vec<_> = self.ended.drain(..settling_now).collect();
         let free = self.free_places() + settling_now;
-        let claim = may_claim && self.look && free > 0;
+        let claim = self.look && free > 0 && may_claim();
         // Both at once: a store with group commit writes them in one transaction.
         let shared = Arc::clone(&self.shared);
         let settling = async {

@@ -67,6 +67,14 @@ where
     }
 }
 
+/// Awaits in real time; fails after ten seconds.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::select! {
+        answer = future => answer,
+        () = SystemClock.sleep(Duration::from_secs(10)) => panic!("waited in vain until {what}"),
+    }
+}
+
 /// A builder that takes nothing from this machine.
 pub fn program() -> TloContextBuilder {
     TloContext::builder().settings(SettingsSource::empty())

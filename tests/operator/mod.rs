@@ -20,6 +20,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a `tlo run` lives that nobody stops.
+pub(crate) const LONGEST: &str = "10m";
+
 /// A folder, and the binary run in it with a bare environment.
 pub(crate) struct Operator {
     folder: TempDir,
@@ -123,9 +126,14 @@ impl Operator {
         running
     }
 
-    /// Starts `tlo run` with these further arguments.
+    /// Starts `tlo run` with these further arguments. It ends by itself should the test be killed.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
-        let mut command = self.command(&[&["run"], args].concat());
+        let limit: &[&str] = if args.contains(&"--for") {
+            &[]
+        } else {
+            &["--for", LONGEST]
+        };
+        let mut command = self.command(&[&["run"], limit, args].concat());
         Running::of(&mut command, self.folder.path())
     }
 }

@@ -1,4 +1,6 @@
 //! Sudden death: what a killed process had answered is there when the file is opened again.
+//!
+//! `TLO_PROOF=full` kills 200 times, otherwise ten; `TLO_TEST_SEED` repeats a run.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -80,10 +82,8 @@ async fn nothing_that_was_answered_is_lost_when_the_process_is_killed() {
         .ok()
         .and_then(|seed| seed.parse().ok())
         .unwrap_or_else(|| fastrand::u64(..));
-    let rounds: usize = std::env::var("TLO_TEST_KILLS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(10);
+    let is_full = std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full");
+    let rounds = if is_full { 200 } else { 10 };
     let mut random = fastrand::Rng::with_seed(seed);
     let (_directory, path) = home();
     let mut answered: BTreeMap<String, TaskStatus> = BTreeMap::new();

@@ -1,6 +1,8 @@
 //! Several callers, handles and threads on one file.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,4 +121,50 @@ async fn callers_that_wait_share_a_transaction() {
         "{transactions} transactions for 640 commits"
     );
     assert_eq!(total(&*store).await, 640);
+}
+
+const OPENER: &str = "TLO_TEST_SQLITE_OPENER";
+
+/// One of several processes that open the same new files at the same time.
+#[tokio::test]
+#[ignore = "started by the test below"]
+async fn opener() {
+    let folder = std::env::var(OPENER).unwrap();
+    let (folder, me) = folder.rsplit_once(',').unwrap();
+    let folder = Path::new(folder);
+    for n in 0..FILES {
+        std::fs::write(folder.join(format!("{n}-{me}")), "").unwrap();
+        let is_here = |other: usize| folder.join(format!("{n}-{other}")).exists();
+        let began = SystemClock.steady().at;
+        while !(0..OPENERS).all(is_here) {
+            let waited = SystemClock.steady().at.saturating_sub(began);
+            assert!(waited < Duration::from_secs(60), "the others are gone");
+            std::thread::yield_now();
+        }
+        open(&folder.join(format!("{n}.db")));
+    }
+}
+
+const OPENERS: usize = 3;
+const FILES: usize = 60;
+
+#[test]
+fn processes_that_make_the_same_file_at_the_same_time_all_get_it() {
+    let (directory, _path) = home();
+    let start = |me: usize| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "share::opener", "--nocapture"])
+            .env(OPENER, format!("{},{me}", directory.path().display()))
+            .env("TMPDIR", directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let openers: Vec<_> = (0..OPENERS).map(start).collect();
+    for opener in openers {
+        let output = opener.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
 }

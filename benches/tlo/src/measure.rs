@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+use tlo::settings::SettingsSource;
+use tlo::{TloContext, TloContextBuilder};
+
+/// A program that takes nothing from this machine: neither a tlo.toml nor variables, those of scripts/bench among them.
+pub fn program() -> TloContextBuilder {
+    TloContext::builder().settings(SettingsSource::empty())
+}
+
 /// User and system time of this process so far.
 pub fn cpu() -> Duration {
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };

@@ -8,7 +8,7 @@ use tlo::prelude::*;
 use tlo::store::{Commit, Create, Op};
 use tokio::sync::Notify;
 
-use crate::measure::{Email, cpu, email};
+use crate::measure::{Email, cpu, email, program};
 
 /// Tasks of one bulk submit.
 const BULK: usize = 1000;
@@ -30,7 +30,7 @@ async fn round(tasks: usize, submit: &str) -> serde_json::Value {
             }
         }
     };
-    let context = TloContext::builder()
+    let context = program()
         .set("task_state_store", "memory")
         .set("concurrency", 64)
         .task(task("bench").run(handler))

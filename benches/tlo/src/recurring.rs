@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tlo::prelude::*;
 use tlo::store::{CountBy, TaskFilter};
 
-use crate::measure::cpu;
+use crate::measure::{cpu, program};
 
 type Lateness = Arc<Vec<Mutex<Vec<u32>>>>;
 
@@ -30,7 +30,7 @@ pub async fn run(schedules: usize, seconds: usize, spread: bool) -> serde_json::
         // A cron expression fires on the whole second, as the peers do; an interval counts from its own anchor.
         if spread { new.every(secs(1)).run(run) } else { new.cron("* * * * * *").run(run) }
     };
-    let context = TloContext::builder()
+    let context = program()
         .set("task_state_store", "memory")
         .set("concurrency", 1024)
         .tasks((0..schedules).map(of))
@@ -86,7 +86,7 @@ async fn anchors(context: &TloContext, schedules: usize) {
 /// Schedules that are not due: what the waiting costs, and that nothing is written.
 pub async fn idle(schedules: usize, seconds: usize) -> serde_json::Value {
     let of = |index: usize| task(format!("later-{index:06}")).every(hours(1)).run(|_: TaskContext, _: ()| async {});
-    let context = TloContext::builder()
+    let context = program()
         .set("task_state_store", "memory")
         .tasks((0..schedules).map(of))
         .build()

@@ -38,7 +38,7 @@ fn main() {
             let of = |index: usize| task(format!("tick-{index:06}")).every(hours(1)).run(|_: TaskContext, _: ()| async {});
             let before = LIVE.load(Ordering::Relaxed);
             let context =
-                TloContext::builder().set("task_state_store", "memory").tasks((0..schedules).map(of)).build().await.expect("context");
+                TloContext::builder().settings(tlo::settings::SettingsSource::empty()).set("task_state_store", "memory").tasks((0..schedules).map(of)).build().await.expect("context");
             let built = LIVE.load(Ordering::Relaxed) - before;
             let runner = Runner::new(context);
             let handle = runner.handle();

@@ -11,7 +11,7 @@ use tlo::store::{Capability, CountBy, TaskFilter};
 use tlo::{IdSource, Result, RowStore, SqliteEngine, SqliteOptions, SystemClock};
 use tokio::sync::Notify;
 
-use crate::measure::{Email, cpu, email};
+use crate::measure::{Email, cpu, email, program};
 
 /// The row writes of one transaction.
 type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -90,7 +90,7 @@ async fn context(store: tlo::store::SharedStore, left: Arc<(AtomicUsize, Notify)
             }
         }
     };
-    TloContext::builder()
+    program()
         .store(store)
         .set("concurrency", 100)
         .task(task("bench").run(handler))

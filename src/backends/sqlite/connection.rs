@@ -6,10 +6,11 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::fault;
+use super::fault::{fault, was_busy};
 use super::options::{SqliteDurability, SqliteOptions};
 use super::place::Place;
 use super::schema;
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdSource;
 
@@ -60,6 +61,31 @@ impl Connector {
             self.limit_size(&connection, max_bytes).map_err(fault)?;
         }
         Ok(connection)
+    }
+
+    /// A connection for writing, to a file whose layout is that of this build.
+    pub(super) fn prepared_writer(&self) -> Result<Connection> {
+        let connection = self.writer()?;
+        schema::migrate(self, &connection)?;
+        self.place.know_log();
+        Ok(connection)
+    }
+
+    /// Opens, again while others hold the file, for as long as `busy_timeout`.
+    ///
+    /// When several processes bring a new file into WAL mode, or leave it, SQLite tells some of them at once that it is
+    /// locked and does not let them wait: two that wait for each other would wait for ever.
+    pub(super) fn patiently<T>(&self, mut open: impl FnMut() -> Result<T>) -> Result<T> {
+        let begun = SystemClock.steady().at;
+        loop {
+            let opened = open();
+            let waited = SystemClock.steady().at.saturating_sub(begun);
+            if waited >= self.options.busy_timeout || !opened.as_ref().is_err_and(was_busy) {
+                return opened;
+            }
+            let pause = 0.001 + 0.009 * self.ids.unit();
+            std::thread::park_timeout(Duration::from_secs_f64(pause));
+        }
     }
 
     /// A connection for reading.
@@ -134,15 +160,18 @@ impl Connector {
     /// Refuses the database of another program.
     pub(super) fn expect_owned(&self, connection: &Connection) -> Result<()> {
         let fault = |source| self.fault("open sqlite", source);
-        let owner: i32 = connection
+        // One look at both: another process may be making the file its own between two.
+        let look = connection.unchecked_transaction().map_err(fault)?;
+        let owner: i32 = look
             .pragma_query_value(None, "application_id", |row| row.get(0))
             .map_err(fault)?;
         if owner == APPLICATION_ID {
             return Ok(());
         }
-        let things: i64 = connection
+        let things: i64 = look
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .map_err(fault)?;
+        drop(look);
         if owner == 0 && things == 0 {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use super::options::{SqliteDurability, SqliteOptions};
 use super::place::Place;
 use super::readers::Readers;
 use super::rows::SqliteRows;
-use super::{schema, upkeep};
+use super::upkeep;
 use crate::error::Result;
 use crate::id::IdSource;
 use crate::store::kv::{RowEngine, Rows};
@@ -63,10 +63,11 @@ impl SqliteEngine {
             options,
             ids,
         };
-        let unclean = upkeep::was_left_open(&connector)?;
-        let connection = connector.writer()?;
-        schema::migrate(&connector, &connection)?;
-        connector.place.know_log();
+        let mut unclean = false;
+        let connection = connector.patiently(|| {
+            unclean |= upkeep::was_left_open(&connector)?;
+            connector.prepared_writer()
+        })?;
         drop(turn);
         let engine = Self {
             connector,
@@ -125,9 +126,8 @@ impl SqliteEngine {
 
     fn reopen(&self, seen: &mut i64) -> Result<Connection> {
         let _turn = Place::turn();
-        let connection = self.connector.writer()?;
-        schema::migrate(&self.connector, &connection)?;
-        self.connector.place.know_log();
+        let connector = &self.connector;
+        let connection = connector.patiently(|| connector.prepared_writer())?;
         // What happened meanwhile is not known.
         *seen = self.data_version(&connection)?;
         self.foreign.fetch_add(1, Ordering::Relaxed);

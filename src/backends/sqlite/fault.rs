@@ -76,6 +76,21 @@ pub(super) fn fault(path: &Path, operation: &'static str, source: rusqlite::Erro
     Error::new(kind, operation, message).with_source(source)
 }
 
+/// Whether somebody else had the file locked.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// The same of an error of ours.
+pub(super) fn was_busy(error: &Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<rusqlite::Error>())
+        .is_some_and(is_busy)
+}
+
 /// Whether a connection should be opened anew after this error.
 pub(super) fn spoils(error: &Error) -> bool {
     matches!(

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use serde::Serialize;
 
 use super::connection::Connector;
 use super::engine::SqliteEngine;
+use super::fault::is_busy;
 use super::schema;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -141,13 +142,6 @@ fn checkpoint(connector: &Connector, connection: &Connection, truncate: bool) ->
         Err(source) if is_busy(&source) => Ok(()),
         Err(source) => Err(fault(source)),
     }
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
 }
 
 /// Whether a process died with the file open: its log is still there and nobody uses the file.
