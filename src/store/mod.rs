@@ -282,6 +282,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - Two handles never make one key or one mark twice.
 /// - A record that cannot be read is reported and the others go on.
 /// - A record that cannot be read does not stop upkeep.
+/// - A lease of a record that cannot be read ends once and frees its places.
 #[async_trait]
 pub trait TaskStateStore: Debug + Send + Sync + 'static {
     /// What this store promises.

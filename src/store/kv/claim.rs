@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::gates::{self, Rules, Verdict};
 use super::keys::{self, Order, Word};
 use super::table::{Ready, Table};
-use super::{index, lanes, leases, settle, unique};
+use super::{aside, index, lanes, leases, settle, unique};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
 use crate::store::{ClaimRequest, Claims};
@@ -302,7 +302,7 @@ impl Claiming<'_> {
         Ok(())
     }
 
-    fn next_due(&self, table: &dyn Table) -> Result<Option<Timestamp>> {
+    fn next_due(&self, table: &mut dyn Table) -> Result<Option<Timestamp>> {
         let mut next = self.look_again;
         let mut consider = |at: Option<Timestamp>| {
             if let Some(at) = at {
@@ -312,10 +312,20 @@ impl Claiming<'_> {
         for queue in &self.request.lanes.queues {
             consider(lanes::next_delayed(table, keys::queue_word(queue))?);
         }
-        consider(leases::next_end(table)?);
+        consider(next_lease_end(table)?);
         consider(gates::next_timer(table)?);
         Ok(next)
     }
+}
+
+/// When the next lease ends. Those that ended and that nobody can take back are set aside; that may open a gate for a
+/// part of the queue that this claim has passed, so it still says to look again, and the next claim does not.
+fn next_lease_end(table: &mut dyn Table) -> Result<Option<Timestamp>> {
+    let next = leases::next_end(table)?;
+    if next.is_some_and(|at| at <= table.moment().now) {
+        aside::leases(table)?;
+    }
+    Ok(next)
 }
 
 /// Takes a record that has no ready row any more out of the ready set, to wait behind a gate.

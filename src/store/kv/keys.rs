@@ -143,6 +143,9 @@ pub(crate) fn record_prefix(prefix: &str) -> Vec<u8> {
     join(b't', &[prefix.as_bytes()])
 }
 
+/// Records set aside.
+pub(crate) const ASIDE: &[u8] = b"x";
+
 pub(crate) fn corrupt(id: &TaskId) -> Vec<u8> {
     join(b'x', &[id.as_str().as_bytes()])
 }
@@ -281,6 +284,14 @@ pub(crate) fn finished(at: Timestamp, seq: u64) -> Vec<u8> {
 
 pub(crate) fn gate_word(key: &str) -> Word {
     Word::of(&[key.as_bytes()])
+}
+
+/// The holders of all gates.
+pub(crate) const HOLDERS: &[u8] = b"g";
+
+/// The id in a key made by [`holder`].
+pub(crate) fn holder_id(key: &[u8]) -> Option<&[u8]> {
+    key.get(17..)
 }
 
 pub(crate) fn holders(gate: Word) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::keys;
+use super::rows::Pairs;
 use super::table::{Moment, Source, Table};
 use crate::clock::Steady;
 use crate::error::Result;
@@ -73,8 +74,18 @@ pub(super) fn delete_row<T: Table + ?Sized>(table: &mut T, record: &TaskStateRec
     }
 }
 
-/// Ids of records whose lease has ended: those of this boot that are over, and all of other boots.
+/// Ids of records whose lease has ended.
 pub(super) fn ended(table: &dyn Source, limit: usize) -> Result<Vec<TaskId>> {
+    // A damaged row hides no other; the next claim removes it.
+    let rows = ended_rows(table, limit)?;
+    let ids = rows
+        .iter()
+        .filter_map(|(_, value)| super::index::id_of(value).ok());
+    Ok(ids.collect())
+}
+
+/// Rows of leases that have ended: those of this boot that are over, and all of other boots.
+pub(super) fn ended_rows(table: &dyn Source, limit: usize) -> Result<Pairs> {
     let steady = table.moment().steady;
     let (from, until) = keys::leases_until(steady.boot, micros(steady.at));
     let mut rows = table.range(&from, &until, limit, false)?;
@@ -85,9 +96,7 @@ pub(super) fn ended(table: &dyn Source, limit: usize) -> Result<Vec<TaskId>> {
     ] {
         rows.extend(table.range(&from, &until, limit.saturating_sub(rows.len()), false)?);
     }
-    rows.iter()
-        .map(|(_, value)| super::index::id_of(value))
-        .collect()
+    Ok(rows)
 }
 
 /// When the next lease ends, by the store's wall clock.

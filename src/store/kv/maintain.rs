@@ -24,6 +24,7 @@ pub(crate) fn maintain(table: &mut dyn Table, request: &Maintain) -> Result<Main
     let removed = retire(table, request, limit)?;
     done.removed = removed.0;
     done.unparked = sweep_gates(table, limit)?;
+    done.unreadable = super::aside::look_again(table)?;
     done.more = removed.1 || done.marks as usize >= limit || keys_freed >= limit;
     Ok(done)
 }

@@ -4,6 +4,7 @@
 //! queue, schedules, gates and streams: the verbs here do the rest. Backends with verbs of their own are held to
 //! these by running both in lockstep.
 
+mod aside;
 mod claim;
 mod commit;
 mod create;

@@ -130,6 +130,11 @@ pub(crate) trait Table: Source {
         row_index::change(self, old, new, place)
     }
 
+    /// Makes the row of a record anew that says where it waits, runs or ended, whether it is there or not.
+    fn place_again(&mut self, record: &TaskStateRecord) -> Result<()> {
+        row_index::place(self, record)
+    }
+
     /// Removes a record with its indexes.
     fn remove(&mut self, record: &TaskStateRecord) -> Result<()> {
         row_index::remove(self, record)
