@@ -39,6 +39,13 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// Implement it to add a backend, or implement the four methods of [`kv::Rows`] over a key-value engine and get all
 /// of this from [`RowStore`](crate::RowStore). Users call the pleasant verbs of [`TaskStateStoreExt`].
 ///
+/// # Deadlines
+///
+/// Every call ends. A store that may hang (a disk, a lock, a network) ends a call after a time of its own, 30 s unless
+/// chosen otherwise, with [`Timeout`](crate::ErrorKind::Timeout). Then a commit or a claim may or may not have been made,
+/// unless the message says that it was given up before it began. The stores that come with TLO keep this; the one in
+/// memory has nothing to wait for.
+///
 /// # Contract
 ///
 /// Each sentence is a case of the conformance suite (`tlo::testing::conformance`, feature `testing`). What needs
