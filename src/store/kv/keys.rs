@@ -25,6 +25,7 @@
 //! | `M` | time, mark key | when a mark goes away |
 //! | `c` | queue, name, status | a count |
 //! | `x` | task id | a record that could not be read |
+//! | `y` | | how far a round of retention has come |
 //! | `z` | | the last number given |
 //!
 //! Texts of any length enter keys as 128-bit hashes, so no key passes 300 bytes; where two texts could share one, the
@@ -396,5 +397,7 @@ pub(crate) fn count(queue: &str, name: &str, status: TaskStatus) -> Vec<u8> {
         &[&queue_word(queue).0, &name_word(name).0, &[status as u8]],
     )
 }
+
+pub(crate) const RETIRED_TO: &[u8] = b"y";
 
 pub(crate) const LAST_NUMBER: &[u8] = b"z";
