@@ -102,6 +102,8 @@ impl TaskDef {
         new.kind = TaskKind::Occurrence;
         new.max_attempts = self.max_attempts.unwrap_or(OCCURRENCE_ATTEMPTS);
         new.schedule = Some(Arc::clone(&self.name));
+        // The same whichever node makes it.
+        new.created_by = Some(format!("schedule/{}", self.name));
         new.on_conflict = OnConflict::Existing;
         let key = format!("schedule/{}", self.name);
         match self.policy.overlap {
