@@ -79,10 +79,12 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A lease at creation is not given before the task is due.
 /// - A lease at creation is not given while a gate is closed.
 /// - A full queue refuses another task.
+/// - A full queue refuses a move and a revival and takes back what it gave out.
 ///
 /// *Claiming*
 ///
 /// - Tasks are claimed by priority, then due time, then creation.
+/// - However many come due at once the best of them is claimed first.
 /// - A future task never blocks a ready one.
 /// - A task is claimed from its due time on and not before.
 /// - A due time given as a wait counts from the clock of the store.
@@ -172,11 +174,13 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A paused gate starts nothing and its tasks come back when it goes on.
 /// - A paused queue gives nothing and what runs goes on.
 /// - A paused task name stops that name only.
+/// - A rule of a name holds for the older names of its task.
 /// - A limit on a queue or a name bounds what runs.
 /// - A rate lets so many start in its period.
 /// - A rate lets a burst start after a quiet time.
 /// - The time to look again is never after the next start that a rate allows.
 /// - A rule with a time to live ends by itself.
+/// - What is no rule is refused as the rule of a gate.
 ///
 /// *Unique keys*
 ///
