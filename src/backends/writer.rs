@@ -228,10 +228,7 @@ impl<E: RowEngine> Group<E> {
         let mut hints = Vec::new();
         self.engine.write(&mut |rows: &mut dyn Rows| {
             answers.clear();
-            let moment = Moment {
-                now: self.clock.now(),
-                steady: self.clock.steady(),
-            };
+            let moment = Moment::of(&*self.clock);
             let mut overlay = Overlay::new(rows, &self.ids, moment);
             for job in jobs {
                 let before = overlay.savepoint();

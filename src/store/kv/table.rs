@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::keys::{Order, Word};
 use super::rows::Pairs;
 use super::{lanes, row_index};
-use crate::clock::Steady;
+use crate::clock::{Clock, Steady};
 use crate::error::Result;
 use crate::id::{LeaseToken, TaskId};
 use crate::store::Hint;
@@ -22,6 +22,20 @@ pub(crate) struct Moment {
     pub(crate) now: Timestamp,
     /// Steady time.
     pub(crate) steady: Steady,
+}
+
+impl Moment {
+    /// Now, for a store that several processes share.
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        let mut steady = clock.steady();
+        if !clock.knows_boot() {
+            steady.boot = Steady::NO_BOOT;
+        }
+        Self {
+            now: clock.now(),
+            steady,
+        }
+    }
 }
 
 /// The first ready record of a lane.
