@@ -22,6 +22,9 @@ use crate::store::{
 };
 use crate::task::{TaskStateRecord, TaskSummary};
 
+/// Lines that a check says, at most.
+const CHECK_LINES: usize = 200;
+
 /// Reads under way at once; more wait. Reads that hang on a disk must not take all the threads that a runtime has for
 /// what blocks.
 const READS: usize = 64;
@@ -125,10 +128,7 @@ impl<E: RowEngine> RowStore<E> {
         self.reading(move |engine| {
             let mut answer = None;
             engine.read(&mut |rows: &dyn Rows| {
-                let moment = Moment {
-                    now: clock.now(),
-                    steady: clock.steady(),
-                };
+                let moment = Moment::of(&*clock);
                 answer = Some(run(&View::new(rows, moment))?);
                 Ok(())
             })?;
@@ -198,6 +198,36 @@ impl<E: RowEngine> TaskStateStore for RowStore<E> {
             ))
         })?;
         Ok(done)
+    }
+
+    async fn check(&self) -> Result<Vec<String>> {
+        let (engine, clock) = (Arc::clone(&self.engine), Arc::clone(&self.clock));
+        let checking = tokio::task::spawn_blocking(move || {
+            let mut wrong = engine.check()?;
+            let mut from: Option<Vec<u8>> = None;
+            // A page in a transaction of its own: a long one would keep the log of the engine from being cut.
+            loop {
+                let read = engine.read(&mut |rows: &dyn Rows| {
+                    let view = View::new(rows, Moment::of(&*clock));
+                    let (found, next) = kv::unreadable(&view, from.as_deref())?;
+                    wrong.extend(found);
+                    from = next;
+                    Ok(())
+                });
+                match read {
+                    // What the engine said of its files says more.
+                    Err(_) if !wrong.is_empty() => return Ok(wrong),
+                    read => read?,
+                }
+                wrong.truncate(CHECK_LINES);
+                if from.is_none() || wrong.len() == CHECK_LINES {
+                    return Ok(wrong);
+                }
+            }
+        });
+        checking.await.map_err(|source| {
+            Error::new(ErrorKind::Internal, "check", "the check was aborted").with_source(source)
+        })?
     }
 
     fn hints(&self) -> HintStream {

@@ -348,6 +348,15 @@ pub trait TaskStateStore: Debug + Send + Sync + 'static {
     /// When the store failed.
     async fn maintain(&self, request: Maintain) -> Result<Maintained>;
 
+    /// Reads everything there is and says what is wrong with it, a line each, at most 200; nothing when all is well. It
+    /// takes as long as that takes: it is for a person who asks, as `tlo doctor` does.
+    ///
+    /// # Errors
+    /// When the store failed, or does not get as far as to say what is wrong.
+    async fn check(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Hints that something changed. They may be lost: polling is the truth.
     fn hints(&self) -> HintStream;
 }

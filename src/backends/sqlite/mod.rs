@@ -34,7 +34,7 @@ pub use self::options::{SqliteDurability, SqliteOptions};
 pub use self::upkeep::SqliteFacts;
 use super::rows::RowStore;
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::id::{IdSource, TaskId};
 use crate::page::{Page, PageRequest};
 use crate::store::{
@@ -74,20 +74,6 @@ impl SqliteStore {
         let engine = SqliteEngine::open(options, Arc::clone(&ids))?;
         let store = RowStore::open(engine, clock, ids)?;
         Ok(Self(store.call_timeout(limit)))
-    }
-
-    /// What SQLite finds wrong with the file, at most 100 lines; none when it is whole. Reads all of it, and takes as long
-    /// as that takes.
-    ///
-    /// # Errors
-    /// When the check itself could not run.
-    pub async fn check(&self) -> Result<Vec<String>> {
-        let engine = Arc::clone(&self.0.engine);
-        let checking = tokio::task::spawn_blocking(move || upkeep::check(&engine, true));
-        checking.await.map_err(|source| {
-            Error::new(ErrorKind::Internal, "check sqlite", "the check was aborted")
-                .with_source(source)
-        })?
     }
 
     /// The file, its sizes, and its settings as SQLite reports them.
@@ -135,6 +121,10 @@ impl TaskStateStore for SqliteStore {
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {
         self.0.maintain(request).await
+    }
+
+    async fn check(&self) -> Result<Vec<String>> {
+        self.0.check().await
     }
 
     fn hints(&self) -> HintStream {

@@ -4,7 +4,8 @@
 //! that was repaired, or a record of a newer build that this build has handed back to one that knows it.
 
 use super::claim::quarantine;
-use super::table::Table;
+use super::overlay::decode;
+use super::table::{Source, Table};
 use super::{gates, index, keys};
 use crate::error::{ErrorKind, Result};
 use crate::id::TaskId;
@@ -13,6 +14,9 @@ use crate::task::TaskStatus;
 
 /// Ended leases looked at in one claim.
 const LEASES_AT_ONCE: usize = 64;
+
+/// Records read at a time when all are.
+const PAGE: usize = 256;
 
 /// Records set aside that one step of upkeep tries to read.
 const LOOK_AGAIN: usize = 1000;
@@ -91,4 +95,22 @@ pub(super) fn look_again(table: &mut dyn Table) -> Result<u64> {
         }
     }
     Ok(unreadable)
+}
+
+/// What is wrong with the records of one page, and where the next begins.
+pub(crate) fn unreadable(
+    source: &dyn Source,
+    from: Option<&[u8]>,
+) -> Result<(Vec<String>, Option<Vec<u8>>)> {
+    let all = keys::record_prefix("");
+    let rows = source.range(from.unwrap_or(&all), &keys::after(&all), PAGE, false)?;
+    let next = match rows.last() {
+        Some((last, _)) if rows.len() == PAGE => Some([last.as_slice(), &[0]].concat()),
+        _ => None,
+    };
+    let wrong = rows.iter().filter_map(|(key, value)| {
+        let read = index::id_of(&key[1..]).and_then(|id| decode(&id, value));
+        read.err().map(|error| error.to_string())
+    });
+    Ok((wrong.collect(), next))
 }

@@ -24,6 +24,7 @@ mod streams;
 mod table;
 mod unique;
 
+pub(crate) use aside::unreadable;
 pub(crate) use claim::claim;
 pub(crate) use commit::commit;
 pub(crate) use index::CountRow;
