@@ -5,14 +5,13 @@
 use tlo::ErrorKind;
 use tlo::prelude::*;
 
-/// A task that answers with the version that ran it.
+/// A task of this version; an empty one is none.
 fn greet(version: &'static str) -> tlo::handler::TaskBuilder {
     let greet = task("greet").alias("hello");
-    let greet = match version {
+    match version {
         "" => greet,
         version => greet.version(version),
-    };
-    greet
+    }
 }
 
 macro_rules! start {

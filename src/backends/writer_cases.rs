@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::backends::RowStore;
 use crate::clock::SystemClock;
@@ -61,8 +61,9 @@ struct Engine {
     /// The next transaction waits until the other end is dropped.
     hold: Mutex<Option<mpsc::Receiver<()>>>,
     begun: AtomicUsize,
-    /// Reads wait while another holds this.
-    reading: Mutex<()>,
+    /// Reads wait while this is set.
+    hangs: Mutex<bool>,
+    goes_on: Condvar,
     /// Reads that wait for it now.
     hanging: AtomicUsize,
 }
@@ -84,7 +85,9 @@ impl RowEngine for Engine {
     }
     fn read(&self, run: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
         self.hanging.fetch_add(1, Ordering::SeqCst);
-        drop(self.reading.lock());
+        let mut hangs = self.hangs.lock();
+        self.goes_on.wait_while(&mut hangs, |hangs| *hangs);
+        drop(hangs);
         self.hanging.fetch_sub(1, Ordering::SeqCst);
         run(&*self.tree.lock())
     }
@@ -272,7 +275,7 @@ async fn a_write_that_hangs_ends_in_time_and_says_what_is_known_of_it() {
 async fn reads_that_hang_end_in_time_and_take_a_bounded_number_of_threads() {
     let store = impatient();
     in_the_end(|| store.create(task("a"))).await;
-    let reading = store.engine().reading.lock();
+    *store.engine().hangs.lock() = true;
     let readers: Vec<_> = (0..100)
         .map(|_| {
             let store = Arc::clone(&store);
@@ -288,7 +291,8 @@ async fn reads_that_hang_end_in_time_and_take_a_bounded_number_of_threads() {
     }
     let hanging = store.engine().hanging.load(Ordering::SeqCst);
     assert!((1..=64).contains(&hanging), "{hanging} reads hang");
-    drop(reading);
+    *store.engine().hangs.lock() = false;
+    store.engine().goes_on.notify_all();
     while store.engine().hanging.load(Ordering::SeqCst) > 0 {
         tokio::task::yield_now().await;
     }

@@ -17,7 +17,10 @@ impl Planted {
         let mut owned = Vec::new();
         if self.has(Bug::KeysFreedByAnyone) {
             for id in settled(commits) {
-                let unique = self.record(id).await?.and_then(|record| record.unique.clone());
+                let unique = self
+                    .record(id)
+                    .await?
+                    .and_then(|record| record.unique.clone());
                 owned.extend(unique.map(|unique| unique.key));
             }
         }
