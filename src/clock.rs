@@ -21,6 +21,11 @@ pub struct Steady {
     pub at: Duration,
 }
 
+impl Steady {
+    /// The boot of a clock that does not know it: leases are measured on the wall clock then.
+    pub(crate) const NO_BOOT: u64 = 0;
+}
+
 /// Wall time, steady time and waiting.
 ///
 /// # Contract
@@ -35,11 +40,19 @@ pub trait Clock: Debug + Send + Sync + 'static {
     fn steady(&self) -> Steady;
     /// Waits.
     async fn sleep(&self, duration: Duration);
+    /// Whether the boot of [`steady`](Self::steady) is that of the machine, the same in all its processes. Where it is not,
+    /// steady times of two processes do not compare, and stores that several processes share measure leases on the wall
+    /// clock, with some grace.
+    fn knows_boot(&self) -> bool {
+        true
+    }
 }
 
 /// The clock of this machine.
 ///
-/// Steady time is the time since boot on Linux, so that processes of one machine agree on it.
+/// Steady time is the time since boot on Linux, so that processes of one machine agree on it. Elsewhere it is the time
+/// since the process began, and each process counts as a boot of its own: see [`knows_boot`](Clock::knows_boot). There
+/// `@reboot` means each start of the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -67,7 +80,7 @@ impl Clock for SystemClock {
 
     fn steady(&self) -> Steady {
         Steady {
-            boot: boot_id(),
+            boot: boot().0,
             at: since_boot(),
         }
     }
@@ -78,6 +91,10 @@ impl Clock for SystemClock {
             reason = "this is the one place that waits on the real timer"
         )]
         tokio::time::sleep(duration).await;
+    }
+
+    fn knows_boot(&self) -> bool {
+        boot().1
     }
 }
 
@@ -100,16 +117,16 @@ fn since_boot() -> Duration {
     start.elapsed()
 }
 
-/// Names this boot of the machine. Without a kernel that tells, each process counts as a boot of its own, which
-/// makes leases of other processes wait for their wall-clock end.
-fn boot_id() -> u64 {
-    static BOOT: OnceLock<u64> = OnceLock::new();
+/// Names this boot of the machine, and says whether the kernel told it. Without a kernel that tells, each process counts
+/// as a boot of its own.
+fn boot() -> (u64, bool) {
+    static BOOT: OnceLock<(u64, bool)> = OnceLock::new();
     *BOOT.get_or_init(|| {
-        let text =
-            std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_else(|_| {
-                format!("{}-{}", std::process::id(), SystemClock.now().as_micros())
-            });
-        crate::id::stable_hash(text.trim().as_bytes())
+        let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        let is_told = told.is_some();
+        let text = told
+            .unwrap_or_else(|| format!("{}-{}", std::process::id(), SystemClock.now().as_micros()));
+        (crate::id::stable_hash(text.trim().as_bytes()), is_told)
     })
 }
 

@@ -423,6 +423,11 @@ fn doctor_says_what_is_promised_and_what_is_wrong() {
     assert_eq!(report["machine"]["zones"], true);
     assert_eq!(report["warnings"], json!([]));
     assert_eq!(report["workers"], json!([]));
+    assert_eq!(report["damage"], json!([]));
+    let report = operator.ok(&["doctor"]);
+    assert!(report.contains("nothing is wrong"), "{report}");
+    let report = operator.ok(&["doctor", "--quick"]);
+    assert!(report.contains("not looked at"), "{report}");
 
     operator.ok(&["submit", "stranger", "--allow-unknown"]);
     let report = operator.ok(&["doctor"]);
@@ -440,4 +445,20 @@ fn doctor_says_what_is_promised_and_what_is_wrong() {
     });
     assert_eq!(report["workers"][0]["info"]["pid"], running.pid());
     running.stop();
+
+    let file = rusqlite::Connection::open(operator.path("t.db")).unwrap();
+    let damaged = file.execute(
+        "UPDATE rows SET v = x'7b' WHERE k = (SELECT max(k) FROM rows WHERE k BETWEEN x'74' AND x'75')",
+        [],
+    );
+    assert_eq!(damaged.unwrap(), 1);
+    let report = operator.json(&["doctor", "--json"]);
+    let damage = report["damage"].as_array().unwrap();
+    assert_eq!(damage.len(), 1, "{damage:?}");
+    assert!(
+        damage[0].as_str().unwrap().contains("cannot be read"),
+        "{damage:?}"
+    );
+    let report = operator.ok(&["doctor"]);
+    assert!(report.contains("DAMAGED: 1 fault"), "{report}");
 }

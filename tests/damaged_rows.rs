@@ -16,6 +16,9 @@ use tlo::task::{NewTask, TaskStatus, Unique, UniqueScope};
 use tlo::testing::ManualClock;
 use tlo::{Clock, ErrorKind, IdSource, Payload, RowStore, TaskId, TaskStateRecord, WorkerId};
 
+/// A row of the engine.
+type Row = (Vec<u8>, Vec<u8>);
+
 struct Place {
     engine: TreeEngine,
     store: RowStore<TreeEngine>,
@@ -35,17 +38,21 @@ fn place() -> Place {
 }
 
 impl Place {
-    /// Damages every row whose key starts so.
-    fn damage(&self, prefix: &str) {
+    /// Damages every row whose key starts so; answers what they were.
+    fn damage(&self, prefix: &str) -> Vec<Row> {
         let mut tree = self.engine.tree.write();
-        let mut damaged = 0;
+        let mut damaged = Vec::new();
         for (key, value) in tree.iter_mut() {
             if key.starts_with(prefix.as_bytes()) {
-                *value = b"{\"".to_vec();
-                damaged += 1;
+                damaged.push((key.clone(), std::mem::replace(value, b"{\"".to_vec())));
             }
         }
-        assert!(damaged > 0, "there is no row {prefix}");
+        assert!(!damaged.is_empty(), "there is no row {prefix}");
+        damaged
+    }
+
+    fn repair(&self, rows: Vec<Row>) {
+        self.engine.tree.write().extend(rows);
     }
 
     async fn claim(&self) -> tlo::Result<Vec<Arc<TaskStateRecord>>> {
@@ -165,4 +172,70 @@ async fn a_damaged_event_keeps_no_record_from_being_removed() {
     place.damage("e");
     place.clock.advance(Duration::from_secs(60));
     assert_eq!(place.upkeep().await.unwrap().removed, 1);
+}
+
+#[tokio::test]
+async fn what_was_set_aside_is_counted_and_comes_back_when_it_can_be_read_again() {
+    for running in [false, true] {
+        let place = place();
+        for id in ["a", "b"] {
+            place.store.create(new(id)).await.unwrap();
+        }
+        if running {
+            assert_eq!(place.claim().await.unwrap().len(), 2);
+        }
+        let before = place.damage("ta");
+        place.clock.advance(Duration::from_secs(60));
+        place.claim().await.unwrap();
+        assert_eq!(place.upkeep().await.unwrap().unreadable, 1);
+        place.repair(before);
+        assert_eq!(place.upkeep().await.unwrap().unreadable, 0);
+        if running {
+            let expired = tlo::store::TaskFilter {
+                lease_expired: true,
+                ..Default::default()
+            };
+            let ended = place
+                .store
+                .list(&expired, tlo::PageRequest::first(10))
+                .await
+                .unwrap();
+            assert_eq!(ended.items.len(), 2);
+        } else {
+            let claimed = place.claim().await.unwrap();
+            assert_eq!(claimed.len(), 1);
+            assert_eq!(claimed[0].id.as_str(), "a");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_the_leases_hides_no_other() {
+    let place = place();
+    for id in ["a", "b"] {
+        place.store.create(new(id)).await.unwrap();
+    }
+    place.claim().await.unwrap();
+    let damaged = {
+        let mut tree = place.engine.tree.write();
+        let rows = tree.iter_mut().find(|(key, _)| key.starts_with(b"l"));
+        rows.map(|(key, value)| {
+            *value = vec![0xff];
+            key.clone()
+        })
+        .unwrap()
+    };
+    place.clock.advance(Duration::from_secs(60));
+    let expired = tlo::store::TaskFilter {
+        lease_expired: true,
+        ..Default::default()
+    };
+    let ended = place
+        .store
+        .list(&expired, tlo::PageRequest::first(10))
+        .await
+        .unwrap();
+    assert_eq!(ended.items.len(), 1);
+    place.claim().await.unwrap();
+    assert!(!place.engine.tree.read().contains_key(&damaged));
 }

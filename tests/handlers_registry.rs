@@ -234,3 +234,25 @@ async fn what_a_registry_refuses_is_told_for_all_tasks_at_once() {
         assert!(error.to_string().contains(part), "{part}: {error}");
     }
 }
+
+#[tokio::test]
+async fn versions_say_what_is_taken() {
+    let registry = InMemoryTaskRegistry::default();
+    let version = |version: &str| {
+        let mut def = named("x");
+        def.version = Some(Arc::from(version));
+        def.schedule = Some(Schedule::every(std::time::Duration::from_secs(1)).unwrap());
+        def
+    };
+    registry.put(version("1")).await.unwrap();
+    let error = registry.put(version("1")).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the task \"x\" is already registered in version \"1\""
+    );
+    let error = registry.put(version("2")).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the task \"x\" has a schedule already, of version \"1\"; take the schedule out of that one or of version \"2\""
+    );
+}

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_kit::{Notes, at, decisions};
-use tlo::PageRequest;
 use tlo::handler::TaskBuilder;
 use tlo::prelude::*;
-use tlo::store::TaskFilter;
+use tlo::store::{TaskFilter, TaskStateStoreExt};
+use tlo::task::{Due, NewTask};
 use tlo::testing::Harness;
+use tlo::{PageRequest, TaskId};
 
 fn nothing(task: TaskBuilder) -> Task {
     task.run(|_: TaskContext, _: ()| async {})
@@ -224,6 +225,76 @@ async fn overlap_replace_cancels_the_run_before() {
     assert_eq!(tlo.started("slow"), 3);
     let statuses = tlo.client().stats().await.unwrap().statuses;
     assert_eq!((statuses.of("cancelled"), statuses.of("running")), (2, 1));
+}
+
+#[tokio::test]
+async fn replacing_is_one_write_and_leaves_none_of_many_runs_open() {
+    let mut tlo = start(nothing(task("slow").every("10m").overlap(Overlap::Replace))).await;
+    tlo.run_until_idle().await.unwrap();
+    let open = 1_234;
+    for n in 0..open {
+        let id = TaskId::new(format!("open{n}")).unwrap();
+        let mut new = NewTask::new(id, "slow", Payload::null());
+        new.schedule = Some(Arc::from("slow"));
+        new.due = Due::In(hours(24));
+        tlo.store().create(new).await.unwrap();
+    }
+    tlo.clock().advance(minutes(10));
+    // Whoever writes does not live to hear of it.
+    tlo.store().lose_next_answers(1);
+    tlo.run_until_idle().await.unwrap();
+    let statuses = tlo.client().stats().await.unwrap().statuses;
+    assert_eq!(statuses.of("cancelled"), open);
+    assert_eq!(minutes_of(&slots(&tlo, "slow").await), [10]);
+}
+
+#[tokio::test]
+async fn of_slots_that_were_missed_the_newest_replaces_the_others() {
+    let policy = task("slow")
+        .every("10m")
+        .misfire(Misfire::All { max: 10 })
+        .overlap(Overlap::Replace);
+    let mut tlo = start(nothing(policy)).await;
+    be_down(&mut tlo, minutes(45)).await;
+    let statuses = tlo.client().stats().await.unwrap().statuses;
+    assert_eq!((statuses.of("cancelled"), statuses.of("succeeded")), (3, 1));
+    assert_eq!(tlo.started("slow"), 1);
+}
+
+#[tokio::test]
+async fn an_occurrence_says_which_schedule_made_it() {
+    let mut tlo = start(nothing(task("t").every("10m").run_at_start())).await;
+    tlo.advance(minutes(11)).await.unwrap();
+    let all = tlo
+        .client()
+        .list(&TaskFilter::name("t"), PageRequest::default())
+        .await
+        .unwrap();
+    let made_by: Vec<_> = all
+        .items
+        .iter()
+        .map(|item| &item.record.created_by)
+        .collect();
+    assert_eq!(made_by, [&Some("schedule".to_owned()); 2]);
+}
+
+/// The slots of all runs of a schedule.
+async fn slots(tlo: &Harness, name: &str) -> Vec<Timestamp> {
+    let all = tlo
+        .client()
+        .list(
+            &TaskFilter::name(name),
+            PageRequest {
+                newest_first: true,
+                ..PageRequest::first(1_000)
+            },
+        )
+        .await
+        .unwrap();
+    all.items
+        .iter()
+        .filter_map(|item| item.record.slot)
+        .collect()
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The stores that come with TLO.
 
+mod deadline;
 mod memory;
 mod rows;
 #[cfg(feature = "sqlite")]

@@ -1,15 +1,20 @@
 //! [`RowStore`]: a task store over any key-value engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinHandle;
 
+use super::deadline::{read_timed_out, within};
 use super::watch::Watch;
 use super::writer::Writer;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdSource, TaskId};
 use crate::page::{Page, PageRequest};
+use crate::schedule::format_duration;
 use crate::store::kv::{self, Moment, RowEngine, Rows, View};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Event, HintSender,
@@ -17,7 +22,17 @@ use crate::store::{
 };
 use crate::task::{TaskStateRecord, TaskSummary};
 
+/// Lines that a check says, at most.
+const CHECK_LINES: usize = 200;
+
+/// Reads under way at once; more wait. Reads that hang on a disk must not take all the threads that a runtime has for
+/// what blocks.
+const READS: usize = 64;
+
 /// A [`TaskStateStore`] over a [`RowEngine`]: one writer thread with group commit, reads beside it.
+///
+/// Every call ends: after [`call_timeout`](Self::call_timeout) with `Timeout`, which says whether the writes of the call
+/// were given up before they began or may yet be made. It wants a tokio runtime whose time is enabled.
 #[derive(Debug)]
 pub struct RowStore<E> {
     pub(super) engine: Arc<E>,
@@ -25,6 +40,9 @@ pub struct RowStore<E> {
     clock: Arc<dyn Clock>,
     hints: HintSender,
     watch: Watch,
+    reads: Arc<Semaphore>,
+    /// Upkeep of the engine that its caller did not wait for to the end.
+    upkeep: Mutex<Option<JoinHandle<Result<()>>>>,
 }
 
 impl<E: RowEngine> RowStore<E> {
@@ -42,7 +60,17 @@ impl<E: RowEngine> RowStore<E> {
             clock,
             hints,
             watch: Watch::default(),
+            reads: Arc::new(Semaphore::new(READS)),
+            upkeep: Mutex::default(),
         })
+    }
+
+    /// The same store with another limit for each call: 30 s unless chosen. A call that takes longer ends with the error
+    /// `Timeout`. It is measured in real time, whatever the clock of the store says.
+    #[must_use]
+    pub fn call_timeout(mut self, limit: Duration) -> Self {
+        self.writer.limit = limit;
+        self
     }
 
     /// The engine below.
@@ -51,20 +79,56 @@ impl<E: RowEngine> RowStore<E> {
         &self.engine
     }
 
-    /// Runs a read on a thread that may block.
+    /// Runs what only reads on a thread that may block, and waits for it no longer than a call may take.
+    pub(super) async fn reading<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&E) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let aborted = |source| {
+            Error::new(ErrorKind::Internal, "read", "the read was aborted").with_source(source)
+        };
+        let reading = async {
+            // The semaphore is never closed.
+            let permit = Arc::clone(&self.reads).acquire_owned().await.ok();
+            let engine = Arc::clone(&self.engine);
+            let reading = tokio::task::spawn_blocking(move || {
+                let answer = run(&engine);
+                drop(permit);
+                answer
+            });
+            reading.await.map_err(aborted)?
+        };
+        within(self.writer.limit, reading)
+            .await
+            .unwrap_or_else(|| Err(read_timed_out(self.writer.limit)))
+    }
+
+    /// Runs the upkeep of the engine, one at a time. When it takes longer than a call may, it goes on by itself, and the
+    /// next caller waits for its end.
+    async fn tidy(&self) -> Result<()> {
+        let mut running = self.upkeep.lock().await;
+        let upkeep = running.get_or_insert_with(|| {
+            let engine = Arc::clone(&self.engine);
+            tokio::task::spawn_blocking(move || engine.upkeep())
+        });
+        let ended = upkeep.await;
+        *running = None;
+        ended.map_err(|source| {
+            Error::new(ErrorKind::Internal, "maintain", "the upkeep was aborted")
+                .with_source(source)
+        })?
+    }
+
+    /// Runs a read on one view.
     async fn view<T: Send + 'static>(
         &self,
         run: impl Fn(&View<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let engine = Arc::clone(&self.engine);
         let clock = Arc::clone(&self.clock);
-        let reading = tokio::task::spawn_blocking(move || {
+        self.reading(move |engine| {
             let mut answer = None;
             engine.read(&mut |rows: &dyn Rows| {
-                let moment = Moment {
-                    now: clock.now(),
-                    steady: clock.steady(),
-                };
+                let moment = Moment::of(&*clock);
                 answer = Some(run(&View::new(rows, moment))?);
                 Ok(())
             })?;
@@ -75,10 +139,8 @@ impl<E: RowEngine> RowStore<E> {
                     "the engine did not run the read",
                 )
             })
-        });
-        reading.await.map_err(|source| {
-            Error::new(ErrorKind::Internal, "read", "the read was aborted").with_source(source)
-        })?
+        })
+        .await
     }
 }
 
@@ -126,13 +188,46 @@ impl<E: RowEngine> TaskStateStore for RowStore<E> {
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {
         let done = self.writer.maintain(request).await?;
-        let engine = Arc::clone(&self.engine);
-        let upkeep = tokio::task::spawn_blocking(move || engine.upkeep());
-        upkeep.await.map_err(|source| {
-            Error::new(ErrorKind::Internal, "maintain", "the upkeep was aborted")
-                .with_source(source)
-        })??;
+        let limit = self.writer.limit;
+        within(limit, self.tidy()).await.unwrap_or_else(|| {
+            let limit = format_duration(limit);
+            Err(Error::new(
+                ErrorKind::Timeout,
+                "maintain",
+                format!("the upkeep of the store is not done after {limit}; it goes on in the background"),
+            ))
+        })?;
         Ok(done)
+    }
+
+    async fn check(&self) -> Result<Vec<String>> {
+        let (engine, clock) = (Arc::clone(&self.engine), Arc::clone(&self.clock));
+        let checking = tokio::task::spawn_blocking(move || {
+            let mut wrong = engine.check()?;
+            let mut from: Option<Vec<u8>> = None;
+            // A page in a transaction of its own: a long one would keep the log of the engine from being cut.
+            loop {
+                let read = engine.read(&mut |rows: &dyn Rows| {
+                    let view = View::new(rows, Moment::of(&*clock));
+                    let (found, next) = kv::unreadable(&view, from.as_deref())?;
+                    wrong.extend(found);
+                    from = next;
+                    Ok(())
+                });
+                match read {
+                    // What the engine said of its files says more.
+                    Err(_) if !wrong.is_empty() => return Ok(wrong),
+                    read => read?,
+                }
+                wrong.truncate(CHECK_LINES);
+                if from.is_none() || wrong.len() == CHECK_LINES {
+                    return Ok(wrong);
+                }
+            }
+        });
+        checking.await.map_err(|source| {
+            Error::new(ErrorKind::Internal, "check", "the check was aborted").with_source(source)
+        })?
     }
 
     fn hints(&self) -> HintStream {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use super::deadline::{CALL_TIMEOUT, Turn, within};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdSource;
@@ -32,7 +33,18 @@ enum Job {
     Maintain(Maintain, Reply<Maintained>),
 }
 
-type Reply<T> = oneshot::Sender<Result<T>>;
+/// Where the answer goes, unless the caller gives up before its turn.
+struct Reply<T> {
+    to: oneshot::Sender<Result<T>>,
+    turn: Turn,
+}
+
+impl<T> Reply<T> {
+    fn send(self, answer: Result<T>) {
+        // A caller that went away does not hear the answer; what was written stays written.
+        let _ = self.to.send(answer);
+    }
+}
 
 /// How long dropping the store waits for the writes under way, so that the engine is closed when it returns.
 const CLOSING_LIMIT: Duration = Duration::from_secs(2);
@@ -42,6 +54,8 @@ const CLOSING_LIMIT: Duration = Duration::from_secs(2);
 pub(super) struct Writer {
     /// `None` only while it is dropped.
     jobs: Option<mpsc::Sender<Job>>,
+    /// How long a caller waits for its answer.
+    pub(super) limit: Duration,
     /// Disconnected when the thread has ended.
     ended: Mutex<std_mpsc::Receiver<()>>,
 }
@@ -86,24 +100,37 @@ impl Writer {
             })?;
         Ok(Self {
             jobs: Some(jobs),
+            limit: CALL_TIMEOUT,
             ended: Mutex::new(ended),
         })
     }
 
     pub(super) async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>> {
-        self.ask(|reply| Job::Commit(commits, reply)).await
+        self.ask("commit", |reply| Job::Commit(commits, reply))
+            .await
     }
 
     pub(super) async fn claim(&self, request: ClaimRequest) -> Result<Claims> {
-        self.ask(|reply| Job::Claim(Box::new(request), reply)).await
+        self.ask("claim", |reply| Job::Claim(Box::new(request), reply))
+            .await
     }
 
     pub(super) async fn maintain(&self, request: Maintain) -> Result<Maintained> {
-        self.ask(|reply| Job::Maintain(request, reply)).await
+        self.ask("maintain", |reply| Job::Maintain(request, reply))
+            .await
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T> {
+        let (to, answer) = oneshot::channel();
+        let turn = Turn::default();
+        let reply = Reply {
+            to,
+            turn: turn.clone(),
+        };
         let closed = || {
             Error::new(
                 ErrorKind::Closed,
@@ -112,8 +139,13 @@ impl Writer {
             )
         };
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;
-        jobs.send(job(reply)).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        let asking = async {
+            jobs.send(job(reply)).await.map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())?
+        };
+        within(self.limit, asking)
+            .await
+            .unwrap_or_else(|| Err(turn.give_up(operation, self.limit)))
     }
 }
 
@@ -129,14 +161,23 @@ struct Group<E> {
 impl<E: RowEngine> Group<E> {
     fn serve(&self, mut waiting: mpsc::Receiver<Job>) {
         while let Some(first) = waiting.blocking_recv() {
-            let mut weight = weight(&first);
-            let mut jobs = vec![first];
-            while weight < GROUP_LIMIT {
-                let Ok(job) = waiting.try_recv() else { break };
-                weight += self::weight(&job);
-                jobs.push(job);
+            let mut weight = 0;
+            let mut jobs = Vec::new();
+            let mut next = Some(first);
+            while let Some(job) = next {
+                if turn(&job).begin() {
+                    weight += self::weight(&job);
+                    jobs.push(job);
+                }
+                next = if weight < GROUP_LIMIT {
+                    waiting.try_recv().ok()
+                } else {
+                    None
+                };
             }
-            self.run(jobs);
+            if !jobs.is_empty() {
+                self.run(jobs);
+            }
         }
     }
 
@@ -187,10 +228,7 @@ impl<E: RowEngine> Group<E> {
         let mut hints = Vec::new();
         self.engine.write(&mut |rows: &mut dyn Rows| {
             answers.clear();
-            let moment = Moment {
-                now: self.clock.now(),
-                steady: self.clock.steady(),
-            };
+            let moment = Moment::of(&*self.clock);
             let mut overlay = Overlay::new(rows, &self.ids, moment);
             for job in jobs {
                 let before = overlay.savepoint();
@@ -208,6 +246,14 @@ impl<E: RowEngine> Group<E> {
             Ok(())
         })?;
         Ok((answers, hints))
+    }
+}
+
+fn turn(job: &Job) -> &Turn {
+    match job {
+        Job::Commit(_, reply) => &reply.turn,
+        Job::Claim(_, reply) => &reply.turn,
+        Job::Maintain(_, reply) => &reply.turn,
     }
 }
 
@@ -239,11 +285,10 @@ fn apply(overlay: &mut Overlay<'_>, job: &Job) -> Result<Done> {
 }
 
 fn answer(job: Job, done: Done) {
-    // A caller that went away does not hear the answer; what was written stays written.
     match (job, done) {
-        (Job::Commit(_, reply), Done::Commit(done)) => drop(reply.send(Ok(done))),
-        (Job::Claim(_, reply), Done::Claim(done)) => drop(reply.send(Ok(done))),
-        (Job::Maintain(_, reply), Done::Maintain(done)) => drop(reply.send(Ok(done))),
+        (Job::Commit(_, reply), Done::Commit(done)) => reply.send(Ok(done)),
+        (Job::Claim(_, reply), Done::Claim(done)) => reply.send(Ok(done)),
+        (Job::Maintain(_, reply), Done::Maintain(done)) => reply.send(Ok(done)),
         (job, _) => refuse(
             job,
             Error::new(ErrorKind::Internal, "write", "an answer of another kind"),
@@ -253,9 +298,9 @@ fn answer(job: Job, done: Done) {
 
 fn refuse(job: Job, error: Error) {
     match job {
-        Job::Commit(_, reply) => drop(reply.send(Err(error))),
-        Job::Claim(_, reply) => drop(reply.send(Err(error))),
-        Job::Maintain(_, reply) => drop(reply.send(Err(error))),
+        Job::Commit(_, reply) => reply.send(Err(error)),
+        Job::Claim(_, reply) => reply.send(Err(error)),
+        Job::Maintain(_, reply) => reply.send(Err(error)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::backends::RowStore;
 use crate::clock::SystemClock;
@@ -61,6 +61,11 @@ struct Engine {
     /// The next transaction waits until the other end is dropped.
     hold: Mutex<Option<mpsc::Receiver<()>>>,
     begun: AtomicUsize,
+    /// Reads wait while this is set.
+    hangs: Mutex<bool>,
+    goes_on: Condvar,
+    /// Reads that wait for it now.
+    hanging: AtomicUsize,
 }
 
 impl RowEngine for Engine {
@@ -79,6 +84,11 @@ impl RowEngine for Engine {
         Ok(())
     }
     fn read(&self, run: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
+        self.hanging.fetch_add(1, Ordering::SeqCst);
+        let mut hangs = self.hangs.lock();
+        self.goes_on.wait_while(&mut hangs, |hangs| *hangs);
+        drop(hangs);
+        self.hanging.fetch_sub(1, Ordering::SeqCst);
         run(&*self.tree.lock())
     }
 }
@@ -202,4 +212,105 @@ async fn dropping_the_store_waits_for_its_writer() {
     let engine = Arc::downgrade(&store.engine);
     drop(store);
     assert!(engine.upgrade().is_none(), "the engine is closed");
+}
+
+const SOON: Duration = Duration::from_millis(40);
+
+/// The answer, on a machine so busy that healthy calls take too long as well.
+async fn in_the_end<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> T {
+    loop {
+        match call().await {
+            Err(error) if error.kind() == ErrorKind::Timeout => {}
+            answer => return answer.unwrap(),
+        }
+    }
+}
+
+fn impatient() -> Store {
+    let ids = Arc::new(IdSource::seeded(1));
+    let store = RowStore::open(Engine::default(), SystemClock::shared(), ids).unwrap();
+    Arc::new(store.call_timeout(SOON))
+}
+
+#[tokio::test]
+async fn a_write_that_hangs_ends_in_time_and_says_what_is_known_of_it() {
+    let store = impatient();
+    let (hold, held) = mpsc::channel();
+    *store.engine().hold.lock() = Some(held);
+    let hanging = tokio::spawn(create(&store, "begun"));
+    while store.engine().begun.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut waiting = vec![create(&store, "waiting"), claim(&store, "default")];
+    let maintained = Arc::clone(&store);
+    waiting.push(Box::pin(async move {
+        let (retention, limit) = (crate::store::Retention::default(), 1);
+        let step = crate::store::Maintain { retention, limit };
+        maintained.maintain(step).await.map(drop)
+    }));
+    let waiting: Vec<_> = waiting.into_iter().map(tokio::spawn).collect();
+    let begun = hanging.await.unwrap().unwrap_err();
+    assert_eq!(
+        (begun.kind(), begun.is_retryable()),
+        (ErrorKind::Timeout, true)
+    );
+    assert!(begun.to_string().contains("is not known"), "{begun}");
+    for waiting in waiting {
+        let error = waiting.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.to_string().contains("nothing of it was"), "{error}");
+    }
+    // What was said of each is true when the disk goes on.
+    drop::<mpsc::Sender<()>>(hold);
+    in_the_end(|| store.create(task("after"))).await;
+    let ids = ["begun", "waiting"].map(|id| TaskId::new(id).unwrap());
+    let found = in_the_end(|| store.get(&ids)).await;
+    assert_eq!(
+        found.iter().map(Option::is_some).collect::<Vec<_>>(),
+        [true, false]
+    );
+}
+
+#[tokio::test]
+async fn reads_that_hang_end_in_time_and_take_a_bounded_number_of_threads() {
+    let store = impatient();
+    in_the_end(|| store.create(task("a"))).await;
+    *store.engine().hangs.lock() = true;
+    let readers: Vec<_> = (0..100)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.read(&TaskId::new("a").unwrap()).await })
+        })
+        .collect();
+    for reader in readers {
+        let error = reader.await.unwrap().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.is_retryable()),
+            (ErrorKind::Timeout, true)
+        );
+    }
+    let hanging = store.engine().hanging.load(Ordering::SeqCst);
+    assert!((1..=64).contains(&hanging), "{hanging} reads hang");
+    *store.engine().hangs.lock() = false;
+    store.engine().goes_on.notify_all();
+    while store.engine().hanging.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+    in_the_end(|| store.get(&[])).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_runtime_ends_no_call_early() {
+    let ids = Arc::new(IdSource::seeded(1));
+    let store = Arc::new(RowStore::open(Engine::default(), SystemClock::shared(), ids).unwrap());
+    let (hold, held) = mpsc::channel();
+    *store.engine().hold.lock() = Some(held);
+    let hanging = tokio::spawn(create(&store, "a"));
+    // The writer answers from a thread that the runtime does not know of, a while later.
+    let other = std::thread::spawn(move || {
+        std::thread::park_timeout(SOON);
+        drop::<mpsc::Sender<()>>(hold);
+    });
+    hanging.await.unwrap().unwrap();
+    other.join().unwrap();
 }

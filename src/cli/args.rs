@@ -152,6 +152,9 @@ pub(super) struct CheckArgs {
 /// How to print what the doctor found.
 #[derive(Args, Clone, Debug)]
 pub(super) struct DoctorArgs {
+    /// Do not read the whole store to see whether it is whole
+    #[arg(long)]
+    pub(super) quick: bool,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

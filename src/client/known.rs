@@ -29,25 +29,33 @@ pub struct WorkerInfo {
 
 impl Client {
     /// The definition of a name: registered, declared, an alias, or advertised by a live worker.
-    pub(super) async fn definition(&self, name: &str, allow_unknown: bool) -> Result<TaskDef> {
+    pub(super) async fn definition(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        allow_unknown: bool,
+    ) -> Result<TaskDef> {
         crate::id::check_name("a task name", name)?;
         let registry = &self.0.registry;
-        if let Some(def) = registry.get(name).await? {
+        let found = match version {
+            Some(_) => registry.get_version(name, version).await?,
+            None => registry.get(name).await?,
+        };
+        if let Some(def) = found {
             return Ok(def);
         }
         let all = registry.list().await?;
-        if let Some(def) = all
-            .iter()
-            .find(|def| def.aliases.iter().any(|alias| &**alias == name))
-        {
-            return Ok(def.clone());
-        }
         let workers = self.workers().await?;
         let advertised = workers
             .iter()
             .any(|(_, worker)| worker.names.iter().any(|known| known == name));
         if allow_unknown || advertised {
-            return Ok(TaskDef::new(name));
+            let mut def = TaskDef::new(name);
+            def.version = version.map(Arc::from);
+            return Ok(def);
+        }
+        if let (Some(version), Some(known)) = (version, registry.get(name).await?) {
+            return Err(unknown_version(&known.name, version, &all));
         }
         let mut known: Vec<Arc<str>> = all.iter().map(|def| Arc::clone(&def.name)).collect();
         known.extend(
@@ -97,4 +105,23 @@ impl Client {
             })
             .collect())
     }
+}
+
+fn unknown_version(name: &str, version: &str, all: &[TaskDef]) -> Error {
+    let versions: Vec<_> = all
+        .iter()
+        .filter(|def| &*def.name == name)
+        .map(|def| match &def.version {
+            Some(version) => format!("\"{version}\""),
+            None => "one without a version".to_owned(),
+        })
+        .collect();
+    Error::new(
+        ErrorKind::UnknownTask,
+        "submit",
+        format!(
+            "the task \"{name}\" has no version \"{version}\"; there is {}",
+            versions.join(", ")
+        ),
+    )
 }

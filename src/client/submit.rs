@@ -20,6 +20,7 @@ use crate::timestamp::Timestamp;
 pub struct Submit {
     client: Client,
     task: Named,
+    version: Option<String>,
     args: Result<Payload>,
     allow_unknown: bool,
     id: Option<TaskId>,
@@ -58,6 +59,7 @@ impl Submit {
         Self {
             client,
             task,
+            version: None,
             args: Ok(Payload::null()),
             allow_unknown: false,
             id: None,
@@ -85,6 +87,13 @@ impl Submit {
     /// The id, when it should not be made here. Submitting the same id twice gives the first task.
     pub fn id(mut self, id: TaskId) -> Self {
         self.id = Some(id);
+        self
+    }
+
+    /// The version of the task, when several live side by side. Without it the task follows the definition that has no
+    /// version, or else the one that was registered last.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
         self
     }
 
@@ -174,15 +183,23 @@ impl Submit {
     /// Submits it. When this returns, the task is durable at the store's level.
     ///
     /// # Errors
-    /// `UnknownTask` with the nearest names, `Invalid` and `TooLarge` for bad inputs, `Conflict` and `QueueFull` as asked for,
+    /// `UnknownTask` with the nearest names or the known versions, `Invalid` and `TooLarge` for bad inputs, `Conflict` and `QueueFull` as asked for,
     /// and those of the store.
     pub async fn submit(self) -> Result<TaskHandle> {
         let client = self.client;
         let args = self.args?;
         client.check_size(&args)?;
         let def = match self.task {
-            Named::Name(name) => client.definition(&name, self.allow_unknown).await?,
-            Named::Def(def) => *def,
+            Named::Name(name) => {
+                let version = self.version.as_deref();
+                client
+                    .definition(&name, version, self.allow_unknown)
+                    .await?
+            }
+            Named::Def(mut def) => {
+                def.version = self.version.map(Arc::from).or(def.version);
+                *def
+            }
         };
         let parts = Arc::clone(&client.0);
         let id = self

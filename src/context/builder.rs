@@ -178,6 +178,7 @@ impl TloContextBuilder {
         });
         let mut surroundings = self.surroundings;
         surroundings.clock = Arc::clone(&clock);
+        surroundings.payload_limit = loaded.settings.payload_limit;
         surroundings.extensions.insert(client.clone());
         Ok(TloContext(Arc::new(Parts {
             loaded,

@@ -262,7 +262,10 @@ impl TaskBuilder {
         self
     }
 
-    /// The version of its handler, when several live side by side.
+    /// The version of its handler, when several live side by side: each is a task of its own under the same name. What
+    /// is submitted keeps the version it was submitted with, and runs with no other. A submit by name takes the task
+    /// without a version, or else the one that was registered last, unless it [names one](crate::client::Submit::version).
+    /// At most one of them has a schedule.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.def.version = Some(Arc::from(version.into()));
         self

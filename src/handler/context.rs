@@ -30,6 +30,9 @@ pub struct Surroundings {
     pub extensions: Extensions,
     /// Where handlers without `async` run.
     pub blocking: BlockingPool,
+    /// The largest result and the largest report of progress, in bytes of JSON; 1 MiB unless given, which stores refuse to
+    /// pass.
+    pub payload_limit: usize,
 }
 
 impl Default for Surroundings {
@@ -39,6 +42,7 @@ impl Default for Surroundings {
             clock: SystemClock::shared(),
             extensions: Extensions::default(),
             blocking: BlockingPool::default(),
+            payload_limit: PAYLOAD_LIMIT,
         }
     }
 }
@@ -300,14 +304,19 @@ impl TaskContext {
         self
     }
 
+    pub(crate) fn payload_limit(&self) -> usize {
+        self.run.surroundings.payload_limit
+    }
+
     /// Reports how far the run is: any JSON. Only the latest report is kept; the worker writes it with its next
     /// heartbeat, so calling this often costs little.
     ///
     /// # Errors
-    /// `Invalid` when the value has no JSON form, `TooLarge` when it has more than 1 MiB.
+    /// `Invalid` when the value has no JSON form, `TooLarge` when it has more than the limit of payloads, 1 MiB unless set
+    /// lower.
     pub fn progress(&self, progress: impl Serialize) -> Result<()> {
         let payload = Payload::of(&progress)?;
-        payload.check_size("progress", PAYLOAD_LIMIT)?;
+        payload.check_size("progress", self.payload_limit())?;
         *self.run.progress.lock() = Some(payload);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! [`HandlerTable`]: names to handlers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub struct HandlerTable(Arc<Inner>);
 struct Inner {
     by_name: HashMap<Arc<str>, SmallVec<[Versioned; 1]>, RandomState>,
     lanes: Arc<BTreeSet<NameVersion>>,
+    aliases: Arc<BTreeMap<Arc<str>, Arc<str>>>,
 }
 
 #[derive(Clone)]
@@ -59,6 +60,10 @@ impl HandlerTable {
             ));
         }
         let inner = Arc::make_mut(&mut self.0);
+        let aliases = Arc::make_mut(&mut inner.aliases);
+        for alias in &def.aliases {
+            aliases.insert(Arc::clone(alias), Arc::clone(&def.name));
+        }
         let lanes = Arc::make_mut(&mut inner.lanes);
         for name in names() {
             lanes.insert((Arc::clone(name), def.version.clone()));
@@ -125,6 +130,12 @@ impl HandlerTable {
     #[must_use]
     pub fn lanes(&self) -> Arc<BTreeSet<NameVersion>> {
         Arc::clone(&self.0.lanes)
+    }
+
+    /// Aliases and the names they stand for, as a claim wants them.
+    #[must_use]
+    pub fn aliases(&self) -> Arc<BTreeMap<Arc<str>, Arc<str>>> {
+        Arc::clone(&self.0.aliases)
     }
 
     /// How many names and versions can run here, aliases included.

@@ -33,44 +33,63 @@ pub struct InMemoryTaskRegistry {
 #[derive(Debug, Default)]
 struct Entries {
     by_number: BTreeMap<u64, TaskDef>,
-    /// Names and aliases.
-    numbers: HashMap<Arc<str>, u64>,
+    /// Names and aliases, and the definitions that they lead to, in the order of their registration: one, or one of each
+    /// version.
+    numbers: HashMap<Arc<str>, Vec<u64>>,
     last: u64,
 }
 
 impl Entries {
-    fn owner(&self, name: &str) -> Option<&TaskDef> {
-        self.by_number.get(self.numbers.get(name)?)
+    fn versions(&self, name: &str) -> impl DoubleEndedIterator<Item = &TaskDef> {
+        let numbers = self.numbers.get(name).map_or(&[][..], Vec::as_slice);
+        numbers
+            .iter()
+            .filter_map(|number| self.by_number.get(number))
+    }
+
+    fn get(&self, name: &str) -> Option<&TaskDef> {
+        let plain = self.versions(name).find(|def| def.version.is_none());
+        plain.or_else(|| self.versions(name).next_back())
     }
 
     fn put(&mut self, def: TaskDef) -> Result<()> {
         for name in names(&def) {
-            if let Some(owner) = self.owner(name) {
-                return Err(taken(name, &def, owner));
+            for owner in self.versions(name) {
+                if owner.name != def.name || owner.version == def.version {
+                    return Err(taken(name, &def, owner));
+                }
             }
+        }
+        if def.schedule.is_some()
+            && let Some(owner) = self
+                .versions(&def.name)
+                .find(|owner| owner.schedule.is_some())
+        {
+            return Err(scheduled_twice(&def, owner));
         }
         self.last += 1;
         for name in names(&def) {
-            self.numbers.insert(Arc::clone(name), self.last);
+            let numbers = self.numbers.entry(Arc::clone(name)).or_default();
+            numbers.push(self.last);
         }
         self.by_number.insert(self.last, def);
         Ok(())
     }
 
     fn remove(&mut self, name: &str) -> bool {
-        let Some(number) = self.numbers.get(name).copied() else {
-            return false;
-        };
         if self
-            .by_number
-            .get(&number)
+            .versions(name)
+            .next()
             .is_none_or(|def| &*def.name != name)
         {
             return false;
         }
-        if let Some(def) = self.by_number.remove(&number) {
-            for name in names(&def) {
-                self.numbers.remove(name);
+        // All versions, and the aliases that any of them has: they lead to no other name.
+        for number in self.numbers.get(name).cloned().unwrap_or_default() {
+            if let Some(def) = self.by_number.remove(&number) {
+                for name in names(&def) {
+                    self.numbers.remove(name);
+                }
             }
         }
         true
@@ -83,7 +102,12 @@ fn names(def: &TaskDef) -> impl Iterator<Item = &Arc<str>> {
 
 fn taken(name: &str, def: &TaskDef, owner: &TaskDef) -> Error {
     let message = if *def.name == *name && *owner.name == *name {
-        format!("the task \"{name}\" is already registered")
+        match &def.version {
+            Some(version) => {
+                format!("the task \"{name}\" is already registered in version \"{version}\"")
+            }
+            None => format!("the task \"{name}\" is already registered"),
+        }
     } else if *owner.name == *name {
         format!(
             "the alias \"{name}\" of the task \"{}\" is the name of another task",
@@ -98,6 +122,23 @@ fn taken(name: &str, def: &TaskDef, owner: &TaskDef) -> Error {
     Error::new(ErrorKind::AlreadyExists, "register task", message)
 }
 
+fn scheduled_twice(def: &TaskDef, owner: &TaskDef) -> Error {
+    let shown = |def: &TaskDef| match &def.version {
+        Some(version) => format!("version \"{version}\""),
+        None => "the one without a version".to_owned(),
+    };
+    Error::new(
+        ErrorKind::AlreadyExists,
+        "register task",
+        format!(
+            "the task \"{}\" has a schedule already, of {}; take the schedule out of that one or of {}",
+            def.name,
+            shown(owner),
+            shown(def)
+        ),
+    )
+}
+
 #[async_trait]
 impl TaskRegistry for InMemoryTaskRegistry {
     async fn put(&self, def: TaskDef) -> Result<()> {
@@ -106,7 +147,7 @@ impl TaskRegistry for InMemoryTaskRegistry {
     }
 
     async fn get(&self, name: &str) -> Result<Option<TaskDef>> {
-        Ok(self.entries.read().owner(name).cloned())
+        Ok(self.entries.read().get(name).cloned())
     }
 
     async fn list(&self) -> Result<Vec<TaskDef>> {

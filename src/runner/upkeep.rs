@@ -23,6 +23,7 @@ pub(super) async fn tidy(context: &TloContext) {
         .over(store.capability().retention);
     // Spread, so that nodes that were started together do not all tidy together.
     let mut wait = EVERY.mul_f64(0.5 + context.ids().unit());
+    let mut unreadable = 0;
     loop {
         clock.sleep(wait).await;
         wait = match store
@@ -39,6 +40,13 @@ pub(super) async fn tidy(context: &TloContext) {
                         "finished tasks beyond the retention were removed"
                     );
                 }
+                if done.unreadable > unreadable {
+                    tracing::error!(
+                        records = done.unreadable,
+                        "records are set aside because they cannot be read; `tlo doctor` says more"
+                    );
+                }
+                unreadable = done.unreadable;
                 if done.more { BREATH } else { EVERY }
             }
             Err(error) => {

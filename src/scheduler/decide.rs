@@ -27,6 +27,24 @@ pub(super) struct Decision {
     pub(super) commit: Commit,
 }
 
+impl Decision {
+    /// The same, with these runs cancelled in the commit, because the run of `newest` takes their place.
+    pub(super) fn cancelling(
+        mut self,
+        replaced: impl IntoIterator<Item = TaskId>,
+        newest: Timestamp,
+    ) -> Self {
+        // Behind the creates, which the commit begins with, and before the cursor, which it ends with.
+        let at = self.runs.len();
+        let reason = format!("replaced by the run of {newest}");
+        let cancels = replaced
+            .into_iter()
+            .map(|id| Op::Cancel(id, reason.clone()));
+        self.commit.ops.splice(at..at, cancels);
+        self
+    }
+}
+
 /// A range of slots that the store refused to make.
 #[derive(Serialize)]
 struct Refused<'a> {

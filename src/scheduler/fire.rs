@@ -1,6 +1,7 @@
 //! Firing the slots that are due.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cursor::Cursor;
@@ -9,9 +10,9 @@ use super::{BATCH, Scheduler};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
-use crate::page::PageRequest;
+use crate::page::{PAGE_LIMIT, PageRequest};
 use crate::schedule::Overlap;
-use crate::store::{Commit, Effect, MarkExpect, Op, Refusal, TaskFilter, TaskStateStoreExt};
+use crate::store::{Effect, MarkExpect, Refusal, TaskFilter, TaskStateStoreExt};
 use crate::task::TaskStatus;
 use crate::timestamp::Timestamp;
 
@@ -39,7 +40,7 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
     let mut round = Vec::with_capacity(indexes.len());
     for index in indexes {
         match decide::first(&scheduler.entries[*index], *index, now) {
-            Ok(decision) => round.push(decision),
+            Ok(decision) => round.push(replacing(scheduler, decision).await?),
             Err(error) => stand_down(scheduler, *index, error)?,
         }
     }
@@ -59,7 +60,7 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
         for (decision, answer) in round.into_iter().zip(answers) {
             let index = decision.index;
             let again = match answer {
-                Ok(effects) => apply(scheduler, decision, &effects).await.map(|()| None),
+                Ok(effects) => apply(scheduler, decision, &effects).map(|()| None),
                 Err(refusal) => another_way(scheduler, index, now, refusal).await,
             };
             match again {
@@ -76,13 +77,17 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
     failed.map_or(Ok(()), Err)
 }
 
-/// Something else owns the key of the schedule and is no unfinished run: these slots are passed over, and it is noted.
+/// Something else owns the key of the schedule and is no unfinished run, or each run that was to be replaced ended just
+/// then: these slots are passed over, and it is noted.
 async fn give_up(scheduler: &mut Scheduler, index: usize, now: Timestamp) -> Result<()> {
     let entry = &scheduler.entries[index];
-    let why = format!(
-        "the unique key \"schedule/{}\" is owned by a task that has ended",
-        entry.def.name
-    );
+    let why = match entry.def.policy.overlap {
+        Overlap::Replace => "the runs to replace changed with every try".to_owned(),
+        _ => format!(
+            "the unique key \"schedule/{}\" is owned by a task that has ended",
+            entry.def.name
+        ),
+    };
     let name = Arc::clone(&entry.def.name);
     let mut passed = decide::move_on(entry, index, now, Some(&why))?;
     let error = Error::new(crate::ErrorKind::Conflict, "fire schedule", why);
@@ -94,7 +99,7 @@ async fn give_up(scheduler: &mut Scheduler, index: usize, now: Timestamp) -> Res
         .store
         .apply(std::mem::take(&mut passed.commit))
         .await?;
-    apply(scheduler, passed, &effects).await
+    apply(scheduler, passed, &effects)
 }
 
 /// A schedule that cannot fire. Others go on, unless the mode is strict.
@@ -148,18 +153,20 @@ async fn another_way(
             decide::move_on(entry, index, now, Some(&error.to_string()))
         }
     };
-    again.map(Some)
+    match again {
+        Ok(decision) => replacing(scheduler, decision).await.map(Some),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes over what the store accepted, and tells of it.
-async fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]) -> Result<()> {
+fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]) -> Result<()> {
     let entry = &mut scheduler.entries[decision.index];
     entry.cursor = decision.cursor;
     if let Some(Effect::Marked(version)) = effects.last() {
         entry.expected = MarkExpect::Version(*version);
     }
     let name = Arc::clone(&entry.def.name);
-    let overlap = entry.def.policy.overlap;
     let observers = &scheduler.observers;
     for (slot, effect) in decision.runs.iter().zip(effects) {
         if matches!(effect, Effect::Created { .. }) {
@@ -185,40 +192,51 @@ async fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]
             skipped,
         });
     }
-    match decision.runs.last() {
-        Some(newest) if overlap == Overlap::Replace => {
-            cancel_before(scheduler, &name, *newest).await
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-/// Cancels the unfinished runs of a schedule that belong to slots before this one.
-async fn cancel_before(scheduler: &Scheduler, name: &str, newest: Timestamp) -> Result<()> {
+/// With [`Overlap::Replace`] the runs that the newest one replaces are cancelled in the commit that makes it: a process that
+/// dies in between leaves neither without the other. When one of them ends first, the commit is refused and made anew.
+async fn replacing(scheduler: &Scheduler, decision: Decision) -> Result<Decision> {
+    let def = &scheduler.entries[decision.index].def;
+    let Some(newest) = decision.runs.last().copied() else {
+        return Ok(decision);
+    };
+    if def.policy.overlap != Overlap::Replace {
+        return Ok(decision);
+    }
+    let mut replaced = BTreeSet::new();
     let filter = TaskFilter {
-        schedule: Some(name.to_owned()),
+        schedule: Some(def.name.to_string()),
         ..TaskFilter::status([TaskStatus::Pending, TaskStatus::Running])
     };
-    let open = scheduler
-        .store
-        .list(&filter, PageRequest::first(100))
-        .await?;
-    let cancels: Vec<_> = open
-        .items
-        .into_iter()
-        .filter(|item| item.record.slot.is_none_or(|slot| slot < newest))
-        .map(|item| {
-            Commit::of([Op::Cancel(
-                item.record.id,
-                format!("replaced by the run of {newest}"),
-            )])
-        })
-        .collect();
-    if cancels.is_empty() {
-        return Ok(());
+    let mut page = PageRequest::first(PAGE_LIMIT);
+    loop {
+        let open = scheduler.store.list(&filter, page).await?;
+        let records = open.items.into_iter().map(|item| item.record);
+        let before = records.filter(|record| record.slot.is_none_or(|slot| slot < newest));
+        replaced.extend(before.map(|record| record.id));
+        match open.next {
+            Some(next) => page.after = Some(next),
+            None => break,
+        }
     }
-    // A run that ended in the meantime refuses its cancel, which is as good.
-    scheduler.store.commit(cancels).await.map(drop)
+    // Of several slots at once only the newest is to run; the others are made, so that they are seen, and end at once.
+    let older = &decision.runs[..decision.runs.len() - 1];
+    let older: Vec<_> = older
+        .iter()
+        .map(|slot| TaskId::occurrence(&def.name, *slot))
+        .collect::<Result<_>>()?;
+    if !older.is_empty() {
+        let known = scheduler.store.get(&older).await?;
+        let made_now = older.into_iter().zip(known);
+        replaced.extend(
+            made_now
+                .filter(|(_, known)| known.is_none())
+                .map(|(id, _)| id),
+        );
+    }
+    Ok(decision.cancelling(replaced, newest))
 }
 
 /// Writes cursors; who finds another's instead takes that over.

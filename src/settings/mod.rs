@@ -16,7 +16,7 @@
 //! | `kill_grace` | `TLO_KILL_GRACE` | `5s` | |
 //! | `retention.age` | `TLO_RETENTION__AGE` | the store's | duration or `forever` |
 //! | `retention.count` | `TLO_RETENTION__COUNT` | the store's | number or `forever` |
-//! | `payload_limit` | `TLO_PAYLOAD_LIMIT` | `1MiB` | bytes of args, at most `1MiB` |
+//! | `payload_limit` | `TLO_PAYLOAD_LIMIT` | `1MiB` | bytes of args, of a result and of a report of progress, at most `1MiB` |
 //! | `strict` | `TLO_STRICT` | `false` | boolean |
 //! | `log_level` | `TLO_LOG_LEVEL` | `info` | `off`, `error`, `warn`, `info`, `debug`, `trace` |
 //!

@@ -1,6 +1,6 @@
 //! Asking for work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ pub struct Lanes {
     pub queues: Vec<Arc<str>>,
     /// The names and versions that have a handler. A record without a version fits any version of its name.
     pub names: Arc<BTreeSet<NameVersion>>,
+    /// Older names, and the name that each stands for: the rule of that one, `task/<name>`, holds for tasks of the older
+    /// name as well.
+    pub aliases: Arc<BTreeMap<Arc<str>, Arc<str>>>,
 }
 
 impl Lanes {
@@ -37,6 +40,7 @@ impl Lanes {
                     .map(|name| (Arc::from(name.as_ref()), None))
                     .collect(),
             ),
+            aliases: Arc::default(),
         }
     }
 
@@ -79,7 +83,7 @@ pub struct Claims {
     /// No work of these lanes comes due, no lease ends and no gate opens by itself before this, by the store's
     /// clock; `None` when nothing is waiting at all.
     pub next_due: Option<Timestamp>,
-    /// The claim ended at its limit, of tasks or of rows to examine, and left less behind than it found: asking again
+    /// The claim ended at its limit, of tasks or of rows to examine, or of delayed tasks to put in order, and left less behind than it found: asking again
     /// at once may find more.
     pub more: bool,
     /// The store's time of the answer.

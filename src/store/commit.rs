@@ -94,7 +94,8 @@ pub enum Op {
     Append(StreamId, Vec<NewEvent>),
     /// Removes the events of a stream before this number.
     Trim(StreamId, u64),
-    /// Sets a mark.
+    /// Sets a mark. One whose key starts with [`GATE_MARK`](super::GATE_MARK) must hold a
+    /// [`GateRule`](crate::task::GateRule).
     PutMark {
         /// Its key.
         key: Arc<str>,
@@ -287,9 +288,12 @@ impl From<Refusal> for Error {
                 ErrorKind::Conflict,
                 format!("the mark \"{key}\" is at version {version}; read it again"),
             ),
-            Refusal::Mark(key, None) => {
-                (ErrorKind::Conflict, format!("there is no mark \"{key}\""))
-            }
+            Refusal::Mark(key, None) => (
+                ErrorKind::Conflict,
+                format!(
+                    "there is no mark \"{key}\" any more: it was removed, or its time is over; read it again, or set it as a new one"
+                ),
+            ),
             Refusal::QueueFull { queue, max_depth } => (
                 ErrorKind::QueueFull,
                 format!("the queue \"{queue}\" holds {max_depth} waiting tasks, its limit"),

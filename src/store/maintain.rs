@@ -44,6 +44,8 @@ pub struct Maintained {
     pub marks: u64,
     /// Parked tasks brought back because their gate was open.
     pub unparked: u64,
+    /// Records that are set aside because they cannot be read, of the first thousand.
+    pub unreadable: u64,
     /// Whether the limit was reached and another step would find more.
     pub more: bool,
 }

@@ -39,6 +39,13 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// Implement it to add a backend, or implement the four methods of [`kv::Rows`] over a key-value engine and get all
 /// of this from [`RowStore`](crate::RowStore). Users call the pleasant verbs of [`TaskStateStoreExt`].
 ///
+/// # Deadlines
+///
+/// Every call ends. A store that may hang (a disk, a lock, a network) ends a call after a time of its own, 30 s unless
+/// chosen otherwise, with [`Timeout`](crate::ErrorKind::Timeout). Then a commit or a claim may or may not have been made,
+/// unless the message says that it was given up before it began. The stores that come with TLO keep this; the one in
+/// memory has nothing to wait for.
+///
 /// # Contract
 ///
 /// Each sentence is a case of the conformance suite (`tlo::testing::conformance`, feature `testing`). What needs
@@ -72,10 +79,12 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A lease at creation is not given before the task is due.
 /// - A lease at creation is not given while a gate is closed.
 /// - A full queue refuses another task.
+/// - A full queue refuses a move and a revival and takes back what it gave out.
 ///
 /// *Claiming*
 ///
 /// - Tasks are claimed by priority, then due time, then creation.
+/// - However many come due at once the best of them is claimed first.
 /// - A future task never blocks a ready one.
 /// - A task is claimed from its due time on and not before.
 /// - A due time given as a wait counts from the clock of the store.
@@ -165,11 +174,13 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A paused gate starts nothing and its tasks come back when it goes on.
 /// - A paused queue gives nothing and what runs goes on.
 /// - A paused task name stops that name only.
+/// - A rule of a name holds for the older names of its task.
 /// - A limit on a queue or a name bounds what runs.
 /// - A rate lets so many start in its period.
 /// - A rate lets a burst start after a quiet time.
 /// - The time to look again is never after the next start that a rate allows.
 /// - A rule with a time to live ends by itself.
+/// - What is no rule is refused as the rule of a gate.
 ///
 /// *Unique keys*
 ///
@@ -282,6 +293,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - Two handles never make one key or one mark twice.
 /// - A record that cannot be read is reported and the others go on.
 /// - A record that cannot be read does not stop upkeep.
+/// - A lease of a record that cannot be read ends once and frees its places.
 #[async_trait]
 pub trait TaskStateStore: Debug + Send + Sync + 'static {
     /// What this store promises.
@@ -335,6 +347,15 @@ pub trait TaskStateStore: Debug + Send + Sync + 'static {
     /// # Errors
     /// When the store failed.
     async fn maintain(&self, request: Maintain) -> Result<Maintained>;
+
+    /// Reads everything there is and says what is wrong with it, a line each, at most 200; nothing when all is well. It
+    /// takes as long as that takes: it is for a person who asks, as `tlo doctor` does.
+    ///
+    /// # Errors
+    /// When the store failed, or does not get as far as to say what is wrong.
+    async fn check(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 
     /// Hints that something changed. They may be lost: polling is the truth.
     fn hints(&self) -> HintStream;

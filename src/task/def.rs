@@ -29,7 +29,7 @@ pub struct GateTemplate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskDef {
-    /// Its name, unique in a registry.
+    /// Its name, with its version unique in a registry.
     pub name: Arc<str>,
     /// The version of its handler, when several live side by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]

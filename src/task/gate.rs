@@ -57,9 +57,37 @@ pub struct GateRule {
     /// Why, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// For a queue: a submit is refused when this many tasks wait.
+    /// For a queue: a submit, a move to it and a revival are refused when this many tasks wait. What it took before comes
+    /// back whatever this says: retries, snoozes and lost leases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_depth: Option<u64>,
+}
+
+impl GateRule {
+    /// Reads the rule of a gate as it is stored.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the gate and what is wrong.
+    pub fn read(gate: &str, value: &Payload) -> Result<Self> {
+        let bad = |why: String| {
+            Error::invalid(
+                "gate rule",
+                format!(
+                    "the rule of the gate \"{gate}\" cannot be used: {why}; \
+                     it is an object of max, rate, paused, reason and max_depth, such as {{\"max\": 3}}"
+                ),
+            )
+        };
+        check_name("a gate key", gate)?;
+        let rule: Self = value.decode().map_err(|error| bad(error.to_string()))?;
+        match rule.rate {
+            Some(rate) if rate.n == 0 || rate.burst == Some(0) => Err(bad(
+                "its rate allows nothing; use 1 or more, or paused".to_owned(),
+            )),
+            Some(rate) if rate.per.is_zero() => Err(bad("the period of its rate is 0".to_owned())),
+            _ => Ok(rule),
+        }
+    }
 }
 
 /// `n` starts per `per`, with up to `burst` at once after a quiet time.

@@ -116,6 +116,8 @@ impl TaskDef {
     /// `Invalid` as for [`submission`](Self::submission).
     pub(crate) fn pattern(&self) -> Result<Pattern> {
         let mut details = self.details(&self.args, OCCURRENCE_ATTEMPTS)?;
+        // The same whichever node makes it, and for each schedule, so that they share it.
+        details.created_by = Some("schedule".to_owned());
         let mut unique = None;
         let key = format!("schedule/{}", self.name);
         match self.policy.overlap {

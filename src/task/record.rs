@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -62,14 +63,25 @@ pub struct LeaseRef {
     pub token: LeaseToken,
 }
 
+/// How much longer a lease lives that is measured on the wall clock, which somebody may set: one heartbeat of a lease of
+/// the default length.
+const WALL_GRACE: Duration = Duration::from_secs(10);
+
 impl Lease {
     /// Whether it has ended, by the store's clocks.
     #[must_use]
     pub fn has_ended(&self, now: Timestamp, steady: Steady) -> bool {
         match self.ends {
-            Some(ends) => ends.boot != steady.boot || ends.at <= steady.at,
-            None => self.until <= now,
+            Some(ends) if steady.boot != Steady::NO_BOOT => {
+                ends.boot != steady.boot || ends.at <= steady.at
+            }
+            _ => self.ends_by_the_wall() <= now,
         }
+    }
+
+    /// Its end where no steady clock tells it.
+    pub(crate) fn ends_by_the_wall(&self) -> Timestamp {
+        self.until.saturating_add(WALL_GRACE)
     }
 
     /// What its holder shows.

@@ -48,6 +48,7 @@ struct State {
     /// By the time they wait for, then in the order in which they fell asleep.
     sleepers: BTreeMap<(Duration, u64), Waker>,
     last_sleeper: u64,
+    hides_boot: bool,
 }
 
 /// Where a manual clock starts unless told: a Monday, 2026-01-05T00:00:00Z.
@@ -72,6 +73,7 @@ impl ManualClock {
                 },
                 sleepers: BTreeMap::new(),
                 last_sleeper: 0,
+                hides_boot: false,
             }),
             asleep: Notify::new(),
         }
@@ -115,6 +117,11 @@ impl ManualClock {
             std::mem::take(&mut state.sleepers)
         };
         woken.into_values().for_each(Waker::wake);
+    }
+
+    /// Says from now on that its boot is its own and not that of the machine, as where no kernel tells it.
+    pub fn hide_boot(&self) {
+        self.state.lock().hides_boot = true;
     }
 
     /// How many wait on this clock.
@@ -162,6 +169,10 @@ impl Clock for ManualClock {
 
     fn steady(&self) -> Steady {
         self.state.lock().steady
+    }
+
+    fn knows_boot(&self) -> bool {
+        !self.state.lock().hides_boot
     }
 
     async fn sleep(&self, duration: Duration) {

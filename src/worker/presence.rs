@@ -1,5 +1,6 @@
 //! Saying that a worker lives, where others can see it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::WorkerParts;
@@ -56,6 +57,8 @@ impl Presence {
                 .names
                 .iter()
                 .map(|(name, _)| name.to_string())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
                 .collect(),
             concurrency: parts.options.concurrency,
         };

@@ -65,6 +65,7 @@ impl Worker {
                 .map(|queue| Arc::from(queue.as_str()))
                 .collect(),
             names: parts.handlers.lanes(),
+            aliases: parts.handlers.aliases(),
         };
         let hints = Some(parts.store.hints().without_ends());
         let capability = parts.store.capability();

@@ -106,6 +106,12 @@ fn decided(shared: &Shared, mut finished: Finished) -> Deciding {
     if finished.progress.is_none() {
         finished.progress = finished.context.take_progress();
     }
+    if let Ended::Returned(Outcome::Success(result)) = &finished.ended
+        && let Err(error) = result.check_size("result", shared.parts.surroundings.payload_limit)
+    {
+        // The work is done, so it must not be done again; that its result is not kept is what is recorded.
+        finished.ended = Ended::Unserializable(error.to_string());
+    }
     let settlement = decide(
         finished.ended.clone(),
         finished.record(),

@@ -59,6 +59,15 @@ impl Planted {
                     let done = Effect::Status(TaskStatus::Succeeded);
                     *answer = Ok(vec![done; commit.ops.len()]);
                 }
+                Err(Refusal::Invalid(_)) if self.has(Bug::RulesUnchecked) => {
+                    *answer = Ok(vec![Effect::Marked(1); commit.ops.len()]);
+                }
+                Err(Refusal::QueueFull { .. })
+                    if self.has(Bug::MovesIntoFullQueues)
+                        && matches!(commit.ops[..], [Op::Patch(..)]) =>
+                {
+                    *answer = Ok(vec![Effect::Status(TaskStatus::Pending)]);
+                }
                 Err(Refusal::AlreadyDone(id)) if self.has(Bug::RepeatedSettleAnsweredAsLost) => {
                     *answer = Err(Refusal::LeaseLost(id.clone()));
                 }

@@ -58,6 +58,12 @@ bugs! {
     FutureTasksClaimable,
     /// names that the worker does not know are given too
     NamesIgnored,
+    /// rules of a name are not looked at for its older names
+    AliasesIgnored,
+    /// anything is taken as the rule of a gate
+    RulesUnchecked,
+    /// a move into a full queue is not refused
+    MovesIntoFullQueues,
     /// versions are not looked at
     VersionsIgnored,
     /// queues are served in the opposite order

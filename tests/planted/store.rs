@@ -38,6 +38,7 @@ impl TaskStateStore for Planted {
         let limit = request.limit;
         match self.bug {
             Bug::ClaimsBeyondLimit => request.limit += 1,
+            Bug::AliasesIgnored => request.lanes.aliases = Arc::default(),
             Bug::QueuesReversed => request.lanes.queues.reverse(),
             Bug::NamesIgnored => {
                 let mut names = (*request.lanes.names).clone();

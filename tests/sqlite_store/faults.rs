@@ -55,6 +55,18 @@ async fn a_lock_that_outlives_the_timeout_is_a_typed_error_and_then_forgotten() 
     assert_eq!(total(&store).await, 2);
 }
 
+#[tokio::test]
+async fn a_call_that_may_not_outlast_the_wait_for_a_lock_is_refused() {
+    let (_directory, path) = home();
+    let options = SqliteOptions {
+        call_timeout: Duration::from_secs(5),
+        ..SqliteOptions::at(&path)
+    };
+    let error = open_with(options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("busy_timeout"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_come_through_a_storm_of_locks() {
     let (_directory, path) = home();

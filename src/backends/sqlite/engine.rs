@@ -246,6 +246,10 @@ impl RowEngine for SqliteEngine {
         Ok(Some(self.foreign.load(Ordering::Relaxed)))
     }
 
+    fn check(&self) -> Result<Vec<String>> {
+        upkeep::check(self, true)
+    }
+
     fn upkeep(&self) -> Result<()> {
         self.connector.place.check()?;
         if self

@@ -34,7 +34,7 @@ pub use self::options::{SqliteDurability, SqliteOptions};
 pub use self::upkeep::SqliteFacts;
 use super::rows::RowStore;
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::id::{IdSource, TaskId};
 use crate::page::{Page, PageRequest};
 use crate::store::{
@@ -70,16 +70,10 @@ impl SqliteStore {
     /// # Errors
     /// Those of [`SqliteEngine::open`].
     pub fn open(options: SqliteOptions, clock: Arc<dyn Clock>, ids: Arc<IdSource>) -> Result<Self> {
+        let limit = options.call_timeout;
         let engine = SqliteEngine::open(options, Arc::clone(&ids))?;
-        RowStore::open(engine, clock, ids).map(Self)
-    }
-
-    /// What SQLite finds wrong with the file, at most 100 lines; none when it is whole. Reads all of it.
-    ///
-    /// # Errors
-    /// When the check itself could not run.
-    pub async fn check(&self) -> Result<Vec<String>> {
-        self.on_engine(|engine| upkeep::check(engine, true)).await
+        let store = RowStore::open(engine, clock, ids)?;
+        Ok(Self(store.call_timeout(limit)))
     }
 
     /// The file, its sizes, and its settings as SQLite reports them.
@@ -87,19 +81,7 @@ impl SqliteStore {
     /// # Errors
     /// When the file cannot be read.
     pub async fn facts(&self) -> Result<SqliteFacts> {
-        self.on_engine(upkeep::facts).await
-    }
-
-    async fn on_engine<T: Send + 'static>(
-        &self,
-        run: impl FnOnce(&SqliteEngine) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let engine = Arc::clone(&self.0.engine);
-        let running = tokio::task::spawn_blocking(move || run(&engine));
-        running.await.map_err(|source| {
-            Error::new(ErrorKind::Internal, "check sqlite", "the check was aborted")
-                .with_source(source)
-        })?
+        self.0.reading(upkeep::facts).await
     }
 }
 
@@ -139,6 +121,10 @@ impl TaskStateStore for SqliteStore {
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {
         self.0.maintain(request).await
+    }
+
+    async fn check(&self) -> Result<Vec<String>> {
+        self.0.check().await
     }
 
     fn hints(&self) -> HintStream {

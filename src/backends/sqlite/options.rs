@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backends::deadline::CALL_TIMEOUT;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schedule::duration_text;
+use crate::schedule::{duration_text, format_duration};
 
 /// What a commit waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,10 @@ pub struct SqliteOptions {
     /// How long a write waits for other processes that write; then it fails as `Unavailable`. 5 s unless given.
     #[serde(with = "duration_text")]
     pub busy_timeout: Duration,
+    /// How long a call may take in all, also when the disk hangs; then it ends as `Timeout`. Longer than `busy_timeout`.
+    /// 30 s unless given.
+    #[serde(with = "duration_text")]
+    pub call_timeout: Duration,
     /// Connections for reading, 1 to 64; opened when needed. 4 unless given.
     pub readers: usize,
     /// The largest size of the database file in bytes; writes beyond it fail as `Unavailable`. No limit unless given.
@@ -59,6 +64,7 @@ impl SqliteOptions {
             path: path.into(),
             durability: SqliteDurability::default(),
             busy_timeout: Duration::from_secs(5),
+            call_timeout: CALL_TIMEOUT,
             readers: 4,
             max_bytes: None,
             allow_network_file_system: false,
@@ -73,6 +79,13 @@ impl SqliteOptions {
             return wrong(format!(
                 "the path of a SQLite store is \"{}\"; name a file, or choose the store \"memory\"",
                 self.path.display()
+            ));
+        }
+        if self.call_timeout <= self.busy_timeout {
+            return wrong(format!(
+                "call_timeout is {} and busy_timeout is {}; a call must be allowed to take longer than the wait for a lock",
+                format_duration(self.call_timeout),
+                format_duration(self.busy_timeout)
             ));
         }
         if !(1..=64).contains(&self.readers) {

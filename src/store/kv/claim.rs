@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::gates::{self, Rules, Verdict};
 use super::keys::{self, Order, Word};
 use super::table::{Ready, Table};
-use super::{index, lanes, leases, settle, unique};
+use super::{aside, index, lanes, leases, settle, unique};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
 use crate::store::{ClaimRequest, Claims};
@@ -15,6 +15,9 @@ use crate::timestamp::Timestamp;
 
 /// A worker with at most this many names looks each lane up; one with more walks the heads of the queue.
 const FEW_NAMES: usize = 32;
+
+/// Delayed records that one claim puts in order, at most.
+const PROMOTE: usize = 4_096;
 
 /// Heads read at a time.
 const HEAD_PAGE: usize = 64;
@@ -30,6 +33,7 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
         tasks: Vec::new(),
         look_again: None,
         taken_out: false,
+        unsorted: false,
     };
     for queue in &request.lanes.queues {
         if claiming.is_done() {
@@ -38,13 +42,14 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
         claiming.queue(table, queue)?;
     }
     let now = table.moment().now;
+    let again = claiming.is_done() && (claiming.taken_out || claiming.unsorted);
     let next_due = if claiming.is_done() {
         Some(now)
     } else {
         claiming.next_due(table)?
     };
     Ok(Claims {
-        more: claiming.is_done() && claiming.taken_out,
+        more: again,
         tasks: claiming.tasks,
         next_due,
         now,
@@ -72,6 +77,8 @@ struct Claiming<'a> {
     look_again: Option<Timestamp>,
     /// Something left the ready set: claimed, parked, expired or set aside.
     taken_out: bool,
+    /// More came due at once than a claim puts in order: what is best is not known before the next one.
+    unsorted: bool,
 }
 
 /// What happened to one candidate.
@@ -122,7 +129,7 @@ impl LaneCursor {
 
 impl Claiming<'_> {
     fn is_done(&self) -> bool {
-        self.tasks.len() >= self.request.limit || self.budget == 0
+        self.tasks.len() >= self.request.limit || self.budget == 0 || self.unsorted
     }
 
     fn look_again_at(&mut self, at: Option<Timestamp>) {
@@ -133,7 +140,12 @@ impl Claiming<'_> {
 
     fn queue(&mut self, table: &mut dyn Table, name: &Arc<str>) -> Result<()> {
         let queue = keys::queue_word(name);
-        table.promote(queue, 256 + self.request.limit)?;
+        table.promote(queue, PROMOTE)?;
+        let now = table.moment().now;
+        self.unsorted = lanes::next_delayed(table, queue)?.is_some_and(|due| due <= now);
+        if self.unsorted {
+            return Ok(());
+        }
         if self.has_rules {
             let gate = format!("queue/{name}");
             let rule = self.rules.of(table, &gate)?;
@@ -244,12 +256,15 @@ impl Claiming<'_> {
     ) -> Result<Step> {
         let mut entering = Vec::with_capacity(record.gates.len());
         let implied = self.has_rules.then(|| {
+            // What is ruled of a task holds for what waits under an older name of it.
+            let stands_for = self.request.lanes.aliases.get(&record.name);
             [
-                (format!("queue/{}", record.queue), true),
-                (format!("task/{}", record.name), false),
+                Some((format!("queue/{}", record.queue), true)),
+                Some((format!("task/{}", record.name), false)),
+                stands_for.map(|name| (format!("task/{name}"), false)),
             ]
         });
-        for (key, is_queue) in implied.into_iter().flatten() {
+        for (key, is_queue) in implied.into_iter().flatten().flatten() {
             let Some(rule) = self.rules.of(table, &key)? else {
                 continue;
             };
@@ -302,7 +317,7 @@ impl Claiming<'_> {
         Ok(())
     }
 
-    fn next_due(&self, table: &dyn Table) -> Result<Option<Timestamp>> {
+    fn next_due(&self, table: &mut dyn Table) -> Result<Option<Timestamp>> {
         let mut next = self.look_again;
         let mut consider = |at: Option<Timestamp>| {
             if let Some(at) = at {
@@ -312,10 +327,20 @@ impl Claiming<'_> {
         for queue in &self.request.lanes.queues {
             consider(lanes::next_delayed(table, keys::queue_word(queue))?);
         }
-        consider(leases::next_end(table)?);
+        consider(next_lease_end(table)?);
         consider(gates::next_timer(table)?);
         Ok(next)
     }
+}
+
+/// When the next lease ends. Those that ended and that nobody can take back are set aside; that may open a gate for a
+/// part of the queue that this claim has passed, so it still says to look again, and the next claim does not.
+fn next_lease_end(table: &mut dyn Table) -> Result<Option<Timestamp>> {
+    let next = leases::next_end(table)?;
+    if next.is_some_and(|at| at <= table.moment().now) {
+        aside::leases(table)?;
+    }
+    Ok(next)
 }
 
 /// Takes a record that has no ready row any more out of the ready set, to wait behind a gate.

@@ -8,9 +8,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{TaskId, check_name};
 use crate::payload::PAYLOAD_LIMIT;
 use crate::store::{
-    Change, Commit, Committed, Effect, Guard, Hint, MarkExpect, Op, Patch, Refusal,
+    Change, Commit, Committed, Effect, GATE_MARK, Guard, Hint, MarkExpect, Op, Patch, Refusal,
 };
-use crate::task::{Due, TaskEvent, TaskStateRecord, TaskStatus, cut_text, transition};
+use crate::task::{Due, GateRule, TaskEvent, TaskStateRecord, TaskStatus, cut_text, transition};
 
 /// Why a commit does not go on.
 pub(super) enum Stop {
@@ -205,6 +205,9 @@ fn run(table: &mut dyn Table, op: &Op) -> Result<Effect, Stop> {
         Op::PutMark { key, value, ttl } => {
             check_name("a mark", key)?;
             value.check_size("mark", PAYLOAD_LIMIT)?;
+            if let Some(gate) = key.strip_prefix(GATE_MARK) {
+                GateRule::read(gate, value)?;
+            }
             Ok(Effect::Marked(marks::put(table, key, value.clone(), *ttl)?))
         }
         Op::DropMark(key) => {
@@ -240,6 +243,9 @@ fn patch(table: &mut dyn Table, id: &TaskId, change: &Patch) -> Result<Effect, S
     }
     if let Some(queue) = &change.queue {
         check_name("a queue name", queue)?;
+        if **queue != *record.queue {
+            create::check_depth(table, queue)?;
+        }
         patched.queue = Arc::from(queue.as_str());
     }
     patched.priority = change.priority.unwrap_or(patched.priority);
@@ -301,6 +307,7 @@ fn revive(table: &mut dyn Table, id: &TaskId, due: Due) -> Result<Effect, Stop> 
         }
         .into());
     };
+    create::check_depth(table, &record.queue)?;
     let mut revived = TaskStateRecord::clone(&record);
     if let Some(wanted) = &record.unique {
         match unique::owner(table, &wanted.key)? {

@@ -86,7 +86,9 @@ fn conflict(
     Ok(Effect::Existing { id: owner, status })
 }
 
-fn check_depth(table: &dyn Table, queue: &str) -> Result<(), Stop> {
+/// Refuses one more task in a full queue: one that is made, moved there or revived. What a queue took once always
+/// comes back to it: a retry, a snooze or a lost lease is never refused.
+pub(super) fn check_depth(table: &dyn Table, queue: &str) -> Result<(), Stop> {
     if !table.has_rules()? {
         return Ok(());
     }

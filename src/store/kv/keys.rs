@@ -25,6 +25,7 @@
 //! | `M` | time, mark key | when a mark goes away |
 //! | `c` | queue, name, status | a count |
 //! | `x` | task id | a record that could not be read |
+//! | `y` | | how far a round of retention has come |
 //! | `z` | | the last number given |
 //!
 //! Texts of any length enter keys as 128-bit hashes, so no key passes 300 bytes; where two texts could share one, the
@@ -144,6 +145,9 @@ pub(crate) fn record(id: &TaskId) -> Vec<u8> {
 pub(crate) fn record_prefix(prefix: &str) -> Vec<u8> {
     join(b't', &[prefix.as_bytes()])
 }
+
+/// Records set aside.
+pub(crate) const ASIDE: &[u8] = b"x";
 
 pub(crate) fn corrupt(id: &TaskId) -> Vec<u8> {
     join(b'x', &[id.as_str().as_bytes()])
@@ -285,6 +289,14 @@ pub(crate) fn gate_word(key: &str) -> Word {
     Word::of(&[key.as_bytes()])
 }
 
+/// The holders of all gates.
+pub(crate) const HOLDERS: &[u8] = b"g";
+
+/// The id in a key made by [`holder`].
+pub(crate) fn holder_id(key: &[u8]) -> Option<&[u8]> {
+    key.get(17..)
+}
+
 pub(crate) fn holders(gate: Word) -> Vec<u8> {
     join(b'g', &[&gate.0])
 }
@@ -387,5 +399,7 @@ pub(crate) fn count(queue: &str, name: &str, status: TaskStatus) -> Vec<u8> {
         &[&queue_word(queue).0, &name_word(name).0, &[status as u8]],
     )
 }
+
+pub(crate) const RETIRED_TO: &[u8] = b"y";
 
 pub(crate) const LAST_NUMBER: &[u8] = b"z";

@@ -3,11 +3,14 @@
 use super::table::Table;
 use super::{gates, index, keys, marks, unique};
 use crate::error::{ErrorKind, Result};
-use crate::store::{CountBy, Maintain, Maintained, SCAN_LIMIT, TaskFilter};
+use crate::store::{CountBy, Maintain, Maintained, TaskFilter};
 use crate::task::{TaskStateRecord, TaskStatus};
 
 /// Ended records read at a time.
 const RETIRE_PAGE: usize = 256;
+
+/// Ended records that one step looks at, of which some stay for their parent's sake.
+const RETIRE_SCAN: usize = 2_000;
 
 const ENDED: [TaskStatus; 3] = [
     TaskStatus::Succeeded,
@@ -24,11 +27,15 @@ pub(crate) fn maintain(table: &mut dyn Table, request: &Maintain) -> Result<Main
     let removed = retire(table, request, limit)?;
     done.removed = removed.0;
     done.unparked = sweep_gates(table, limit)?;
+    done.unreadable = super::aside::look_again(table)?;
     done.more = removed.1 || done.marks as usize >= limit || keys_freed >= limit;
     Ok(done)
 }
 
 /// Removes ended records beyond the retention, the first that ended first; says how many and whether there are more.
+///
+/// Records that stay for their parent's sake must not hide those behind them. However many they are, a step looks at a
+/// bounded number and the next one goes on behind it; a round that came to its end begins anew.
 fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u64, bool)> {
     let retention = request.retention;
     let now = table.moment().now;
@@ -45,12 +52,16 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
     };
     let cutoff = retention.age.map(|age| now.saturating_sub(age));
     let (mut from, end) = (keys::FINISHED.to_vec(), keys::after(keys::FINISHED));
+    let reached = table.get(keys::RETIRED_TO)?;
+    let mut kept = reached.is_some();
+    if let Some(reached) = reached.filter(|reached| reached.starts_with(keys::FINISHED)) {
+        from = reached;
+    }
     let (mut removed, mut examined) = (0, 0);
-    // Records that stay for their parent's sake must not hide those behind them, so a step reads on past them.
-    while examined < SCAN_LIMIT {
+    while examined < RETIRE_SCAN {
         let rows = table.range(&from, &end, RETIRE_PAGE, false)?;
         let Some((last, _)) = rows.last() else {
-            return Ok((removed, false));
+            return begin_anew(table, removed, kept);
         };
         from = [last.as_slice(), &[0]].concat();
         examined += rows.len();
@@ -58,9 +69,12 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
             let is_old =
                 cutoff.is_some_and(|cutoff| keys::time_at(&key, 1).is_some_and(|at| at < cutoff));
             if !is_old && surplus == 0 {
-                return Ok((removed, false));
+                return begin_anew(table, removed, kept);
             }
             if removed >= limit as u64 {
+                if kept {
+                    table.put(keys::RETIRED_TO.to_vec(), key)?;
+                }
                 return Ok((removed, true));
             }
             let id = index::id_of(&value)?;
@@ -78,6 +92,7 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
                 Err(error) => return Err(error),
             };
             if is_awaited(table, &record)? {
+                kept = true;
                 continue;
             }
             index::remove(table, &record)?;
@@ -85,7 +100,16 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
             surplus = surplus.saturating_sub(1);
         }
     }
-    Ok((removed, removed > 0))
+    table.put(keys::RETIRED_TO.to_vec(), from)?;
+    Ok((removed, true))
+}
+
+/// The end of a round.
+fn begin_anew(table: &mut dyn Table, removed: u64, kept: bool) -> Result<(u64, bool)> {
+    if kept {
+        table.delete(keys::RETIRED_TO)?;
+    }
+    Ok((removed, false))
 }
 
 /// Whether a parent that has not ended may still read the record.

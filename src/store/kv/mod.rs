@@ -4,6 +4,7 @@
 //! queue, schedules, gates and streams: the verbs here do the rest. Backends with verbs of their own are held to
 //! these by running both in lockstep.
 
+mod aside;
 mod claim;
 mod commit;
 mod create;
@@ -25,6 +26,7 @@ mod streams;
 mod table;
 mod unique;
 
+pub(crate) use aside::unreadable;
 pub(crate) use claim::claim;
 pub(crate) use commit::commit;
 pub(crate) use index::CountRow;

@@ -55,7 +55,7 @@ pub(super) fn remove<T: Table + ?Sized>(table: &mut T, record: &TaskStateRecord)
     table.delete_record(&record.id)
 }
 
-fn place<T: Table + ?Sized>(table: &mut T, record: &TaskStateRecord) -> Result<()> {
+pub(super) fn place<T: Table + ?Sized>(table: &mut T, record: &TaskStateRecord) -> Result<()> {
     match record.status {
         TaskStatus::Pending if record.parked.is_some() => Ok(()),
         TaskStatus::Pending => lanes::enter(table, record),

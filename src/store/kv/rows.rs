@@ -72,6 +72,14 @@ pub trait RowEngine: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Reads all of its files and says what is wrong with them, a line each.
+    ///
+    /// # Errors
+    /// When the engine failed.
+    fn check(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Upkeep of the engine itself, such as a checkpoint. Called every now and then.
     ///
     /// # Errors

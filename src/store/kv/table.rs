@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{Order, Word};
 use super::rows::Pairs;
 use super::{lanes, mark_rows, owner_rows, row_index};
-use crate::clock::Steady;
+use crate::clock::{Clock, Steady};
 use crate::error::Result;
 use crate::id::{LeaseToken, TaskId};
 use crate::store::{Hint, Mark};
@@ -24,6 +24,20 @@ pub(crate) struct Moment {
     pub(crate) now: Timestamp,
     /// Steady time.
     pub(crate) steady: Steady,
+}
+
+impl Moment {
+    /// Now, for a store that several processes share.
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        let mut steady = clock.steady();
+        if !clock.knows_boot() {
+            steady.boot = Steady::NO_BOOT;
+        }
+        Self {
+            now: clock.now(),
+            steady,
+        }
+    }
 }
 
 /// The first ready record of a lane.
@@ -170,6 +184,11 @@ pub(crate) trait Table: Source {
         place: Place,
     ) -> Result<()> {
         row_index::change(self, old, new, place)
+    }
+
+    /// Makes the row of a record anew that says where it waits, runs or ended, whether it is there or not.
+    fn place_again(&mut self, record: &TaskStateRecord) -> Result<()> {
+        row_index::place(self, record)
     }
 
     /// Removes a record with its indexes.

@@ -13,6 +13,7 @@ use crate::task::{Due, Prefer, TaskStatus};
 
 cases! { "claims":
     tasks_are_claimed_by_priority_then_due_time_then_creation,
+    however_many_come_due_at_once_the_best_of_them_is_claimed_first,
     a_future_task_never_blocks_a_ready_one,
     a_task_is_claimed_from_its_due_time_on_and_not_before,
     a_due_time_given_as_a_wait_counts_from_the_clock_of_the_store,
@@ -56,6 +57,36 @@ async fn tasks_are_claimed_by_priority_then_due_time_then_creation(b: &Bench<'_>
         order.extend(b.claim("worker", limit).await?);
     }
     check_eq!(names(&order), ["a", "b", "c", "d", "e", "f", "g", "h"]);
+    Ok(())
+}
+
+async fn however_many_come_due_at_once_the_best_of_them_is_claimed_first(
+    b: &Bench<'_>,
+) -> CaseResult {
+    let count = b.many(6_000);
+    // The later it is due the more it matters.
+    let importance = |n: usize| u8::try_from(n * 250 / count).unwrap_or(u8::MAX);
+    let mut tasks = Vec::with_capacity(count);
+    for n in 0..count {
+        let mut new = task(&format!("t{n:05}"))?;
+        new.priority = importance(n);
+        new.due = Due::In(SECOND + MICRO * u32::try_from(n).unwrap_or(0));
+        tasks.push(new);
+    }
+    b.add_many(tasks).await?;
+    b.clock.advance(SECOND * 2);
+    let asked = request("worker", 3)?;
+    for _ in 0..100 {
+        let claims = b.claims(asked.clone()).await?;
+        if let Some(first) = claims.tasks.first() {
+            let best = (0..count).find(|n| importance(*n) == importance(count - 1));
+            let best = best.unwrap_or_default();
+            check_eq!(first.id.as_str(), format!("t{best:05}"));
+            return Ok(());
+        }
+        check!(claims.more, "nothing was claimed, and there is no more");
+    }
+    check!(false, "100 claims gave nothing");
     Ok(())
 }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bench::{
-    Bench, CaseResult, Failed, SECOND, TTL, check, check_eq, check_matches, create, id, lease,
-    names, request, task, worker,
+    Bench, CaseResult, Failed, SECOND, TTL, check, check_eq, check_matches, create, failure, id,
+    lease, names, request, settle, task, worker,
 };
 use super::cases;
 use crate::payload::Payload;
-use crate::store::{Commit, CountBy, Create, Effect, LeaseTo, Op, Refusal, TaskFilter};
+use crate::store::{Commit, CountBy, Create, Effect, LeaseTo, Op, Patch, Refusal, TaskFilter};
 use crate::task::{
-    Due, Gate, NewTask, OnConflict, RetryPolicy, TaskDetails, TaskKind, TaskStatus, Unique,
-    UniqueScope,
+    Due, Gate, NewTask, OnConflict, RetryPolicy, Settlement, TaskDetails, TaskKind, TaskStatus,
+    Unique, UniqueScope,
 };
 use crate::timestamp::Timestamp;
 
@@ -29,6 +29,7 @@ cases! { "creates":
     a_lease_at_creation_is_not_given_before_the_task_is_due,
     a_lease_at_creation_is_not_given_while_a_gate_is_closed,
     a_full_queue_refuses_another_task,
+    a_full_queue_refuses_a_move_and_a_revival_and_takes_back_what_it_gave_out,
 }
 
 /// A task with something in every field.
@@ -325,4 +326,45 @@ async fn a_full_queue_refuses_another_task(b: &Bench<'_>) -> CaseResult {
     let refusal = b.refuse(Commit::of([create(task("d")?)])).await?;
     check_eq!(refusal, full);
     Ok(())
+}
+
+async fn a_full_queue_refuses_a_move_and_a_revival_and_takes_back_what_it_gave_out(
+    b: &Bench<'_>,
+) -> CaseResult {
+    b.rule("queue/default", r#"{"max_depth": 3}"#).await?;
+    b.add_all(&["retried", "released", "lost"]).await?;
+    let running = b.claim("worker", 3).await?;
+    b.add_all(&["a", "b", "cancelled"]).await?;
+    b.apply(Op::Cancel(id("cancelled")?, "no".to_owned()))
+        .await?;
+    b.add_all(&["c"]).await?;
+    let mut other = task("other")?;
+    other.queue = Arc::from("other");
+    b.add(other).await?;
+    let full = Refusal::QueueFull {
+        queue: "default".to_owned(),
+        max_depth: 3,
+    };
+    let move_there = || Patch {
+        queue: Some("default".to_owned()),
+        ..Patch::default()
+    };
+    check_eq!(b.patch("other", move_there()).await?, Err(full.clone()));
+    let revive = || CaseResult::Ok(Commit::of([Op::Revive(id("cancelled")?, Due::Now)]));
+    check_eq!(b.refuse(revive()?).await?, full);
+    // What is in it may change, also when it is said to stay where it is.
+    check_matches!(b.patch("a", move_there()).await?, Ok(_));
+    // It took these once, so they come back.
+    b.accept(settle(&running[0], failure(&running[0], "no"))?)
+        .await?;
+    b.accept(settle(&running[1], Settlement::release())?)
+        .await?;
+    b.clock.advance(TTL);
+    check_matches!(b.reap(&running[2]).await?, Ok(_));
+    for record in ["retried", "released", "lost"] {
+        check_eq!(b.record(record).await?.status, TaskStatus::Pending);
+    }
+    b.apply(Op::DropMark("gate/queue/default".into())).await?;
+    check_matches!(b.patch("other", move_there()).await?, Ok(_));
+    b.accept(revive()?).await.map(drop)
 }

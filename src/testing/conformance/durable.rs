@@ -27,6 +27,7 @@ cases! { "durability":
     #[needs(Handles)] two_handles_never_make_one_key_or_one_mark_twice,
     #[needs(Corrupt)] a_record_that_cannot_be_read_is_reported_and_the_others_go_on,
     #[needs(Corrupt)] a_record_that_cannot_be_read_does_not_stop_upkeep,
+    #[needs(Corrupt)] a_lease_of_a_record_that_cannot_be_read_ends_once_and_frees_its_places,
 }
 
 fn event(key: &str) -> NewEvent {
@@ -331,5 +332,36 @@ async fn a_record_that_cannot_be_read_does_not_stop_upkeep(b: &Bench<'_>) -> Cas
     }
     check_eq!(removed, 1);
     check_eq!(b.find("good").await?, None);
+    Ok(())
+}
+
+async fn a_lease_of_a_record_that_cannot_be_read_ends_once_and_frees_its_places(
+    b: &Bench<'_>,
+) -> CaseResult {
+    for name in ["bad", "waits"] {
+        b.add(gated(name, "user/7", 1)?).await?;
+    }
+    b.add_all(&["lost"]).await?;
+    let running = claim_exactly(b, &["bad", "lost"]).await?;
+    b.corrupt("bad").await?;
+    b.clock.advance(TTL);
+    // The neighbour is taken back as ever.
+    let ended = TaskFilter {
+        lease_expired: true,
+        ..TaskFilter::default()
+    };
+    let page = b.store()?.list(&ended, PageRequest::first(10)).await?;
+    let listed: Vec<_> = page.items.iter().map(|i| i.record.id.as_str()).collect();
+    check_eq!(listed, ["lost"]);
+    check_matches!(b.reap(&running[1]).await?, Ok(_));
+    let mut claimed = Vec::new();
+    let mut last = None;
+    for _ in 0..4 {
+        let claims = b.claims(request("worker", 10)?).await?;
+        last = claims.next_due.map(|due| due.since(claims.now));
+        claimed.extend(claims.tasks);
+    }
+    check_eq!(names(&claimed), ["lost", "waits"]);
+    check_eq!(last, Some(TTL), "the time to look again");
     Ok(())
 }

@@ -282,6 +282,7 @@ async fn hostile_names_stay_apart(b: &Bench<'_>) -> CaseResult {
         asked.lanes = Lanes {
             queues: vec![Arc::from(*name)],
             names: Arc::new(BTreeSet::from([(Arc::from(*name), Some(Arc::from(*name)))])),
+            aliases: Arc::default(),
         };
         check_eq!(names(&b.claim_all(&asked).await?), [*name]);
     }
@@ -326,6 +327,7 @@ async fn names_of_255_bytes_are_kept_and_longer_ones_are_refused(b: &Bench<'_>) 
     asked.lanes = Lanes {
         queues: vec![Arc::clone(&name)],
         names: Arc::new(BTreeSet::from([(Arc::clone(&name), Some(name))])),
+        aliases: Arc::default(),
     };
     let claimed = b.claim_all(&asked).await?;
     check_eq!(names(&claimed), [longest.as_str()]);

@@ -1,7 +1,8 @@
 //! The conformance suite: one call tries everything that the contract of [`TaskStateStore`](crate::store::TaskStateStore)
-//! promises on a store of yours.
+//! promises on a store of yours, another what that of [`TaskRegistry`](crate::registry::TaskRegistry) promises on a
+//! registry.
 //!
-//! Implement [`StoreFactory`] for it and call [`run`]. Each case is named after a sentence of the contract.
+//! Implement [`StoreFactory`] for it and call [`run`], or [`RegistryFactory`] and [`run_registry`]. Each case is named after a sentence of the contract.
 #![allow(
     clippy::redundant_pattern_matching,
     reason = "`check_matches!` shows what was seen, whatever the shape"
@@ -25,6 +26,8 @@ mod limits;
 mod lost;
 mod marks;
 mod reading;
+mod registry;
+mod registry_cases;
 mod rules;
 mod settles;
 mod streams;
@@ -37,6 +40,7 @@ use std::time::Duration;
 
 use self::bench::{Bench, CaseResult, Failed};
 pub use self::factory::{Feature, StoreFactory};
+pub use self::registry::{RegistryFactory, run_registry};
 pub use self::report::{Line, Report, Verdict};
 use crate::clock::{Clock, SystemClock};
 
@@ -155,10 +159,18 @@ async fn attempt(factory: &dyn StoreFactory, options: &Options, case: &Case) -> 
         factory.discard(&place).await;
         done
     };
+    judged(options.deadline, "store", tried).await
+}
+
+async fn judged(
+    deadline: Duration,
+    what: &str,
+    tried: impl Future<Output = CaseResult>,
+) -> Verdict {
     let outcome = tokio::select! {
-        outcome = without_panic(tried) => outcome,
-        () = SystemClock.sleep(options.deadline) => {
-            Err(Failed::new(format!("not done after {:?}", options.deadline)))
+        outcome = without_panic(what, tried) => outcome,
+        () = SystemClock.sleep(deadline) => {
+            Err(Failed::new(format!("not done after {deadline:?}")))
         }
     };
     match outcome {
@@ -167,8 +179,8 @@ async fn attempt(factory: &dyn StoreFactory, options: &Options, case: &Case) -> 
     }
 }
 
-/// A store that panics fails its case and not the run.
-async fn without_panic(tried: impl Future<Output = CaseResult>) -> CaseResult {
+/// A store or registry that panics fails its case and not the run.
+async fn without_panic(what: &str, tried: impl Future<Output = CaseResult>) -> CaseResult {
     let mut tried = std::pin::pin!(tried);
     std::future::poll_fn(|context| {
         let poll = AssertUnwindSafe(|| tried.as_mut().poll(context));
@@ -178,7 +190,7 @@ async fn without_panic(tried: impl Future<Output = CaseResult>) -> CaseResult {
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
-            std::task::Poll::Ready(Err(Failed::new(format!("the store panicked: {text}"))))
+            std::task::Poll::Ready(Err(Failed::new(format!("the {what} panicked: {text}"))))
         })
     })
     .await
@@ -189,8 +201,7 @@ mod tests {
     use super::*;
 
     /// The sentences of the list in the docs of the port, as names of cases.
-    fn sentences() -> Vec<String> {
-        let source = include_str!("../../store/mod.rs");
+    fn sentences(source: &str) -> Vec<String> {
         let contract = source.split("/// # Contract").nth(1).unwrap_or_default();
         let contract = contract.split("#[async_trait]").next().unwrap_or_default();
         let mut sentences: Vec<String> = Vec::new();
@@ -220,9 +231,11 @@ mod tests {
     fn every_case_is_a_sentence_of_the_contract_and_the_other_way_round() {
         let cases: Vec<_> = AREAS.iter().flat_map(|area| area.iter()).collect();
         let names: Vec<_> = cases.iter().map(|case| case.name.to_owned()).collect();
-        assert_eq!(names, sentences());
+        assert_eq!(names, sentences(include_str!("../../store/mod.rs")));
         let different: std::collections::BTreeSet<_> = names.iter().collect();
         assert_eq!(different.len(), names.len());
         assert!(names.len() >= 110, "{} cases", names.len());
+        let names: Vec<_> = registry_cases::CASES.iter().map(|case| case.name).collect();
+        assert_eq!(names, sentences(include_str!("../../registry/mod.rs")));
     }
 }

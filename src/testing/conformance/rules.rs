@@ -1,5 +1,8 @@
 //! What operators set for gates, queues and task names.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::bench::{
     Bench, CaseResult, MICRO, SECOND, TTL, check, check_eq, check_matches, names, request, settle,
     task,
@@ -7,7 +10,7 @@ use super::bench::{
 use super::cases;
 use super::gates::{claim_exactly, gated, parked_behind};
 use crate::payload::Payload;
-use crate::store::{Op, Refusal};
+use crate::store::{Commit, Lanes, Op, Refusal};
 use crate::task::Settlement;
 
 cases! { "rules":
@@ -16,11 +19,13 @@ cases! { "rules":
     a_paused_gate_starts_nothing_and_its_tasks_come_back_when_it_goes_on,
     a_paused_queue_gives_nothing_and_what_runs_goes_on,
     a_paused_task_name_stops_that_name_only,
+    a_rule_of_a_name_holds_for_the_older_names_of_its_task,
     a_limit_on_a_queue_or_a_name_bounds_what_runs,
     a_rate_lets_so_many_start_in_its_period,
     a_rate_lets_a_burst_start_after_a_quiet_time,
     the_time_to_look_again_is_never_after_the_next_start_that_a_rate_allows,
     a_rule_with_a_time_to_live_ends_by_itself,
+    what_is_no_rule_is_refused_as_the_rule_of_a_gate,
 }
 
 async fn a_rule_replaces_the_limit_that_tasks_carry(b: &Bench<'_>) -> CaseResult {
@@ -104,6 +109,26 @@ async fn a_paused_task_name_stops_that_name_only(b: &Bench<'_>) -> CaseResult {
     check_eq!(names(&b.claim_all(&both).await?), ["b"]);
     b.apply(Op::DropMark("gate/task/work".into())).await?;
     check_eq!(names(&b.claim_all(&both).await?), ["a"]);
+    Ok(())
+}
+
+async fn a_rule_of_a_name_holds_for_the_older_names_of_its_task(b: &Bench<'_>) -> CaseResult {
+    b.rule("task/work", r#"{"paused": true}"#).await?;
+    let mut old = task("old")?;
+    old.name = "labour".into();
+    b.add(old).await?;
+    b.add_all(&["new", "newer"]).await?;
+    let mut both = request("worker", 9)?;
+    both.lanes = Lanes::new(["default"], ["work", "labour"]);
+    both.lanes.aliases = Arc::new(BTreeMap::from([("labour".into(), "work".into())]));
+    check_eq!(names(&b.claim_all(&both).await?).len(), 0);
+    // A limit counts all of them, whatever they are called.
+    b.rule("task/work", r#"{"max": 1}"#).await?;
+    for next in ["old", "new", "newer"] {
+        let running = b.claim_all(&both).await?;
+        check_eq!(names(&running), [next]);
+        b.succeed(&running[0]).await?;
+    }
     Ok(())
 }
 
@@ -239,4 +264,34 @@ async fn a_rule_with_a_time_to_live_ends_by_itself(b: &Bench<'_>) -> CaseResult 
         );
     }
     Ok(())
+}
+
+async fn what_is_no_rule_is_refused_as_the_rule_of_a_gate(b: &Bench<'_>) -> CaseResult {
+    b.rule("user/7", r#"{"max": 1}"#).await?;
+    for (value, says) in [
+        ("7", "user/7"),
+        ("null", "user/7"),
+        (r#""paused""#, "user/7"),
+        (r#"{"paused": "yes"}"#, "user/7"),
+        (r#"{"pausd": true}"#, "pausd"),
+        (r#"{"max": -1}"#, "user/7"),
+        (r#"{"rate": {"n": 0, "per": "1s"}}"#, "rate"),
+        (r#"{"rate": {"n": 1, "per": "0s"}}"#, "rate"),
+    ] {
+        let put = |key: &str| {
+            let (key, ttl) = (key.into(), None);
+            let value = Payload::parse(value)?;
+            CaseResult::Ok(Commit::of([Op::PutMark { key, value, ttl }]))
+        };
+        match b.refuse(put("gate/user/7")?).await? {
+            Refusal::Invalid(why) => check!(why.contains(says), "{value}: {why}"),
+            other => check!(false, "{value}: {other:?}"),
+        }
+        // Another mark may hold what it likes.
+        b.accept(put("gates/user/7")?).await?;
+    }
+    for n in 0..3 {
+        b.add(gated(&format!("t{n}"), "user/7", 5)?).await?;
+    }
+    claim_exactly(b, &["t0"]).await.map(drop)
 }

@@ -211,6 +211,11 @@ impl TaskStateStore for ProbeStore {
         self.inner.maintain(request).await
     }
 
+    async fn check(&self) -> Result<Vec<String>> {
+        let _flight = self.begin(|calls| calls.read += 1)?;
+        self.inner.check().await
+    }
+
     fn hints(&self) -> HintStream {
         self.inner.hints()
     }

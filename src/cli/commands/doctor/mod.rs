@@ -11,7 +11,7 @@ use crate::cli::args::DoctorArgs;
 use crate::cli::output;
 use crate::client::{Client, WorkerInfo};
 use crate::context::TloContext;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::page::PageRequest;
 use crate::schedule::{format_duration, short_duration};
 use crate::store::{Capability, CountBy, Counts, Maintain, Retention, TaskFilter};
@@ -21,6 +21,8 @@ use crate::timestamp::Timestamp;
 /// Everything that was found out.
 struct Findings {
     store: Capability,
+    /// What is wrong with what is stored; `None` when nobody looked.
+    damage: Option<Vec<String>>,
     counts: Counts,
     workers: Vec<(String, WorkerInfo)>,
     machine: Machine,
@@ -33,12 +35,13 @@ struct Findings {
 /// # Errors
 /// Those of the store.
 pub(super) async fn run(tlo: &TloContext, args: &DoctorArgs) -> Result<()> {
-    let found = examine(tlo).await?;
+    let found = examine(tlo, args.quick).await?;
     if args.json {
         return output::json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "config": tlo.loaded().file(),
             "store": store_json(&found.store),
+            "damage": found.damage,
             "tasks": found.counts,
             "workers": found.workers.iter().map(|(id, info)| json!({"id": id, "info": info})).collect::<Vec<_>>(),
             "machine": found.machine,
@@ -67,19 +70,25 @@ fn store_json(store: &Capability) -> serde_json::Value {
     })
 }
 
-async fn examine(tlo: &TloContext) -> Result<Findings> {
+async fn examine(tlo: &TloContext, quick: bool) -> Result<Findings> {
     let client = tlo.client();
     // Keeps everything: this only shows that the store takes writes.
     let keep = Retention {
         age: None,
         count: None,
     };
-    tlo.store()
+    let kept = tlo
+        .store()
         .maintain(Maintain {
             retention: keep,
             limit: 1,
         })
         .await?;
+    let damage = if quick {
+        None
+    } else {
+        Some(damage(tlo).await?)
+    };
     let counts = client
         .count(&TaskFilter::default(), CountBy::Status)
         .await?;
@@ -89,14 +98,30 @@ async fn examine(tlo: &TloContext) -> Result<Findings> {
     let mut warnings = machine.warnings(tlo.settings().concurrency);
     warnings.extend(waiting(tlo, &client, &workers, now).await?);
     warnings.extend(clock_went_back(&client, now).await?);
+    if kept.unreadable > 0 {
+        let n = kept.unreadable;
+        warnings.push(format!(
+            "{n} × a task is set aside because its record cannot be read; it comes back when the record is repaired"
+        ));
+    }
+    warnings.extend(damage.iter().flatten().cloned());
     Ok(Findings {
         store: tlo.store().capability(),
+        damage,
         counts,
         workers,
         machine,
         now,
         warnings,
     })
+}
+
+/// Reads the whole store. One so damaged that it cannot be read to the end says that.
+async fn damage(tlo: &TloContext) -> Result<Vec<String>> {
+    match tlo.store().check().await {
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(vec![error.to_string()]),
+        checked => checked,
+    }
 }
 
 /// Tasks that wait for a worker, and why none comes.
@@ -177,6 +202,15 @@ fn print(tlo: &TloContext, found: &Findings) -> Result<()> {
             .iter()
             .map(|(label, fact)| (*label, fact.clone())),
     );
+    let integrity = match &found.damage {
+        None => "not looked at".to_owned(),
+        Some(damage) if damage.is_empty() => "everything was read, nothing is wrong".to_owned(),
+        Some(damage) => format!(
+            "DAMAGED: {}, see the warnings",
+            output::counted(damage.len(), "fault")
+        ),
+    };
+    lines.push(("integrity", integrity));
     lines.push(("keeps", kept(tlo)));
     lines.push(("tasks", tally(&found.counts)));
     for (id, worker) in &found.workers {

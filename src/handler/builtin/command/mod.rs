@@ -186,7 +186,7 @@ impl Handler for CommandHandler {
             Ok(Ending::Stopped) => context
                 .interruption()
                 .map_or(Ended::Released, crate::handler::Interruption::ended),
-            Ok(Ending::Exited(exit)) => report::ended(&exit),
+            Ok(Ending::Exited(exit)) => report::ended(&exit, context.payload_limit()),
             Err(error) => Ended::Returned(Outcome::Error(TaskError::retry(format_args!(
                 "the program \"{}\" was lost sight of: {error}",
                 self.program()

@@ -5,11 +5,14 @@ use std::os::unix::process::ExitStatusExt;
 use serde::Serialize;
 
 use super::supervise::Exit;
-use crate::payload::{PAYLOAD_LIMIT, Payload};
+use crate::payload::Payload;
 use crate::task::{Ended, Outcome, TaskError};
 
 /// How much of what the program said goes into an error.
 const ERROR_TAIL: usize = 2 * 1024;
+
+/// A part of an output that is shorter, in bytes, says nothing, and the mark of a cut would not fit into it.
+const SHORTEST: usize = 32;
 
 #[derive(Serialize)]
 struct Report {
@@ -20,15 +23,16 @@ struct Report {
     truncated: bool,
 }
 
-pub(super) fn ended(exit: &Exit) -> Ended {
+/// How the run ended; what it leaves takes no more than `limit` bytes.
+pub(super) fn ended(exit: &Exit, limit: usize) -> Ended {
     Ended::Returned(if exit.status.success() {
-        success(exit)
+        success(exit, limit)
     } else {
         Outcome::Error(failure(exit))
     })
 }
 
-fn success(exit: &Exit) -> Outcome {
+fn success(exit: &Exit, limit: usize) -> Outcome {
     let mut report = Report {
         exit_code: exit.status.code(),
         signal: exit.status.signal(),
@@ -38,14 +42,21 @@ fn success(exit: &Exit) -> Outcome {
     };
     loop {
         let payload = Payload::of(&report).unwrap_or_default();
-        if payload.check_size("result", PAYLOAD_LIMIT).is_ok() {
+        if payload.check_size("result", limit).is_ok() {
             return Outcome::Success(payload);
+        }
+        if report.stdout.is_empty() && report.stderr.is_empty() {
+            return Outcome::Success(Payload::null());
         }
         // Control characters take six bytes each in JSON. The work is done, so it must not fail for its output.
         report.truncated = true;
         for text in [&mut report.stdout, &mut report.stderr] {
-            let limit = text.len() / 2;
-            *text = crate::task::cut_text(std::mem::take(text), limit);
+            let half = text.len() / 2;
+            *text = if half < SHORTEST {
+                String::new()
+            } else {
+                crate::task::cut_text(std::mem::take(text), half)
+            };
         }
     }
 }
