@@ -144,7 +144,11 @@ impl TaskId {
     /// # Errors
     /// `TooLarge` when the name leaves no room for the slot.
     pub fn occurrence(schedule: &str, slot: Timestamp) -> Result<Self> {
-        Self::new(format!("{schedule}@{slot}"))
+        let mut id = String::with_capacity(schedule.len() + "@2026-11-20T10:00:00.000001Z".len());
+        id.push_str(schedule);
+        id.push('@');
+        slot.write_to(&mut id);
+        Self::new(id)
     }
 }
 

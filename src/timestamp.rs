@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
@@ -96,6 +97,13 @@ impl Timestamp {
     pub(crate) fn to_jiff(self) -> jiff::Timestamp {
         // Both ends of our range are inside jiff's, so the fallback is never taken.
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+
+    /// Adds it to a text, as it is displayed.
+    pub(crate) fn write_to(self, text: &mut String) {
+        static PRINTER: DateTimePrinter = DateTimePrinter::new();
+        // Writing to a text never fails.
+        let _ = PRINTER.print_timestamp(&self.to_jiff(), text);
     }
 
     /// The instant of a `jiff` timestamp, cut to microseconds.

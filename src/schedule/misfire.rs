@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Schedule;
+use super::combine::Budget;
 use super::policy::{Misfire, SchedulePolicy};
 use super::rule::{Rule, Window};
 use crate::timestamp::Timestamp;
@@ -96,18 +97,19 @@ pub fn missed(
         cursor: last_slot,
         more: false,
     };
-    let (slots, all) = schedule.0.walk(anchor, last_slot, now, 2);
+    let mut budget = Budget::new();
+    let mut next = |after| schedule.0.next(anchor, after, &mut budget);
+    let Some(first) = next(last_slot).filter(|slot| *slot <= now) else {
+        return answer;
+    };
     let most = wanted(policy.misfire);
     let oldest = lateness(policy).map_or(Timestamp::MIN, |allowed| now.saturating_sub(allowed));
-    match slots.as_slice() {
-        [] => return answer,
-        // One slot, in time: what nearly always happens.
-        [only] if all && *only >= oldest && most > 0 => {
-            answer.cursor = *only;
-            answer.fire = slots;
-            return answer;
-        }
-        _ => {}
+    // One slot, in time: what nearly always happens.
+    let is_alone = next(first).map_or_else(|| !budget.is_spent(), |second| second > now);
+    if is_alone && first >= oldest && most > 0 {
+        answer.cursor = first;
+        answer.fire = vec![first];
+        return answer;
     }
     let (late, timely) = due.split_before(oldest);
     answer.fire = timely.newest(most);

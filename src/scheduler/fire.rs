@@ -169,7 +169,7 @@ fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]) -> R
     let name = Arc::clone(&entry.def.name);
     let observers = &scheduler.observers;
     for (slot, effect) in decision.runs.iter().zip(effects) {
-        if matches!(effect, Effect::Created { .. }) {
+        if matches!(effect, Effect::Created { .. }) && !observers.is_empty() {
             let id = TaskId::occurrence(&name, *slot)?;
             observers.notify(|| Lifecycle::ScheduleFired {
                 schedule: Arc::clone(&name),

@@ -13,7 +13,7 @@ impl Worker {
         self.shared.starters.close();
         let running = self.shared.held.all();
         abort(&running);
-        self.ended.append(&mut self.shared.ends.take());
+        self.shared.ends.take(&mut self.ended);
         let mut ended = std::mem::take(&mut self.ended);
         let had_ended = ended.len();
         for task in running {

@@ -13,10 +13,12 @@ use crate::error::Result;
 use crate::handler::Interruption;
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
-use crate::store::{ClaimRequest, Claims, HintStream, Lanes};
+use crate::store::{ClaimRequest, Claims, Durability, HintStream, Lanes};
 
-/// Ends of runs written together, at most.
-const SETTLE_BATCH: usize = 256;
+/// Claims, and ends of runs, in one call to the store, at most: one that writes to a disk takes many at once, in memory the
+/// first of them begin sooner and little is held at once.
+const BATCH: usize = 256;
+const BATCH_IN_MEMORY: usize = 64;
 
 /// Lost leases are looked for no more often than this, should one refuse to be taken back.
 const REAP_PAUSE: Duration = Duration::from_millis(250);
@@ -40,6 +42,7 @@ pub struct Worker {
     /// `None` when the store sends no more.
     pub(super) hints: Option<HintStream>,
     pub(super) poll: Duration,
+    batch: usize,
     /// Something may be ready: claim when there is a free place.
     pub(super) look: bool,
     /// When to look again without a hint.
@@ -69,6 +72,10 @@ impl Worker {
         };
         let hints = Some(parts.store.hints().without_ends());
         let capability = parts.store.capability();
+        let batch = match capability.durability {
+            Durability::None => BATCH_IN_MEMORY,
+            Durability::Process | Durability::Power => BATCH,
+        };
         let poll = parts.options.poll.unwrap_or(capability.poll);
         let shared = Arc::new(Shared {
             parts,
@@ -84,6 +91,7 @@ impl Worker {
             settle_at: Duration::ZERO,
             hints,
             poll,
+            batch,
             look: true,
             look_at: None,
             woken: Vec::new(),
@@ -198,7 +206,7 @@ impl Worker {
     }
 
     async fn step_while(&mut self, may_claim: impl Fn() -> bool) -> bool {
-        self.ended.append(&mut self.shared.ends.take());
+        self.shared.ends.take(&mut self.ended);
         self.heed_waiting_hints();
         self.ask_woken().await;
         let now = self.now();
@@ -206,13 +214,14 @@ impl Worker {
             self.look = true;
         }
         let settling_now = if self.settle_at <= now {
-            self.ended.len().min(SETTLE_BATCH)
+            self.ended.len().min(self.batch)
         } else {
             0
         };
         let ended: Vec<_> = self.ended.drain(..settling_now).collect();
         let free = self.free_places() + settling_now;
-        let claim = self.look && free > 0 && may_claim();
+        let wanted = free.min(self.batch);
+        let claim = self.look && wanted > 0 && may_claim();
         // Both at once: a store with group commit writes them in one transaction.
         let shared = Arc::clone(&self.shared);
         let settling = async {
@@ -224,7 +233,7 @@ impl Worker {
         };
         let claiming = async {
             if claim {
-                Some(self.claim(free).await)
+                Some(self.claim(wanted).await)
             } else {
                 None
             }
@@ -234,7 +243,7 @@ impl Worker {
         self.settle_later(unsettled);
         let mut progressed = settled > 0;
         match claimed {
-            Some(Ok(claims)) => progressed |= self.take(claims, free).await,
+            Some(Ok(claims)) => progressed |= self.take(claims, wanted).await,
             Some(Err(error)) => self.claim_later(&error),
             None => {}
         }

@@ -63,7 +63,7 @@ pub async fn run(schedules: usize, seconds: usize, spread: bool) -> serde_json::
         "system": "tlo memory, recurring", "records": true, "schedules": schedules, "seconds": seconds,
         "phase": if spread { "spread" } else { "common" }, "due": schedules * seconds, "fired": late.len(),
         "failed": skipped.total(), "us_cpu_per_fire": used.as_secs_f64() * 1e6 / late.len() as f64,
-        "late_p50_ms": at(0.5), "late_p99_ms": at(0.99), "late_max_ms": at(1.0),
+        "late_p01_ms": at(0.01), "late_p25_ms": at(0.25), "late_p50_ms": at(0.5), "late_p75_ms": at(0.75), "late_p99_ms": at(0.99), "late_max_ms": at(1.0),
     })
 }
 
