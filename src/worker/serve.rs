@@ -13,12 +13,10 @@ use crate::error::Result;
 use crate::handler::Interruption;
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
-use crate::store::{ClaimRequest, Claims, Durability, HintStream, Lanes};
+use crate::store::{ClaimRequest, Claims, HintStream, Lanes};
 
-/// Claims, and ends of runs, in one call to the store, at most: one that writes to a disk takes many at once, in memory the
-/// first of them begin sooner and little is held at once.
+/// Claims, and ends of runs, in one call to the store, at most: the first of many begin while the others are claimed.
 const BATCH: usize = 256;
-const BATCH_IN_MEMORY: usize = 64;
 
 /// Lost leases are looked for no more often than this, should one refuse to be taken back.
 const REAP_PAUSE: Duration = Duration::from_millis(250);
@@ -42,7 +40,6 @@ pub struct Worker {
     /// `None` when the store sends no more.
     pub(super) hints: Option<HintStream>,
     pub(super) poll: Duration,
-    batch: usize,
     /// Something may be ready: claim when there is a free place.
     pub(super) look: bool,
     /// When to look again without a hint.
@@ -72,10 +69,6 @@ impl Worker {
         };
         let hints = Some(parts.store.hints().without_ends());
         let capability = parts.store.capability();
-        let batch = match capability.durability {
-            Durability::None => BATCH_IN_MEMORY,
-            Durability::Process | Durability::Power => BATCH,
-        };
         let poll = parts.options.poll.unwrap_or(capability.poll);
         let shared = Arc::new(Shared {
             parts,
@@ -91,7 +84,6 @@ impl Worker {
             settle_at: Duration::ZERO,
             hints,
             poll,
-            batch,
             look: true,
             look_at: None,
             woken: Vec::new(),
@@ -214,13 +206,13 @@ impl Worker {
             self.look = true;
         }
         let settling_now = if self.settle_at <= now {
-            self.ended.len().min(self.batch)
+            self.ended.len().min(BATCH)
         } else {
             0
         };
         let ended: Vec<_> = self.ended.drain(..settling_now).collect();
         let free = self.free_places() + settling_now;
-        let wanted = free.min(self.batch);
+        let wanted = free.min(BATCH);
         let claim = self.look && wanted > 0 && may_claim();
         // Both at once: a store with group commit writes them in one transaction.
         let shared = Arc::clone(&self.shared);
