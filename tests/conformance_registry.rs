@@ -56,10 +56,10 @@ impl Planted {
     }
 
     /// Registers these definitions anew.
-    async fn replace(&self, defs: Vec<TaskDef>) -> Result<()> {
+    async fn replace(&self, defs: Vec<Arc<TaskDef>>) -> Result<()> {
         let anew = Arc::new(InMemoryTaskRegistry::default());
         for def in defs {
-            anew.put(def).await?;
+            anew.put(TaskDef::clone(&def)).await?;
         }
         *self.inner.lock() = anew;
         Ok(())
@@ -87,7 +87,7 @@ impl TaskRegistry for Planted {
         inner.put(def).await
     }
 
-    async fn get(&self, name: &str) -> Result<Option<TaskDef>> {
+    async fn get(&self, name: &str) -> Result<Option<Arc<TaskDef>>> {
         let inner = self.inner();
         if self.bug == Bug::FirstVersionWins {
             let mut all = inner.list().await?.into_iter();
@@ -98,7 +98,7 @@ impl TaskRegistry for Planted {
         inner.get(name).await
     }
 
-    async fn list(&self) -> Result<Vec<TaskDef>> {
+    async fn list(&self) -> Result<Vec<Arc<TaskDef>>> {
         let mut all = self.inner().list().await?;
         if self.bug == Bug::Sorted {
             all.sort_by(|a, b| a.name.cmp(&b.name));

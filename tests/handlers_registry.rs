@@ -30,7 +30,7 @@ async fn a_known_name_is_refused_and_the_first_definition_stays() {
     let error = registry.put(named("x")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert_eq!(error.to_string(), "the task \"x\" is already registered");
-    assert_eq!(registry.get("x").await.unwrap(), Some(first));
+    assert_eq!(registry.get("x").await.unwrap(), Some(Arc::new(first)));
     assert_eq!(registry.list().await.unwrap().len(), 1);
 }
 
@@ -153,8 +153,8 @@ mockall::mock! {
     #[tlo::async_trait]
     impl TaskRegistry for Registry {
         async fn put(&self, def: TaskDef) -> tlo::Result<()>;
-        async fn get(&self, name: &str) -> tlo::Result<Option<TaskDef>>;
-        async fn list(&self) -> tlo::Result<Vec<TaskDef>>;
+        async fn get(&self, name: &str) -> tlo::Result<Option<Arc<TaskDef>>>;
+        async fn list(&self) -> tlo::Result<Vec<Arc<TaskDef>>>;
         async fn remove(&self, name: &str) -> tlo::Result<bool>;
     }
 }
@@ -192,7 +192,7 @@ async fn a_context_puts_each_definition_once_in_order_and_asks_for_it_at_submit(
         .returning(|_| {
             let mut def = named("a");
             def.priority = 9;
-            Ok(Some(def))
+            Ok(Some(Arc::new(def)))
         });
     let tlo = context_on(registry, [quick("b"), quick("a")])
         .await

@@ -34,7 +34,7 @@ impl Client {
         name: &str,
         version: Option<&str>,
         allow_unknown: bool,
-    ) -> Result<TaskDef> {
+    ) -> Result<Arc<TaskDef>> {
         crate::id::check_name("a task name", name)?;
         let registry = &self.0.registry;
         let found = match version {
@@ -52,7 +52,7 @@ impl Client {
         if allow_unknown || advertised {
             let mut def = TaskDef::new(name);
             def.version = version.map(Arc::from);
-            return Ok(def);
+            return Ok(Arc::new(def));
         }
         if let (Some(version), Some(known)) = (version, registry.get(name).await?) {
             return Err(unknown_version(&known.name, version, &all));
@@ -107,7 +107,7 @@ impl Client {
     }
 }
 
-fn unknown_version(name: &str, version: &str, all: &[TaskDef]) -> Error {
+fn unknown_version(name: &str, version: &str, all: &[Arc<TaskDef>]) -> Error {
     let versions: Vec<_> = all
         .iter()
         .filter(|def| &*def.name == name)

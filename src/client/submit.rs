@@ -198,7 +198,7 @@ impl Submit {
             }
             Named::Def(mut def) => {
                 def.version = self.version.map(Arc::from).or(def.version);
-                *def
+                Arc::from(def)
             }
         };
         let parts = Arc::clone(&client.0);
@@ -226,7 +226,7 @@ impl Submit {
         };
         parts.observers.notify(|| Lifecycle::Submitted {
             id: id.clone(),
-            name: def.name,
+            name: Arc::clone(&def.name),
             queue,
             existing,
         });

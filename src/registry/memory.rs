@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use super::TaskRegistry;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,27 +33,27 @@ pub struct InMemoryTaskRegistry {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_number: BTreeMap<u64, TaskDef>,
+    by_number: BTreeMap<u64, Arc<TaskDef>>,
     /// Names and aliases, and the definitions that they lead to, in the order of their registration: one, or one of each
     /// version.
-    numbers: HashMap<Arc<str>, Vec<u64>>,
+    numbers: HashMap<Arc<str>, SmallVec<[u64; 1]>>,
     last: u64,
 }
 
 impl Entries {
-    fn versions(&self, name: &str) -> impl DoubleEndedIterator<Item = &TaskDef> {
-        let numbers = self.numbers.get(name).map_or(&[][..], Vec::as_slice);
+    fn versions(&self, name: &str) -> impl DoubleEndedIterator<Item = &Arc<TaskDef>> {
+        let numbers = self.numbers.get(name).map_or(&[][..], SmallVec::as_slice);
         numbers
             .iter()
             .filter_map(|number| self.by_number.get(number))
     }
 
-    fn get(&self, name: &str) -> Option<&TaskDef> {
+    fn get(&self, name: &str) -> Option<&Arc<TaskDef>> {
         let plain = self.versions(name).find(|def| def.version.is_none());
         plain.or_else(|| self.versions(name).next_back())
     }
 
-    fn put(&mut self, def: TaskDef) -> Result<()> {
+    fn put(&mut self, def: Arc<TaskDef>) -> Result<()> {
         for name in names(&def) {
             for owner in self.versions(name) {
                 if owner.name != def.name || owner.version == def.version {
@@ -143,14 +144,14 @@ fn scheduled_twice(def: &TaskDef, owner: &TaskDef) -> Error {
 impl TaskRegistry for InMemoryTaskRegistry {
     async fn put(&self, def: TaskDef) -> Result<()> {
         def.check()?;
-        self.entries.write().put(def)
+        self.entries.write().put(Arc::new(def))
     }
 
-    async fn get(&self, name: &str) -> Result<Option<TaskDef>> {
+    async fn get(&self, name: &str) -> Result<Option<Arc<TaskDef>>> {
         Ok(self.entries.read().get(name).cloned())
     }
 
-    async fn list(&self) -> Result<Vec<TaskDef>> {
+    async fn list(&self) -> Result<Vec<Arc<TaskDef>>> {
         Ok(self.entries.read().by_number.values().cloned().collect())
     }
 

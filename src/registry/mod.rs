@@ -3,6 +3,7 @@
 mod memory;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -45,14 +46,15 @@ pub trait TaskRegistry: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// When the registry cannot be read.
-    async fn get(&self, name: &str) -> Result<Option<TaskDef>>;
+    async fn get(&self, name: &str) -> Result<Option<Arc<TaskDef>>>;
 
     /// The definition of this name or alias in this version; with `None` the one without a version and no other.
     ///
     /// # Errors
     /// When the registry cannot be read.
-    async fn get_version(&self, name: &str, version: Option<&str>) -> Result<Option<TaskDef>> {
-        let named = |def: &TaskDef| *def.name == *name || def.aliases.iter().any(|a| **a == *name);
+    async fn get_version(&self, name: &str, version: Option<&str>) -> Result<Option<Arc<TaskDef>>> {
+        let named =
+            |def: &Arc<TaskDef>| *def.name == *name || def.aliases.iter().any(|a| **a == *name);
         let mut all = self.list().await?.into_iter();
         Ok(all.find(|def| named(def) && def.version.as_deref() == version))
     }
@@ -61,7 +63,7 @@ pub trait TaskRegistry: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// When the registry cannot be read.
-    async fn list(&self) -> Result<Vec<TaskDef>>;
+    async fn list(&self) -> Result<Vec<Arc<TaskDef>>>;
 
     /// Removes the definition of this name, in all versions; `false` when there is none.
     ///

@@ -111,7 +111,7 @@ impl Runner {
             context.observers().clone(),
             context.settings().strict,
         );
-        let definitions = context.registry().list().await?.into_iter().map(Arc::new);
+        let definitions = context.registry().list().await?;
         scheduler.start(definitions).await?;
         let worker = Worker::new(context.worker_parts()?);
         let heartbeat = worker.heartbeat()?;

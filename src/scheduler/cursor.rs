@@ -28,7 +28,7 @@ pub(super) struct Cursor {
     pub(super) runs: u64,
     /// Slots skipped because the run before was unfinished. They become one decision when a slot runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) overlapped: Option<Overlapped>,
+    pub(super) overlapped: Option<Box<Overlapped>>,
 }
 
 /// A range of slots that were skipped for one unfinished run.

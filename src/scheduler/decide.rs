@@ -151,12 +151,12 @@ pub(super) fn run(entry: &Entry, index: usize, now: Timestamp) -> Result<Decisio
         ops: Vec::with_capacity(runs.len() + 1),
     };
     // The range that ends here is entered with the slot that runs again.
-    let over = due.cursor.overlapped.take();
+    let over = due.cursor.overlapped.take().map(|over| *over);
     let only_one = def.policy.overlap == Overlap::Skip;
     if only_one && runs.len() > 1 {
         let rest = runs.split_off(1);
         behind = Overlapped::of(&rest, TaskId::occurrence(&def.name, runs[0])?.as_str());
-        due.cursor.overlapped.clone_from(&behind);
+        due.cursor.overlapped = behind.clone().map(Box::new);
     }
     for slot in &runs {
         let mut task = def.occurrence_of(&entry.pattern, *slot)?;
@@ -190,7 +190,7 @@ pub(super) fn pass(
                 range.to = new.to;
                 range.count = range.count.saturating_add(new.count);
             }
-            other => over = other.replace(new),
+            other => over = other.replace(Box::new(new)).map(|over| *over),
         }
     }
     let commit = Commit::default().when(Guard::Open(unfinished.clone()));

@@ -247,7 +247,7 @@ pub(super) async fn write_cursors(
     for batch in cursors.chunks(BATCH) {
         let commits = batch.iter().map(|(index, cursor)| {
             let entry = &scheduler.entries[*index];
-            super::start::put(&entry.def.name, cursor, entry.expected)
+            super::start::put(&entry.key, cursor, entry.expected)
         });
         let answers = scheduler.store.commit(commits.collect()).await?;
         for ((index, cursor), answer) in batch.iter().zip(answers) {

@@ -32,6 +32,8 @@ pub(super) async fn start(
     let mut opening = Vec::new();
     let mut at_boot = Vec::new();
     let mut patterns: Vec<Pattern> = Vec::new();
+    let definitions = definitions.into_iter();
+    scheduler.entries.reserve_exact(definitions.size_hint().0);
     for def in definitions {
         let Some(schedule) = &def.schedule else {
             continue;
@@ -172,8 +174,8 @@ pub(super) async fn cursors(store: &SharedStore) -> Result<HashMap<String, Mark>
     }
 }
 
-pub(super) fn put(name: &str, cursor: &Cursor, expected: MarkExpect) -> Commit {
-    let key = Cursor::key(name);
+pub(super) fn put(key: &Arc<str>, cursor: &Cursor, expected: MarkExpect) -> Commit {
+    let key = Arc::clone(key);
     Commit::of([Op::PutMark {
         key: key.clone(),
         value: cursor.payload(),

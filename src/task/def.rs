@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::gate::{GATE_LIMIT, template_fields};
-use super::new::TAG_LIMIT;
+use super::new::{DEFAULT_QUEUE, TAG_LIMIT};
 use super::retry::RetryPolicy;
 use crate::error::{Error, Result};
 use crate::id::check_name;
@@ -90,7 +90,7 @@ pub struct TaskDef {
 }
 
 fn default_queue() -> Arc<str> {
-    Arc::from("default")
+    Arc::clone(&DEFAULT_QUEUE)
 }
 
 const fn default_priority() -> u8 {

@@ -64,7 +64,7 @@ impl DerefMut for NewTask {
     }
 }
 
-static DEFAULT_QUEUE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("default"));
+pub(super) static DEFAULT_QUEUE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("default"));
 
 impl NewTask {
     /// A task with the defaults: queue `default`, priority 5, due now, five attempts, five losses.

@@ -78,7 +78,7 @@ async fn anchors(context: &TloContext, schedules: usize) {
             context.observers().clone(),
             false,
         );
-        scheduler.start(part.iter().cloned().map(Arc::new)).await.expect("start");
+        scheduler.start(part.iter().cloned()).await.expect("start");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,5 +1,7 @@
 //! What `tlo run` says when it starts.
 
+use std::sync::Arc;
+
 use crate::cli::output;
 use crate::context::TloContext;
 use crate::error::Result;
@@ -31,7 +33,7 @@ pub(super) async fn show(tlo: &TloContext, notes: &[String]) -> Result<()> {
         output::say(note);
     }
     let now = tlo.clock().now();
-    let schedules = upcoming(tlo.store(), now, &defs).await?;
+    let schedules = upcoming(tlo.store(), now, defs.iter().map(AsRef::as_ref)).await?;
     let scheduled = match schedules.len() {
         0 => "nothing is scheduled: they run when submitted, with `tlo submit NAME`".to_owned(),
         n => format!("{n} with a schedule"),
@@ -66,7 +68,7 @@ pub(super) async fn show(tlo: &TloContext, notes: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn when(schedule: &Upcoming, defs: &[TaskDef], now: Timestamp) -> String {
+fn when(schedule: &Upcoming, defs: &[Arc<TaskDef>], now: Timestamp) -> String {
     let def = defs.iter().find(|def| def.name == schedule.schedule);
     let is_reboot = def
         .and_then(|def| def.schedule.as_ref())

@@ -59,7 +59,7 @@ pub(super) async fn run(tlo: &TloContext, args: SubmitArgs) -> Result<ExitCode> 
     let payload = match args.args {
         Some(payload) => payload,
         None => match tlo.registry().get(&args.name).await? {
-            Some(def) => def.args,
+            Some(def) => def.args.clone(),
             None => Payload::null(),
         },
     };

@@ -70,20 +70,19 @@ async fn taken(registry: &Registry, def: TaskDef) -> CaseResult {
     Ok(())
 }
 
-async fn listed(registry: &Registry) -> CaseResult<Vec<String>> {
-    let show = |def: &TaskDef| match &def.version {
+fn shown(def: &Arc<TaskDef>) -> String {
+    match &def.version {
         Some(version) => format!("{} {version}", def.name),
         None => def.name.to_string(),
-    };
-    Ok(registry.list().await?.iter().map(show).collect())
+    }
+}
+
+async fn listed(registry: &Registry) -> CaseResult<Vec<String>> {
+    Ok(registry.list().await?.iter().map(shown).collect())
 }
 
 async fn found(registry: &Registry, name: &str) -> CaseResult<Option<String>> {
-    let def = registry.get(name).await?;
-    Ok(def.map(|def| match def.version {
-        Some(version) => format!("{} {version}", def.name),
-        None => def.name.to_string(),
-    }))
+    Ok(registry.get(name).await?.as_ref().map(shown))
 }
 
 async fn a_definition_is_found_as_it_was_put(registry: Registry, _: usize) -> CaseResult {
@@ -105,7 +104,8 @@ async fn a_definition_is_found_as_it_was_put(registry: Registry, _: usize) -> Ca
     def.metadata
         .insert("owner".to_owned(), serde_json::json!({"team": ["a", null]}));
     registry.put(def.clone()).await?;
-    check_eq!(registry.get("report").await?, Some(def.clone()));
+    let def = Arc::new(def);
+    check_eq!(registry.get("report").await?, Some(Arc::clone(&def)));
     check_eq!(registry.list().await?, [def]);
     Ok(())
 }
@@ -157,7 +157,7 @@ async fn a_known_name_is_refused_and_the_first_definition_stays(
     for _ in 0..2 {
         taken(&registry, named("x")).await?;
     }
-    check_eq!(registry.get("x").await?, Some(first));
+    check_eq!(registry.get("x").await?, Some(Arc::new(first)));
     check_eq!(listed(&registry).await?, ["x"]);
     Ok(())
 }
@@ -166,6 +166,7 @@ async fn a_definition_is_found_by_its_aliases(registry: Registry, _: usize) -> C
     let def = with_alias(with_alias(named("new"), "old"), "older");
     registry.put(def.clone()).await?;
     registry.put(named("other")).await?;
+    let def = Arc::new(def);
     for name in ["new", "old", "older"] {
         check_eq!(registry.get(name).await?, Some(def.clone()), "{name}");
         let plain = registry.get_version(name, None).await?;
@@ -348,7 +349,7 @@ async fn hostile_names_of_tasks_stay_apart(registry: Registry, _: usize) -> Case
     check_eq!(listed(&registry).await?, hostile);
     for name in hostile {
         let def = registry.get(name).await?;
-        let said = def.and_then(|def| def.description);
+        let said = def.and_then(|def| def.description.clone());
         check_eq!(said, Some(format!("the one named {name:?}")));
     }
     // Name and version are two things.
@@ -414,7 +415,7 @@ async fn of_many_that_register_one_name_at_once_one_succeeds(
         }
         check_eq!(accepted.len(), 1, "round {round}: {accepted:?}");
         let def = registry.get(&format!("x{round}")).await?;
-        let said = def.and_then(|def| def.description);
+        let said = def.and_then(|def| def.description.clone());
         check_eq!(said, Some(accepted[0].to_string()));
     }
     check_eq!(listed(&registry).await?.len(), 10);

@@ -330,7 +330,7 @@ async fn scheduler(context: &TloContext) -> Result<Scheduler> {
         context.observers().clone(),
         context.settings().strict,
     );
-    let definitions = context.registry().list().await?.into_iter().map(Arc::new);
+    let definitions = context.registry().list().await?;
     scheduler.start(definitions).await?;
     Ok(scheduler)
 }
