@@ -99,17 +99,18 @@ async fn context(store: tlo::store::SharedStore, left: Arc<(AtomicUsize, Notify)
         .expect("context")
 }
 
-pub async fn run(directory: &Path, tasks: usize, callers: usize) -> serde_json::Value {
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let ids = Arc::new(IdSource::random());
-    let options = SqliteOptions::at(directory.join("tlo.db"));
-    let engine = SqliteEngine::open(options, Arc::clone(&ids)).expect("open");
-    let engine = Recording { engine, log: Arc::clone(&log) };
-    let store = Arc::new(RowStore::open(engine, SystemClock::shared(), ids).expect("store"));
+/// How long the submits took, and all of it with the runs.
+struct Took {
+    submitted: Duration,
+    all: Duration,
+    cpu: Duration,
+}
+
+/// Submits the tasks, then runs them. Calls `submitted` in between.
+async fn pass(store: tlo::store::SharedStore, tasks: usize, callers: usize, submitted: impl FnOnce()) -> Took {
     let left = Arc::new((AtomicUsize::new(tasks), Notify::new()));
     let context = context(store, Arc::clone(&left)).await;
     let client = context.client();
-    log.lock().expect("lock").clear();
     let (cpu_before, started) = (cpu(), Instant::now());
     let next = Arc::new(AtomicUsize::new(0));
     let calling: Vec<_> = (0..callers)
@@ -129,8 +130,8 @@ pub async fn run(directory: &Path, tasks: usize, callers: usize) -> serde_json::
     for call in calling {
         call.await.expect("caller");
     }
-    let submitted = started.elapsed();
-    let submit_groups = log.lock().expect("lock").len();
+    let in_between = started.elapsed();
+    submitted();
     let runner = Runner::new(context);
     let handle = runner.handle();
     let working = tokio::spawn(runner.run_until(std::future::pending()));
@@ -139,11 +140,31 @@ pub async fn run(directory: &Path, tasks: usize, callers: usize) -> serde_json::
     while client.store().count(&unfinished, CountBy::All, 0).await.expect("count").total() > 0 {
         tokio::task::yield_now().await;
     }
-    let all = started.elapsed();
-    let cpu = cpu() - cpu_before;
-    let log = std::mem::take(&mut *log.lock().expect("lock"));
+    let took = Took { submitted: in_between, all: started.elapsed(), cpu: cpu() - cpu_before };
     handle.stop();
     working.await.expect("runner").expect("stopped");
+    took
+}
+
+fn open(path: &Path, log: Option<&Arc<Mutex<Vec<Writes>>>>) -> tlo::store::SharedStore {
+    let ids = Arc::new(IdSource::random());
+    let engine = SqliteEngine::open(SqliteOptions::at(path), Arc::clone(&ids)).expect("open");
+    let clock = SystemClock::shared();
+    match log {
+        Some(log) => Arc::new(RowStore::open(Recording { engine, log: Arc::clone(log) }, clock, ids).expect("store")),
+        None => Arc::new(RowStore::open(engine, clock, ids).expect("store")),
+    }
+}
+
+/// The figure, then the same once more to learn what is written, then only those writes.
+pub async fn run(directory: &Path, tasks: usize, callers: usize) -> serde_json::Value {
+    let took = pass(open(&directory.join("tlo.db"), None), tasks, callers, || ()).await;
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let store = open(&directory.join("recorded.db"), Some(&log));
+    log.lock().expect("lock").clear();
+    let mut submit_groups = 0;
+    pass(store, tasks, callers, || submit_groups = log.lock().expect("lock").len()).await;
+    let log = std::mem::take(&mut *log.lock().expect("lock"));
     let connection = bare(&directory.join("bare.db"));
     let before = Instant::now();
     for writes in &log {
@@ -153,8 +174,8 @@ pub async fn run(directory: &Path, tasks: usize, callers: usize) -> serde_json::
     let rate = |time: Duration| tasks as f64 / time.as_secs_f64();
     serde_json::json!({
         "system": "tlo sqlite", "submit": format!("single, {callers} callers"), "payload": "about 100 bytes", "durability": "FULL",
-        "tasks": tasks, "in_per_s": rate(submitted), "out_per_s": rate(all - submitted), "whole_per_s": rate(all),
-        "us_cpu": cpu.as_secs_f64() * 1e6 / tasks as f64, "bare_per_s": rate(bare),
+        "tasks": tasks, "in_per_s": rate(took.submitted), "out_per_s": rate(took.all - took.submitted), "whole_per_s": rate(took.all),
+        "us_cpu": took.cpu.as_secs_f64() * 1e6 / tasks as f64, "bare_per_s": rate(bare),
         "submits_a_transaction": tasks as f64 / submit_groups as f64,
         "runs_a_transaction": tasks as f64 / (log.len() - submit_groups) as f64,
     })
