@@ -14,6 +14,9 @@ use crate::store::{Commit, Create, Guard, NewEvent, Op, StreamId};
 use crate::task::OnConflict;
 use crate::timestamp::Timestamp;
 
+/// Notes of a schedule that are kept: a schedule whose runs take longer than its period makes some for ever.
+const NOTES_KEPT: u64 = 1_000;
+
 /// What was decided about one schedule, and the commit that makes it so.
 #[derive(Debug)]
 pub(super) struct Decision {
@@ -112,6 +115,10 @@ impl<'a> Due<'a> {
         }
         if let Some(over) = over {
             commit = commit.then(note(name, "overlapped", &over)?);
+        }
+        if self.entry.noted > NOTES_KEPT {
+            let before = self.entry.noted - NOTES_KEPT;
+            commit = commit.then(Op::Trim(decisions(name)?, before));
         }
         let commit = commit.then(Op::PutMark {
             key,
@@ -218,10 +225,13 @@ pub(super) fn move_on(
     due.decision(Vec::new(), None, commit, None)
 }
 
+fn decisions(schedule: &str) -> Result<StreamId> {
+    StreamId::new(schedule, "decisions")
+}
+
 fn note<T: Serialize>(schedule: &str, kind: &str, data: &T) -> Result<Op> {
-    let stream = StreamId::new(schedule, "decisions")?;
     Ok(Op::Append(
-        stream,
+        decisions(schedule)?,
         vec![NewEvent {
             kind: kind.to_owned(),
             key: None,

@@ -19,6 +19,8 @@ pub(super) struct Entry {
     /// The key of the cursor's mark.
     pub(super) key: Arc<str>,
     pub(super) cursor: Cursor,
+    /// The number of its last note, as far as this node made it.
+    pub(super) noted: u64,
     /// What the cursor's mark was when it was read or written last.
     pub(super) expected: MarkExpect,
     /// This node no longer fires it: another specification of this name took over on another node, or it cannot fire.

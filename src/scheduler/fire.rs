@@ -12,7 +12,7 @@ use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::page::{PAGE_LIMIT, PageRequest};
 use crate::schedule::Overlap;
-use crate::store::{Effect, MarkExpect, Refusal, TaskFilter, TaskStateStoreExt};
+use crate::store::{CountBy, Effect, MarkExpect, Refusal, TaskFilter, TaskStateStoreExt};
 use crate::task::TaskStatus;
 use crate::timestamp::Timestamp;
 
@@ -37,16 +37,20 @@ pub(super) async fn fire_due(scheduler: &mut Scheduler, now: Timestamp) -> Resul
 }
 
 async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp) -> Result<()> {
+    let mut failed = None;
     let mut round = Vec::with_capacity(indexes.len());
     for index in indexes {
         match decide::first(&scheduler.entries[*index], *index, now) {
-            Ok(decision) => round.push(replacing(scheduler, decision).await?),
+            Ok(decision) => match replacing(scheduler, decision).await {
+                Ok(decision) => round.push(decision),
+                Err(error) if error.is_retryable() => failed = failed.or(Some(error)),
+                Err(error) => stand_down(scheduler, *index, error)?,
+            },
             Err(error) => stand_down(scheduler, *index, error)?,
         }
     }
     // Most are done with the first commit. One that finds an unfinished run takes a second, and a third when that run
     // ends in between.
-    let mut failed = None;
     for _ in 0..ROUNDS {
         if round.is_empty() {
             break;
@@ -166,6 +170,11 @@ fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]) -> R
     if let Some(Effect::Marked(version)) = effects.last() {
         entry.expected = MarkExpect::Version(*version);
     }
+    for effect in effects {
+        if let Effect::Appended(numbers) = effect {
+            entry.noted = numbers.last().copied().unwrap_or(entry.noted);
+        }
+    }
     let name = Arc::clone(&entry.def.name);
     let observers = &scheduler.observers;
     for (slot, effect) in decision.runs.iter().zip(effects) {
@@ -207,14 +216,26 @@ async fn replacing(scheduler: &Scheduler, decision: Decision) -> Result<Decision
     }
     let mut replaced = BTreeSet::new();
     let filter = TaskFilter {
-        schedule: Some(def.name.to_string()),
+        name: Some(def.name.to_string()),
         ..TaskFilter::status([TaskStatus::Pending, TaskStatus::Running])
     };
-    let mut page = PageRequest::first(PAGE_LIMIT);
-    loop {
+    // Counts by name are kept, so what is unfinished is found without a look at all that has ended: it is what was made
+    // last, as a rule.
+    let count = scheduler.store.count(&filter, CountBy::All, 0).await?;
+    let mut unfinished = count.total();
+    let mut page = PageRequest {
+        newest_first: true,
+        ..PageRequest::first(PAGE_LIMIT)
+    };
+    while unfinished > 0 {
+        page.limit = usize::try_from(unfinished).map_or(PAGE_LIMIT, |left| left.min(PAGE_LIMIT));
         let open = scheduler.store.list(&filter, page).await?;
+        unfinished = unfinished.saturating_sub(open.items.len() as u64);
         let records = open.items.into_iter().map(|item| item.record);
-        let before = records.filter(|record| record.slot.is_none_or(|slot| slot < newest));
+        let before = records.filter(|record| {
+            record.schedule.as_ref() == Some(&def.name)
+                && record.slot.is_none_or(|slot| slot < newest)
+        });
         replaced.extend(before.map(|record| record.id));
         match open.next {
             Some(next) => page.after = Some(next),

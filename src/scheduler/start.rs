@@ -44,7 +44,13 @@ pub(super) async fn start(
             continue;
         }
         let mark = known.remove(&*def.name);
-        let mut pattern = def.pattern()?;
+        let mut pattern = match def.pattern() {
+            Ok(pattern) => pattern,
+            Err(error) => {
+                tell(scheduler, &def.name, error)?;
+                continue;
+            }
+        };
         if !patterns.iter().any(|known| pattern.share_with(known)) && patterns.len() < PATTERNS {
             patterns.push(pattern.clone());
         }
@@ -90,6 +96,7 @@ fn take_up(
     };
     let entry = Entry {
         key: Cursor::key(&def.name),
+        noted: 0,
         def,
         schedule,
         pattern,
@@ -143,12 +150,13 @@ async fn run_once(
     Ok(())
 }
 
-/// One run at start that cannot be made does not keep the others from running, unless the mode is strict.
+/// One schedule that cannot be taken up, or run at start, does not keep the others from running, unless the mode is
+/// strict.
 fn tell(scheduler: &Scheduler, name: &Arc<str>, error: Error) -> Result<()> {
     if scheduler.strict {
         return Err(error);
     }
-    tracing::error!(schedule = &**name, %error, "the run at start was refused");
+    tracing::error!(schedule = &**name, %error, "a schedule could not be taken up, or its run at start was refused");
     scheduler.observers.notify(|| Lifecycle::ScheduleFailed {
         schedule: Arc::clone(name),
         error: error.to_string(),

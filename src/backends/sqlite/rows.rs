@@ -50,6 +50,14 @@ impl<'c> SqliteRows<'c> {
     }
 
     fn change(&mut self) -> Result<&mut (CachedStatement<'c>, CachedStatement<'c>)> {
+        // Some failures end the transaction: what is written after them would be kept without the rest.
+        if self.connection.is_autocommit() {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "write rows",
+                "a failure has ended this transaction",
+            ));
+        }
         self.change.as_mut().ok_or_else(|| {
             Error::new(
                 ErrorKind::Unsupported,

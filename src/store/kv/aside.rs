@@ -34,12 +34,11 @@ pub(super) fn leases(table: &mut dyn Table) -> Result<()> {
             Ok(Some(record)) if record.lease.is_some() => {}
             // The row leads nowhere.
             Ok(_) => table.delete(&row)?,
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                quarantine(table, &id, &error)?;
+            Err(error) => {
+                quarantine(table, &id, error)?;
                 table.delete(&row)?;
                 leave_gates(table, &id)?;
             }
-            Err(error) => return Err(error),
         }
     }
     Ok(())

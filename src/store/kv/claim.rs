@@ -7,7 +7,7 @@ use super::gates::{self, Rules, Verdict};
 use super::keys::{self, Order, Word};
 use super::table::{Ready, Table};
 use super::{aside, index, lanes, leases, settle, unique};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::store::{ClaimRequest, Claims};
 use crate::task::{Ended, Parked, TaskEvent, TaskStateRecord, TaskStatus, decide, transition};
@@ -56,14 +56,19 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
     })
 }
 
-/// Sets a record that cannot be read aside, so that it is seen and counted and the others go on.
+/// Sets a record that cannot be read aside, so that it is seen and counted and the others go on. Any other error is the
+/// caller's: the transaction failed, the record did not.
 pub(super) fn quarantine<T: Table + ?Sized>(
     table: &mut T,
     id: &TaskId,
-    error: &Error,
+    error: Error,
 ) -> Result<()> {
+    if error.kind() != ErrorKind::Corrupt {
+        return Err(error);
+    }
     tracing::error!(%id, %error, "a stored record cannot be read; it was set aside");
-    table.put(keys::corrupt(id), error.to_string().into_bytes())
+    table.put(keys::corrupt(id), error.to_string().into_bytes())?;
+    unique::release_of_schedule(table, id)
 }
 
 struct Claiming<'a> {
@@ -214,14 +219,14 @@ impl Claiming<'_> {
                 table.take(queue, lane, row)?;
                 return Ok(Step::Gone);
             }
-            Err(error) if error.kind() == crate::error::ErrorKind::Corrupt => {
+            Err(error) => {
                 table.take(queue, lane, row)?;
-                if let Some(id) = &row.id {
-                    quarantine(table, id, &error)?;
+                match &row.id {
+                    Some(id) => quarantine(table, id, error)?,
+                    None => return Err(error),
                 }
                 return Ok(Step::Gone);
             }
-            Err(error) => return Err(error),
         };
         let now = table.moment().now;
         if !self

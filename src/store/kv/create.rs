@@ -55,19 +55,19 @@ fn conflict(
     key: &str,
     owner: TaskId,
 ) -> Result<Effect, Stop> {
+    if new.on_conflict == OnConflict::Fail {
+        // Whether the owner can be read does not matter.
+        let key = key.into();
+        return Err(Refusal::KeyTaken { key, owner }.into());
+    }
     let existing = table.record(&owner)?;
     let status = existing
         .as_ref()
         .map_or(TaskStatus::Succeeded, |record| record.status);
     let due = match new.on_conflict {
-        OnConflict::Fail => {
-            return Err(Refusal::KeyTaken {
-                key: key.into(),
-                owner,
-            }
-            .into());
+        OnConflict::Fail | OnConflict::Existing => {
+            return Ok(Effect::Existing { id: owner, status });
         }
-        OnConflict::Existing => return Ok(Effect::Existing { id: owner, status }),
         OnConflict::Replace => new.due,
         OnConflict::Debounce(wait) => Due::In(wait.max(Duration::ZERO)),
     };
@@ -82,6 +82,14 @@ fn conflict(
         changed.gates.clone_from(&new.gates);
         changed.parked = None;
         index::replace(table, &waiting, changed, false)?;
+        // Whoever waits behind this one at a gate that it leaves.
+        for gate in waiting
+            .gates
+            .iter()
+            .filter(|gate| !new.gates.contains(gate))
+        {
+            gates::reopen(table, &gate.key)?;
+        }
     }
     Ok(Effect::Existing { id: owner, status })
 }

@@ -255,7 +255,7 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
             }
             Err(error) => {
                 table.delete(&row)?;
-                super::claim::quarantine(table, &id, &error)?;
+                super::claim::quarantine(table, &id, error)?;
                 continue;
             }
         };

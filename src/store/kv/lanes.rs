@@ -51,7 +51,7 @@ pub(super) fn promote<T: Table + ?Sized>(table: &mut T, queue: Word, limit: usiz
         match table.record(&id) {
             Ok(Some(record)) => enter(table, &record)?,
             Ok(None) => {}
-            Err(error) => super::claim::quarantine(table, &id, &error)?,
+            Err(error) => super::claim::quarantine(table, &id, error)?,
         }
     }
     Ok(())

@@ -84,12 +84,11 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
                     table.delete(&key)?;
                     continue;
                 }
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                Err(error) => {
                     table.delete(&key)?;
-                    super::claim::quarantine(table, &id, &error)?;
+                    super::claim::quarantine(table, &id, error)?;
                     continue;
                 }
-                Err(error) => return Err(error),
             };
             if is_awaited(table, &record)? {
                 kept = true;

@@ -91,13 +91,33 @@ fn release_if(
 }
 
 fn release(table: &mut dyn Table, key: &str) -> Result<()> {
-    let Some(owner) = table.owner(key)? else {
-        return Ok(());
-    };
-    if let Some(until) = owner.until {
-        table.delete(&keys::unique_end(until, key))?;
+    match table.owner(key) {
+        Ok(None) => return Ok(()),
+        Ok(Some(Owner {
+            until: Some(until), ..
+        })) => table.delete(&keys::unique_end(until, key))?,
+        Ok(Some(_)) => {}
+        // Nobody can say any more whose it is.
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            tracing::error!(%error, key, "the owner of a unique key cannot be read; the key is given up");
+        }
+        Err(error) => return Err(error),
     }
     table.delete_owner(key)
+}
+
+/// Frees the key of its schedule that the run of this id owns, when the record itself cannot be read to say so: its
+/// schedule would wait for an end that never comes.
+pub(super) fn release_of_schedule<T: Table + ?Sized>(table: &mut T, id: &TaskId) -> Result<()> {
+    let Some((schedule, _)) = id.as_str().rsplit_once('@') else {
+        return Ok(());
+    };
+    let key = format!("schedule/{schedule}");
+    match table.owner(&key) {
+        Ok(Some(owner)) if owner.id == *id => table.delete_owner(&key),
+        Err(error) if error.kind() != ErrorKind::Corrupt => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Removes keys whose time is over, at most `limit`.

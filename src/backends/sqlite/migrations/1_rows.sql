@@ -1,4 +1,5 @@
--- Every row of the store. A key starts with one byte that names its table; see src/store/kv/keys.rs.
+-- Every row of the store. A key starts with one byte that names its table, and words in it are hashed with XXH3;
+-- see src/store/kv/keys.rs.
 CREATE TABLE rows (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID;
 
 -- For people with a SQLite shell: SELECT id, name, status FROM tasks WHERE status = 'failed';
