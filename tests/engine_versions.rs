@@ -4,6 +4,7 @@
 
 use tlo::ErrorKind;
 use tlo::prelude::*;
+use tlo::store::TaskStateStoreExt;
 
 /// A task of this version; an empty one is none.
 fn greet(version: &'static str) -> tlo::handler::TaskBuilder {
@@ -81,6 +82,61 @@ async fn an_unknown_version_is_refused_with_those_that_are_known() {
     let later = client.task("greet").version("3").allow_unknown();
     let record = later.submit().await.unwrap().record().await.unwrap();
     assert_eq!(record.version.as_deref(), Some("3"));
+}
+
+/// What a worker elsewhere says of itself.
+async fn elsewhere(client: &tlo::Client, id: &str, says: &str) {
+    let key = format!("worker/{id}");
+    let says = tlo::Payload::parse(says).unwrap();
+    let store = client.store();
+    store.put_mark(&key, says, None, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_runs_elsewhere_is_defined_as_its_name_is_here() {
+    let def = greet("1").queue("slow").gate("user/{id}", 2);
+    let tlo = TloContext::for_test()
+        .task(def.run(|_: TaskContext, _: serde_json::Value| async {}))
+        .start()
+        .await
+        .unwrap();
+    let client = tlo.client();
+    elsewhere(
+        &client,
+        "a",
+        r#"{"pid":1,"version":"0","queues":[],"names":["greet","other"],"versions":{"greet":["2"]},"concurrency":1}"#,
+    )
+    .await;
+    let args = serde_json::json!({"id": 7});
+    for name in ["greet", "hello"] {
+        let second = client.task(name).version("2").args(&args).submit().await;
+        let record = second.unwrap().record().await.unwrap();
+        assert_eq!((&*record.name, &*record.queue), ("greet", "slow"));
+        assert_eq!(record.version.as_deref(), Some("2"));
+        assert_eq!(record.gates[0].key, "user/7");
+    }
+    for (name, reason) in [
+        (
+            "greet",
+            "the task \"greet\" has no version \"x\"; there is \"1\", \"2\"",
+        ),
+        (
+            "other",
+            "the task \"other\" has no version \"x\"; there is one without a version",
+        ),
+    ] {
+        let error = client.task(name).version("x").submit().await.unwrap_err();
+        assert_eq!(error.to_string(), reason);
+    }
+    client.task("other").submit().await.unwrap();
+    // One that does not say which versions it has may have this one.
+    elsewhere(
+        &client,
+        "b",
+        r#"{"pid":1,"version":"0","queues":[],"names":["other"],"concurrency":1}"#,
+    )
+    .await;
+    client.task("other").version("x").submit().await.unwrap();
 }
 
 #[tokio::test]

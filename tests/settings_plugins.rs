@@ -249,5 +249,9 @@ async fn a_name_that_cannot_be_one_is_refused() {
             error.to_string().contains(&format!("\"{name}\"")),
             "{error}"
         );
+        // What is told without opening anything says the same.
+        let mistakes = plugins.mistakes(&loaded);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(error.to_string().contains(&mistakes[0].reason), "{error}");
     }
 }

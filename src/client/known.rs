@@ -1,5 +1,6 @@
 //! Which task names are known.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -23,12 +24,29 @@ pub struct WorkerInfo {
     pub queues: Vec<String>,
     /// The task names it has handlers for.
     pub names: Vec<String>,
+    /// The versions it has handlers for, by name; a name of which it has none but the one without a version is not in it.
+    /// `None` when the worker does not say: then it may have any.
+    #[serde(default)]
+    pub versions: Option<BTreeMap<String, BTreeSet<String>>>,
     /// Tasks it runs at once, at most.
     pub concurrency: usize,
 }
 
+impl WorkerInfo {
+    /// Whether it runs records of this name and version; those without a version run with any.
+    fn runs(&self, name: &str, version: Option<&str>) -> bool {
+        self.names.iter().any(|known| known == name)
+            && version.is_none_or(|version| {
+                self.versions
+                    .as_ref()
+                    .is_none_or(|all| all.get(name).is_some_and(|has| has.contains(version)))
+            })
+    }
+}
+
 impl Client {
-    /// The definition of a name: registered, declared, an alias, or advertised by a live worker.
+    /// The definition of a name: registered, declared, an alias, or advertised by a live worker. A version that is not
+    /// registered here and runs elsewhere is defined as the name is here.
     pub(super) async fn definition(
         &self,
         name: &str,
@@ -46,16 +64,27 @@ impl Client {
         }
         let all = registry.list().await?;
         let workers = self.workers().await?;
-        let advertised = workers
-            .iter()
-            .any(|(_, worker)| worker.names.iter().any(|known| known == name));
-        if allow_unknown || advertised {
-            let mut def = TaskDef::new(name);
+        let runs = |name: &str| workers.iter().any(|(_, worker)| worker.runs(name, version));
+        let registered = registry.get(name).await?;
+        // An alias stands for its name, unless what runs elsewhere goes by the alias.
+        let own = registered.as_ref().map_or(name, |def| &def.name);
+        let wanted = [own, name].into_iter().find(|name| runs(name));
+        if let Some(wanted) = wanted.or_else(|| allow_unknown.then_some(own)) {
+            let mut def = match &registered {
+                Some(known) => TaskDef::clone(known),
+                None => TaskDef::new(wanted),
+            };
+            if *def.name != *wanted {
+                def.name = Arc::from(wanted);
+            }
             def.version = version.map(Arc::from);
             return Ok(Arc::new(def));
         }
-        if let (Some(version), Some(known)) = (version, registry.get(name).await?) {
-            return Err(unknown_version(&known.name, version, &all));
+        if let Some(version) = version {
+            let there = versions_of([own, name], &all, &workers);
+            if !there.is_empty() {
+                return Err(unknown_version(own, version, &there));
+            }
         }
         let mut known: Vec<Arc<str>> = all.iter().map(|def| Arc::clone(&def.name)).collect();
         known.extend(
@@ -107,21 +136,47 @@ impl Client {
     }
 }
 
-fn unknown_version(name: &str, version: &str, all: &[Arc<TaskDef>]) -> Error {
-    let versions: Vec<_> = all
-        .iter()
-        .filter(|def| &*def.name == name)
-        .map(|def| match &def.version {
-            Some(version) => format!("\"{version}\""),
-            None => "one without a version".to_owned(),
-        })
-        .collect();
+/// The versions of a name that are registered here, and then those that run elsewhere, in words.
+fn versions_of(
+    names: [&str; 2],
+    all: &[Arc<TaskDef>],
+    workers: &[(String, WorkerInfo)],
+) -> Vec<String> {
+    let mut there: Vec<String> = Vec::new();
+    let mut add = |version: Option<&str>| {
+        let shown = version.map_or_else(
+            || "one without a version".to_owned(),
+            |version| format!("\"{version}\""),
+        );
+        if !there.contains(&shown) {
+            there.push(shown);
+        }
+    };
+    for def in all.iter().filter(|def| names.contains(&&*def.name)) {
+        add(def.version.as_deref());
+    }
+    for (_, worker) in workers {
+        for known in worker
+            .names
+            .iter()
+            .filter(|known| names.contains(&&***known))
+        {
+            match worker.versions.as_ref().and_then(|all| all.get(known)) {
+                Some(has) => has.iter().for_each(|version| add(Some(version))),
+                None => add(None),
+            }
+        }
+    }
+    there
+}
+
+fn unknown_version(name: &str, version: &str, there: &[String]) -> Error {
     Error::new(
         ErrorKind::UnknownTask,
         "submit",
         format!(
             "the task \"{name}\" has no version \"{version}\"; there is {}",
-            versions.join(", ")
+            there.join(", ")
         ),
     )
 }

@@ -36,18 +36,16 @@ pub(super) struct Plugins<T: ?Sized> {
 
 /// Why an address finds no plugin.
 pub(super) enum Misnamed {
-    /// The table itself is wrong.
-    Table(Error),
+    /// The table itself is wrong, whatever is set.
+    Table(Mistake),
     /// The setting names none.
     Setting { kind: ErrorKind, mistake: Mistake },
 }
 
 impl Misnamed {
-    /// The mistake of the settings, if it is one of theirs.
-    pub(super) fn into_mistake(self) -> Option<Mistake> {
+    pub(super) fn into_mistake(self) -> Mistake {
         match self {
-            Self::Table(_) => None,
-            Self::Setting { mistake, .. } => Some(mistake),
+            Self::Table(mistake) | Self::Setting { mistake, .. } => mistake,
         }
     }
 }
@@ -55,7 +53,7 @@ impl Misnamed {
 impl From<Misnamed> for Error {
     fn from(misnamed: Misnamed) -> Self {
         match misnamed {
-            Misnamed::Table(error) => error,
+            Misnamed::Table(mistake) => Self::invalid("plugin", mistake.to_string()),
             Misnamed::Setting { kind, mistake } => Self::new(kind, "plugin", mistake.to_string()),
         }
     }
@@ -123,18 +121,23 @@ impl<T: ?Sized + 'static> Plugins<T> {
         address: &PluginAddress,
         loaded: &Loaded,
     ) -> std::result::Result<&Plugin<T>, Misnamed> {
+        let Kind { key, what } = kind;
+        // Its key is that of the setting, so that nobody takes it for a mistake of the file as a whole.
         if let Some(name) = self.refused.first() {
-            let message = format!(
-                "\"{name}\" cannot name a plugin; use letters, digits, _ and -, in parts joined by dots"
-            );
-            return Err(Misnamed::Table(Error::invalid("plugin", message)));
+            return Err(Misnamed::Table(Mistake {
+                key: (*key).to_owned(),
+                value: None,
+                origin: "a plugin that the program adds".to_owned(),
+                reason: format!(
+                    "\"{name}\" cannot name a plugin; use letters, digits, _ and -, in parts joined by dots"
+                ),
+            }));
         }
         let wanted = address.name().to_ascii_lowercase();
         let name = self.aliases.get(&wanted).unwrap_or(&wanted);
         if let Some(plugin) = self.built.get(name) {
             return Ok(plugin);
         }
-        let Kind { key, what } = kind;
         let misnamed = |error: ErrorKind, reason: String| Misnamed::Setting {
             kind: error,
             mistake: Mistake {

@@ -135,8 +135,8 @@ impl PluginTable {
         Ok(())
     }
 
-    /// The settings that name no plugin of this table, and what is wrong in the sections of those that they name.
-    /// Opens nothing.
+    /// The settings that name no plugin of this table, and what is wrong in the sections of those that they name; names
+    /// of this table that cannot be names, too. Opens nothing.
     #[must_use]
     pub fn mistakes(&self, loaded: &Loaded) -> Vec<Mistake> {
         let settings = &loaded.settings;
@@ -153,7 +153,7 @@ impl PluginTable {
         for found in [store, registry] {
             match found {
                 Ok(name) => names.push(name),
-                Err(misnamed) => mistakes.extend(misnamed.into_mistake()),
+                Err(misnamed) => mistakes.push(misnamed.into_mistake()),
             }
         }
         names.dedup();

@@ -1,6 +1,6 @@
 //! Saying that a worker lives, where others can see it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::WorkerParts;
@@ -60,6 +60,7 @@ impl Presence {
                 .collect::<BTreeSet<_>>()
                 .into_iter()
                 .collect(),
+            versions: Some(versions(lanes)),
             concurrency: parts.options.concurrency,
         };
         let said = match Payload::of(&info) {
@@ -87,6 +88,20 @@ impl Presence {
             () = parts.clock.sleep(PARTING) => {}
         }
     }
+}
+
+/// The versions of each name that has any.
+fn versions(lanes: &Lanes) -> BTreeMap<String, BTreeSet<String>> {
+    let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, version) in lanes.names.iter() {
+        if let Some(version) = version {
+            versions
+                .entry(name.to_string())
+                .or_default()
+                .insert(version.to_string());
+        }
+    }
+    versions
 }
 
 fn key(parts: &WorkerParts) -> String {

@@ -71,10 +71,11 @@ impl MemoryStore {
     }
 
     fn change<T>(&self, run: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
-        let tells_ends = self.hints.tells_ends();
         let room = std::mem::take(&mut *self.room.lock());
         let (answer, (hints, mut old)) = {
             let mut memory = self.memory.lock();
+            // Asked under the lock: who listens and then reads has either been heard of here or reads what this writes.
+            let tells_ends = self.hints.tells_ends();
             let moment = self.moment();
             let mut transaction =
                 Transaction::new(&mut memory, &self.ids, moment, tells_ends, room);
@@ -250,6 +251,35 @@ mod tests {
         assert_eq!(
             (page.items[0].record.id.as_str(), page.complete),
             ("b", true)
+        );
+    }
+
+    #[tokio::test]
+    async fn who_listens_before_a_write_is_done_hears_of_the_end() {
+        let store = Arc::new(MemoryStore::default());
+        let id = TaskId::new("a").unwrap();
+        let new = NewTask::new(id.clone(), "greet", Payload::null());
+        store.create(new).await.unwrap();
+        let under_way = store.memory.lock();
+        let writer = {
+            let (store, id) = (Arc::clone(&store), id.clone());
+            std::thread::spawn(move || {
+                let cancel = Commit::of([crate::store::Op::Cancel(id, "enough".to_owned())]);
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .unwrap();
+                runtime.block_on(store.commit(vec![cancel])).unwrap();
+            })
+        };
+        // Long enough for the other thread to come as far as the lock.
+        std::thread::park_timeout(Duration::from_millis(100));
+        let mut hints = store.hints();
+        drop(under_way);
+        writer.join().unwrap();
+        let heard = std::iter::from_fn(|| hints.try_next()).collect::<Vec<_>>();
+        assert!(
+            heard.contains(&crate::store::Hint::Finished(id)),
+            "{heard:?}"
         );
     }
 }
