@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stores::TreeEngine;
+use tlo::schedule::Schedule;
 use tlo::store::{
     Commit, Guard, Maintain, MarkExpect, NewEvent, Op, Retention, StreamId, TaskStateStore,
     TaskStateStoreExt,
 };
-use tlo::task::{NewTask, TaskStatus, Unique, UniqueScope};
+use tlo::task::{NewTask, OnConflict, TaskDef, TaskStatus, Unique, UniqueScope};
 use tlo::testing::ManualClock;
 use tlo::{Clock, ErrorKind, IdSource, Payload, RowStore, TaskId, TaskStateRecord, WorkerId};
 
@@ -150,6 +151,54 @@ async fn a_damaged_key_keeps_no_task_from_running_and_ending() {
         assert_eq!(ended.unwrap(), TaskStatus::Succeeded);
         let id = TaskId::new("next").unwrap();
         place.store.create(NewTask { id, ..keyed }).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_owner_of_a_key_that_ends_stops_no_upkeep() {
+    let place = place();
+    let mut keyed = new("keyed");
+    keyed.unique = Some(Arc::new(Unique {
+        key: "k".into(),
+        scope: UniqueScope::For(Duration::from_secs(60)),
+        until: None,
+    }));
+    place.store.create(keyed.clone()).await.unwrap();
+    place.damage("uk");
+    place.clock.advance(Duration::from_secs(61));
+    place.upkeep().await.unwrap();
+    let id = TaskId::new("next").unwrap();
+    place.store.create(NewTask { id, ..keyed }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_run_does_not_stop_its_schedule() {
+    for claimed_first in [false, true] {
+        let place = place();
+        let mut def = TaskDef::new("greet");
+        def.schedule = Some(Schedule::every(Duration::from_secs(60)).unwrap());
+        let slot = |minute: u64| {
+            let slot = place
+                .clock
+                .now()
+                .saturating_add(Duration::from_secs(60 * minute));
+            let mut run = def.occurrence(slot).unwrap();
+            run.due = tlo::task::Due::Now;
+            run.on_conflict = OnConflict::Fail;
+            run
+        };
+        place.store.create(slot(1)).await.unwrap();
+        if claimed_first {
+            assert_eq!(place.claim().await.unwrap().len(), 1);
+        }
+        place.damage("tgreet@");
+        // Until it was met, its key is taken; that the record cannot be read is no answer to give.
+        let taken = place.store.create(slot(2)).await.unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::Conflict, "{taken}");
+        place.clock.advance(Duration::from_secs(120));
+        assert!(place.claim().await.unwrap().is_empty());
+        place.store.create(slot(3)).await.unwrap();
+        assert_eq!(place.claim().await.unwrap().len(), 1, "{claimed_first}");
     }
 }
 

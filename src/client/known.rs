@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schedule::nearest::nearest;
+use crate::store::SharedStore;
 use crate::task::TaskDef;
 
 /// Marks of this prefix are written by live workers on shared stores; they go away by themselves.
@@ -34,7 +35,7 @@ pub struct WorkerInfo {
 
 impl WorkerInfo {
     /// Whether it runs records of this name and version; those without a version run with any.
-    fn runs(&self, name: &str, version: Option<&str>) -> bool {
+    pub(crate) fn runs(&self, name: &str, version: Option<&str>) -> bool {
         self.names.iter().any(|known| known == name)
             && version.is_none_or(|version| {
                 self.versions
@@ -123,17 +124,22 @@ impl Client {
     /// # Errors
     /// Those of the store.
     pub async fn workers(&self) -> Result<Vec<(String, WorkerInfo)>> {
-        let marks = self.0.store.marks(WORKER_MARK, None, 1_000).await?;
-        Ok(marks
-            .into_iter()
-            .filter_map(|mark| {
-                Some((
-                    mark.key[WORKER_MARK.len()..].to_owned(),
-                    mark.value.decode().ok()?,
-                ))
-            })
-            .collect())
+        live_workers(&self.0.store).await
     }
+}
+
+/// The workers that said lately that they live, by id.
+pub(crate) async fn live_workers(store: &SharedStore) -> Result<Vec<(String, WorkerInfo)>> {
+    let marks = store.marks(WORKER_MARK, None, 1_000).await?;
+    Ok(marks
+        .into_iter()
+        .filter_map(|mark| {
+            Some((
+                mark.key[WORKER_MARK.len()..].to_owned(),
+                mark.value.decode().ok()?,
+            ))
+        })
+        .collect())
 }
 
 /// The versions of a name that are registered here, and then those that run elsewhere, in words.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 pub use context::ClientContext;
 pub use handle::TaskHandle;
-pub(crate) use known::WORKER_MARK;
 pub use known::WorkerInfo;
+pub(crate) use known::{WORKER_MARK, live_workers};
 pub use lock::Lock;
 pub use read::Stats;
 pub use submit::Submit;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::cursor::Cursor;
 use super::decide::{self, Decision};
+use super::unblock::unblock;
 use super::{BATCH, Scheduler};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::page::{PAGE_LIMIT, PageRequest};
@@ -41,7 +42,7 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
     let mut round = Vec::with_capacity(indexes.len());
     for index in indexes {
         match decide::first(&scheduler.entries[*index], *index, now) {
-            Ok(decision) => match replacing(scheduler, decision).await {
+            Ok(decision) => match prepared(scheduler, decision, now).await {
                 Ok(decision) => round.push(decision),
                 Err(error) if error.is_retryable() => failed = failed.or(Some(error)),
                 Err(error) => stand_down(scheduler, *index, error)?,
@@ -94,7 +95,7 @@ async fn give_up(scheduler: &mut Scheduler, index: usize, now: Timestamp) -> Res
     };
     let name = Arc::clone(&entry.def.name);
     let mut passed = decide::move_on(entry, index, now, Some(&why))?;
-    let error = Error::new(crate::ErrorKind::Conflict, "fire schedule", why);
+    let error = Error::new(ErrorKind::Conflict, "fire schedule", why);
     if scheduler.strict {
         return Err(error);
     }
@@ -158,7 +159,7 @@ async fn another_way(
         }
     };
     match again {
-        Ok(decision) => replacing(scheduler, decision).await.map(Some),
+        Ok(decision) => prepared(scheduler, decision, now).await.map(Some),
         Err(error) => Err(error),
     }
 }
@@ -202,6 +203,12 @@ fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]) -> R
         });
     }
     Ok(())
+}
+
+/// What a decision about unfinished runs needs to know of the store.
+async fn prepared(scheduler: &Scheduler, decision: Decision, now: Timestamp) -> Result<Decision> {
+    let decision = unblock(scheduler, decision, now).await?;
+    replacing(scheduler, decision).await
 }
 
 /// With [`Overlap::Replace`] the runs that the newest one replaces are cancelled in the commit that makes it: a process that
@@ -248,14 +255,14 @@ async fn replacing(scheduler: &Scheduler, decision: Decision) -> Result<Decision
         .iter()
         .map(|slot| TaskId::occurrence(&def.name, *slot))
         .collect::<Result<_>>()?;
-    if !older.is_empty() {
-        let known = scheduler.store.get(&older).await?;
-        let made_now = older.into_iter().zip(known);
-        replaced.extend(
-            made_now
-                .filter(|(_, known)| known.is_none())
-                .map(|(id, _)| id),
-        );
+    for id in older {
+        let is_known = match scheduler.store.get(std::slice::from_ref(&id)).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => true,
+            known => known?.iter().any(Option::is_some),
+        };
+        if !is_known {
+            replaced.insert(id);
+        }
     }
     Ok(decision.cancelling(replaced, newest))
 }

@@ -10,10 +10,11 @@ mod entry;
 mod fire;
 mod set_back;
 mod start;
+mod unblock;
 mod upcoming;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Scheduler {
     /// In strict mode an error in a schedule ends the runner.
     strict: bool,
     entries: Vec<Entry>,
+    /// Names and versions that this process defines.
+    versions: HashSet<(Arc<str>, Arc<str>)>,
     /// When each entry is due next, the first on top.
     due: BinaryHeap<Reverse<(Timestamp, usize)>>,
     seen: Option<set_back::Seen>,
@@ -70,6 +73,7 @@ impl Scheduler {
             observers,
             strict,
             entries: Vec::new(),
+            versions: HashSet::new(),
             due: BinaryHeap::new(),
             seen: None,
         }

@@ -35,6 +35,11 @@ pub(super) async fn start(
     let definitions = definitions.into_iter();
     scheduler.entries.reserve_exact(definitions.size_hint().0);
     for def in definitions {
+        let names = std::iter::once(&def.name).chain(&def.aliases);
+        for (name, version) in names.zip(def.version.iter().cycle()) {
+            let known = (Arc::clone(name), Arc::clone(version));
+            scheduler.versions.insert(known);
+        }
         let Some(schedule) = &def.schedule else {
             continue;
         };
