@@ -6,9 +6,9 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::lanes::Lanes;
+use super::marks::Marks;
 use super::numbers::Numbers;
 use super::records::{Records, Slot};
-use crate::store::Mark;
 use crate::store::kv::{Owner, Word, boot_and_end, other_words};
 use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
@@ -23,7 +23,7 @@ pub(super) struct Memory {
     pub(super) leases: BTreeSet<(u64, u64, u64)>,
     pub(super) finished: BTreeSet<(Timestamp, u64)>,
     pub(super) rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(super) marks: BTreeMap<Arc<str>, Arc<Mark>>,
+    pub(super) marks: Marks,
     pub(super) owners: HashMap<Arc<str>, Owner, RandomState>,
     pub(super) last_number: u64,
 }

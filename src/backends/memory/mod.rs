@@ -5,6 +5,7 @@
 
 mod contents;
 mod lanes;
+mod marks;
 mod numbers;
 mod records;
 mod rows;

@@ -1,12 +1,10 @@
 //! The indexes of records read as the rows that other stores keep for them: reading is written once for all stores.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, Range};
-use std::sync::Arc;
+use std::ops::Range;
 
 use super::contents::Memory;
 use super::records::Slot;
-use crate::store::Mark;
 use crate::store::kv::{CountRow, Pairs, Word, keys};
 use crate::task::{TaskStateRecord, TaskStatus};
 
@@ -58,20 +56,6 @@ fn id(record: &TaskStateRecord) -> Vec<u8> {
 }
 
 impl Memory {
-    /// Marks in order, from the first that starts with `prefix` and comes after `after`.
-    pub(super) fn marks_from(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-    ) -> impl Iterator<Item = &Arc<Mark>> {
-        let from = match after.filter(|after| *after >= prefix) {
-            Some(after) => Bound::Excluded(after),
-            None => Bound::Included(prefix),
-        };
-        let marks = self.marks.range::<str, _>((from, Bound::Unbounded));
-        marks.map(|(_, mark)| mark)
-    }
-
     pub(super) fn range(&self, from: &[u8], until: &[u8], limit: usize, reverse: bool) -> Pairs {
         if from >= until || limit == 0 {
             return Pairs::new();

@@ -98,7 +98,7 @@ macro_rules! reads_memory {
                 after: Option<&str>,
                 limit: usize,
             ) -> Result<Vec<Arc<Mark>>> {
-                let found = self.memory.marks_from(prefix, after);
+                let found = self.memory.marks.from(prefix, after);
                 let found = found.take_while(|mark| mark.key.starts_with(prefix));
                 Ok(found.take(limit).cloned().collect())
             }
@@ -139,8 +139,12 @@ macro_rules! reads_memory {
                 Ok(slot.map(|slot| Arc::clone(&slot.record)))
             }
 
+            fn ended(&self) -> Result<u64> {
+                Ok(self.memory.finished.len() as u64)
+            }
+
             fn has_rules(&self) -> Result<bool> {
-                let first = self.memory.marks_from(GATE_MARK, None).next();
+                let first = self.memory.marks.from(GATE_MARK, None).next();
                 Ok(first.is_some_and(|mark| mark.key.starts_with(GATE_MARK)))
             }
         }
@@ -166,13 +170,14 @@ impl Table for Transaction<'_> {
 
     fn put_mark(&mut self, mark: Arc<Mark>) -> Result<()> {
         let key = Arc::clone(&mark.key);
-        let before = self.memory.marks.insert(Arc::clone(&key), mark);
+        let before = self.memory.marks.insert(mark);
         self.undo.push(Undo::Mark(key, before));
         Ok(())
     }
 
     fn delete_mark(&mut self, key: &str) -> Result<()> {
-        if let Some((key, before)) = self.memory.marks.remove_entry(key) {
+        if let Some(before) = self.memory.marks.remove(key) {
+            let key = Arc::clone(&before.key);
             self.undo.push(Undo::Mark(key, Some(before)));
         }
         Ok(())
@@ -245,8 +250,8 @@ impl Table for Transaction<'_> {
                 Some(Undo::Row(key, None)) => {
                     self.memory.rows.remove(&key);
                 }
-                Some(Undo::Mark(key, Some(before))) => {
-                    self.memory.marks.insert(key, before);
+                Some(Undo::Mark(_, Some(before))) => {
+                    self.memory.marks.insert(before);
                 }
                 Some(Undo::Mark(key, None)) => {
                     self.memory.marks.remove(&key);

@@ -140,6 +140,21 @@ pub(super) fn waiting_in(table: &dyn Source, queue: &str) -> Result<u64> {
         .sum())
 }
 
+/// Records that have ended, from the counts.
+pub(super) fn ended<S: Source + ?Sized>(table: &S) -> Result<u64> {
+    let rows = table.range(keys::COUNTS, &keys::after(keys::COUNTS), usize::MAX, false)?;
+    let is_ended = |row: &CountRow| {
+        let mut ended = TaskStatus::ALL.into_iter().filter(|s| s.is_terminal());
+        ended.any(|status| status as u8 == row.status)
+    };
+    Ok(rows
+        .iter()
+        .filter_map(|(key, value)| CountRow::read(key, value))
+        .filter(is_ended)
+        .map(|row| row.n)
+        .sum())
+}
+
 /// The id that an index row leads to.
 pub(super) fn id_of(value: &[u8]) -> Result<TaskId> {
     let text = std::str::from_utf8(value).map_err(|source| {

@@ -3,20 +3,14 @@
 use super::table::Table;
 use super::{gates, index, keys, marks, unique};
 use crate::error::{ErrorKind, Result};
-use crate::store::{CountBy, Maintain, Maintained, TaskFilter};
-use crate::task::{TaskStateRecord, TaskStatus};
+use crate::store::{Maintain, Maintained};
+use crate::task::TaskStateRecord;
 
 /// Ended records read at a time.
 const RETIRE_PAGE: usize = 256;
 
 /// Ended records that one step looks at, of which some stay for their parent's sake.
 const RETIRE_SCAN: usize = 2_000;
-
-const ENDED: [TaskStatus; 3] = [
-    TaskStatus::Succeeded,
-    TaskStatus::Failed,
-    TaskStatus::Cancelled,
-];
 
 /// One step: retention, marks and keys whose time is over, gates that should be open.
 pub(crate) fn maintain(table: &mut dyn Table, request: &Maintain) -> Result<Maintained> {
@@ -40,14 +34,7 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
     let retention = request.retention;
     let now = table.moment().now;
     let mut surplus = match retention.count {
-        Some(keep) => super::read::count(
-            table_source(table),
-            &TaskFilter::status(ENDED),
-            CountBy::All,
-            0,
-        )?
-        .total()
-        .saturating_sub(keep),
+        Some(keep) => table.ended()?.saturating_sub(keep),
         None => 0,
     };
     let cutoff = retention.age.map(|age| now.saturating_sub(age));
@@ -121,10 +108,6 @@ fn is_awaited(table: &dyn Table, record: &TaskStateRecord) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
         Err(error) => Err(error),
     }
-}
-
-fn table_source(table: &dyn Table) -> &dyn super::table::Source {
-    table
 }
 
 /// Opens gates that should be open: a safety net, for what opens a gate opens it in the same write.

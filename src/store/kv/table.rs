@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{Order, Word};
 use super::rows::Pairs;
-use super::{lanes, mark_rows, owner_rows, row_index};
+use super::{index, lanes, mark_rows, owner_rows, row_index};
 use crate::clock::{Clock, Steady};
 use crate::error::Result;
 use crate::id::{LeaseToken, TaskId};
@@ -129,6 +129,11 @@ pub(crate) trait Source {
             Some(id) => self.record(id),
             None => Ok(None),
         }
+    }
+
+    /// How many records have ended.
+    fn ended(&self) -> Result<u64> {
+        index::ended(self)
     }
 
     /// Whether there may be a rule that an operator set for a gate; stores that know without a look say so.

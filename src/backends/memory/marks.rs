@@ -1,0 +1,52 @@
+//! The marks of a store in memory.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::store::Mark;
+
+/// Marks by key, and their keys in order. Most writes set a mark that is there: they leave the order alone.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    by_key: HashMap<Arc<str>, Arc<Mark>, RandomState>,
+    keys: BTreeSet<Arc<str>>,
+}
+
+impl Marks {
+    pub(super) fn get(&self, key: &str) -> Option<&Arc<Mark>> {
+        self.by_key.get(key)
+    }
+
+    /// Answers what was there before.
+    pub(super) fn insert(&mut self, mark: Arc<Mark>) -> Option<Arc<Mark>> {
+        let key = Arc::clone(&mark.key);
+        let before = self.by_key.insert(Arc::clone(&key), mark);
+        if before.is_none() {
+            self.keys.insert(key);
+        }
+        before
+    }
+
+    pub(super) fn remove(&mut self, key: &str) -> Option<Arc<Mark>> {
+        let removed = self.by_key.remove(key)?;
+        self.keys.remove(key);
+        Some(removed)
+    }
+
+    /// In the order of their keys, those from `prefix` on, behind `after`.
+    pub(super) fn from(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = &Arc<Mark>> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let keys = self.keys.range::<str, _>((from, Bound::Unbounded));
+        keys.filter_map(|key| self.by_key.get(key))
+    }
+}
