@@ -1,6 +1,7 @@
 //! Opening: what is made, what is read back, what is refused.
 
 use std::fs;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tlo::store::{Durability, TaskStateStore, TaskStateStoreExt};
@@ -130,6 +131,18 @@ fn options_are_read_from_settings() {
     assert_eq!(options.readers, SqliteOptions::default().readers);
     let error = serde_json::from_str::<SqliteOptions>(r#"{"pth": "x.db"}"#).unwrap_err();
     assert!(error.to_string().contains("`pth`"), "{error}");
+}
+
+#[test]
+fn a_long_wait_for_locks_makes_room_in_the_call() {
+    let (_directory, path) = home();
+    for seconds in [5, 30, 600] {
+        let options = SqliteOptions {
+            busy_timeout: Duration::from_secs(seconds),
+            ..SqliteOptions::at(&path)
+        };
+        drop(open_with(options).unwrap());
+    }
 }
 
 #[test]
