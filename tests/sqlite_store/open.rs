@@ -145,6 +145,23 @@ fn a_long_wait_for_locks_makes_room_in_the_call() {
     }
 }
 
+#[tokio::test]
+async fn what_the_store_can_do_is_told_without_asking_the_disk() {
+    let (_directory, path) = home();
+    let store = open(&path);
+    let opened = store.capability().facts;
+    assert!(opened.iter().any(|(label, _)| *label == "file"));
+    let large = tlo::Payload::of(&"x".repeat(100_000)).unwrap();
+    let mut large_task = new("a");
+    large_task.args = large;
+    store.create(large_task).await.unwrap();
+    assert_eq!(store.capability().facts, opened, "asked the disk again");
+    let (retention, limit) = (tlo::store::Retention::default(), 1);
+    let step = tlo::store::Maintain { retention, limit };
+    store.maintain(step).await.unwrap();
+    assert_ne!(store.capability().facts, opened, "upkeep asks it");
+}
+
 #[test]
 fn a_newer_layout_is_refused_and_left_alone() {
     let (_directory, path) = home();
