@@ -12,8 +12,12 @@ use crate::store::{GATE_MARK, Hint};
 use crate::task::{GateRule, Rate, TaskStateRecord};
 use crate::timestamp::Timestamp;
 
-/// How many parked records one opening looks at.
+/// How many parked records one opening looks at, as long as it brings one of them back.
 const REOPEN_LIMIT: usize = 64;
+
+/// How many times as many it looks at when it brings none back: with limits of their own, those in front may all be
+/// narrower than one behind them.
+const REOPEN_PAGES: usize = 8;
 
 /// Whether a gate lets a task through now.
 pub(super) enum Verdict {
@@ -215,13 +219,67 @@ pub(super) fn next_timer(table: &dyn Source) -> Result<Option<Timestamp>> {
 
 /// Brings back the best of the records parked behind a gate, as many as it lets through now. Answers how many.
 pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
+    let mut next = None;
+    for _ in 0..REOPEN_PAGES {
+        let looked = look(table, key, next)?;
+        next = looked.next;
+        if looked.opened > 0 || next.is_none() {
+            return Ok(looked.opened);
+        }
+    }
+    Ok(0)
+}
+
+/// As [`reopen`], from where the last sweep of this gate came to: what no opening reaches behind a long backlog is
+/// reached by the sweeps, a bounded part at a time, and then they begin anew.
+pub(super) fn sweep(table: &mut dyn Table, key: &str, pages: usize) -> Result<usize> {
+    let reached = keys::swept_to(keys::gate_word(key));
+    let mut next = table.get(&reached)?;
+    let goes_on = next.is_some();
+    let mut opened = 0;
+    for _ in 0..pages {
+        let looked = look(table, key, next)?;
+        opened += looked.opened;
+        next = looked.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    match next {
+        Some(next) => table.put(reached, next)?,
+        None if goes_on => table.delete(&reached)?,
+        None => {}
+    }
+    Ok(opened)
+}
+
+/// Forgets how far the sweeps came in gates that have no parked record any more.
+pub(super) fn forget_sweeps(table: &mut dyn Table, limit: usize) -> Result<()> {
+    for (row, _) in table.range(keys::SWEPT, &keys::after(keys::SWEPT), limit, false)? {
+        if table.get(&keys::parked_gate_of(&row))?.is_none() {
+            table.delete(&row)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a look at parked records found.
+#[derive(Default)]
+struct Looked {
+    opened: usize,
+    /// Where the next look begins, when there may be more that it lets through.
+    next: Option<Vec<u8>>,
+}
+
+/// Looks at one page of the records parked behind a gate, from a row on, and brings back what it lets through now.
+fn look(table: &mut dyn Table, key: &str, from: Option<Vec<u8>>) -> Result<Looked> {
     let gate = keys::gate_word(key);
     if table.get(&keys::parked_gate(gate))?.is_none() {
-        return Ok(0);
+        return Ok(Looked::default());
     }
     let rule = rule(table, key)?;
     if rule.as_ref().is_some_and(|rule| rule.paused) {
-        return Ok(0);
+        return Ok(Looked::default());
     }
     let mut room = REOPEN_LIMIT;
     if let Some(rate) = rule.as_ref().and_then(|rule| rule.rate) {
@@ -229,14 +287,21 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
         if room == 0 {
             let at = next_token(table, gate, rate)?;
             set_timer(table, key, at)?;
-            return Ok(0);
+            return Ok(Looked::default());
         }
     }
     let max = rule.as_ref().and_then(|rule| rule.max);
     let mut held = holders(table, gate, max.unwrap_or(u32::MAX))?;
     let prefix = keys::parked_all(gate);
-    let rows = table.range(&prefix, &keys::after(&prefix), REOPEN_LIMIT, false)?;
+    let from = from
+        .filter(|from| from.starts_with(&prefix))
+        .unwrap_or_else(|| prefix.clone());
+    let rows = table.range(&from, &keys::after(&prefix), REOPEN_LIMIT, false)?;
     let full_page = rows.len() == REOPEN_LIMIT;
+    let mut next = rows
+        .last()
+        .filter(|_| full_page)
+        .map(|(last, _)| [last.as_slice(), &[0]].concat());
     let mut opened = 0;
     for (row, value) in rows {
         let id = index::id_of(&value)?;
@@ -267,6 +332,7 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
         if held >= max.or(own).unwrap_or(u32::MAX) {
             // With a limit of its own on each task, another one may still pass.
             if max.is_some() {
+                next = None;
                 break;
             }
             continue;
@@ -277,6 +343,7 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
         held += 1;
         opened += 1;
         if opened >= room {
+            next = None;
             break;
         }
     }
@@ -289,5 +356,5 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
         let at = table.moment().now.saturating_add(rate.interval());
         set_timer(table, key, at)?;
     }
-    Ok(opened)
+    Ok(Looked { opened, next })
 }

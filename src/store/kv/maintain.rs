@@ -12,6 +12,9 @@ const RETIRE_PAGE: usize = 256;
 /// Ended records that one step looks at, of which some stay for their parent's sake.
 const RETIRE_SCAN: usize = 2_000;
 
+/// Pages of parked records that one step looks at, when there are not more gates than that.
+const SWEEP_PAGES: usize = 32;
+
 const ENDED: [TaskStatus; 3] = [
     TaskStatus::Succeeded,
     TaskStatus::Failed,
@@ -129,15 +132,19 @@ fn table_source(table: &dyn Table) -> &dyn super::table::Source {
 
 /// Opens gates that should be open: a safety net, for what opens a gate opens it in the same write.
 fn sweep_gates(table: &mut dyn Table, limit: usize) -> Result<u64> {
-    let mut opened = 0;
-    for (_, value) in table.range(
+    gates::forget_sweeps(table, limit)?;
+    let all = table.range(
         keys::PARKED_GATES,
         &keys::after(keys::PARKED_GATES),
         limit,
         false,
-    )? {
+    )?;
+    // The fewer gates, the farther into each.
+    let pages = (SWEEP_PAGES / all.len().max(1)).max(1);
+    let mut opened = 0;
+    for (_, value) in all {
         if let Ok(key) = std::str::from_utf8(&value) {
-            opened += gates::reopen(table, key)? as u64;
+            opened += gates::sweep(table, key, pages)? as u64;
         }
     }
     Ok(opened)
