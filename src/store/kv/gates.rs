@@ -9,7 +9,7 @@ use super::{index, marks};
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::store::{GATE_MARK, Hint};
-use crate::task::{GateRule, Rate, TaskStateRecord};
+use crate::task::{GateRule, Rate, TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
 /// How many parked records one opening looks at, as long as it brings one of them back.
@@ -304,7 +304,10 @@ fn look(table: &mut dyn Table, key: &str, from: Option<Vec<u8>>) -> Result<Looke
         .map(|(last, _)| [last.as_slice(), &[0]].concat());
     let mut opened = 0;
     for (row, value) in rows {
-        let id = index::id_of(&value)?;
+        let Some(id) = index::find(table, &value, keys::seq(&row), &[TaskStatus::Pending])? else {
+            table.delete(&row)?;
+            continue;
+        };
         let record = match table.record(&id) {
             Ok(Some(record))
                 if record

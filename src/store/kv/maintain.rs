@@ -80,7 +80,10 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
                 }
                 return Ok((removed, true));
             }
-            let id = index::id_of(&value)?;
+            let Some(id) = index::find(table, &value, keys::seq(&key), &ENDED)? else {
+                table.delete(&key)?;
+                continue;
+            };
             let record = match table.record(&id) {
                 Ok(Some(record)) => record,
                 Ok(None) => {
