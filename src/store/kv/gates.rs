@@ -59,6 +59,20 @@ pub(super) fn rule(table: &dyn Source, key: &str) -> Result<Option<GateRule>> {
     }
 }
 
+/// The gates that every record has by its queue and its name, with whether it is that of the queue. `stands_for` is the
+/// name of a task whose older name the record has: what is ruled of the task holds for it too.
+pub(super) fn implied(
+    record: &TaskStateRecord,
+    stands_for: Option<&str>,
+) -> impl Iterator<Item = (String, bool)> {
+    let keys = [
+        Some((format!("queue/{}", record.queue), true)),
+        Some((format!("task/{}", record.name), false)),
+        stands_for.map(|name| (format!("task/{name}"), false)),
+    ];
+    keys.into_iter().flatten()
+}
+
 /// Whether the gate lets one more through; `limit` is what the task itself asks for, if anything.
 pub(super) fn check(
     table: &dyn Source,
