@@ -47,6 +47,25 @@ fn check_tells_a_store_that_nobody_knows_with_the_other_mistakes() {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     assert!(!operator.path("tlo.db").exists());
+    // So is what the store would refuse, though each value can be read.
+    let task = "[[tasks]]\nname = \"a\"\nshell = \"true\"\n";
+    for (section, part) in [
+        (
+            "busy_timeout = \"30s\"\ncall_timeout = \"30s\"",
+            "tlo.toml:3:16\n",
+        ),
+        ("readers = 0", "readers is 0\n"),
+    ] {
+        operator.write("tlo.toml", &format!("[sqlite]\n{section}\n{task}"));
+        let said = operator.fails(1, &["check"]);
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    operator.write(
+        "tlo.toml",
+        &format!("[sqlite]\nbusy_timeout = \"30s\"\n{task}"),
+    );
+    operator.ok(&["check"]);
+    assert!(!operator.path("tlo.db").exists());
     // A table with a name that is neither a setting nor a list of tasks is told once.
     operator.write("tlo.toml", "[task]\nname = \"b\"\n");
     let said = operator.fails(1, &["check"]);

@@ -288,3 +288,83 @@ async fn a_damaged_row_of_the_leases_hides_no_other() {
     place.claim().await.unwrap();
     assert!(!place.engine.tree.read().contains_key(&damaged));
 }
+
+/// Puts what is no text where these rows say which record they lead to.
+fn spoil(place: &Place, prefixes: &[&str]) {
+    let mut tree = place.engine.tree.write();
+    for prefix in prefixes {
+        let rows = tree.iter_mut();
+        let mut spoilt = rows.filter(|(key, _)| key.starts_with(prefix.as_bytes()));
+        let (_, value) = spoilt.next().unwrap();
+        *value = vec![0xff];
+    }
+}
+
+fn gated(id: &str) -> NewTask {
+    let mut new = new(id);
+    new.gates.push(tlo::task::Gate {
+        key: "k".to_owned(),
+        limit: 1,
+    });
+    new
+}
+
+#[tokio::test]
+async fn a_damaged_index_row_stops_no_claim_and_the_record_is_found_by_its_number() {
+    let minute = tlo::task::Due::In(Duration::from_secs(60));
+    // With the row by number damaged too, the record is not found, and the others go on.
+    for (spoilt, ready) in [("q", true), ("d", false)] {
+        for (by_number, found) in [(None, 2), (Some("s\u{0}"), 1)] {
+            let place = place();
+            for id in ["a", "b"] {
+                let mut new = new(id);
+                if !ready {
+                    new.due = minute;
+                }
+                place.store.create(new).await.unwrap();
+            }
+            let rows: Vec<&str> = std::iter::once(spoilt).chain(by_number).collect();
+            spoil(&place, &rows);
+            place.clock.advance(Duration::from_secs(60));
+            let claimed = place.claim().await.unwrap();
+            assert_eq!(claimed.len(), found, "{rows:?}");
+            assert!(place.claim().await.unwrap().is_empty());
+            place.upkeep().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_a_gate_stops_neither_claims_nor_what_ends() {
+    for (by_number, found) in [(None, "b"), (Some("s\u{0}"), "c")] {
+        let place = place();
+        for id in ["a", "b", "c"] {
+            place.store.create(gated(id)).await.unwrap();
+        }
+        let holder = place.claim().await.unwrap().remove(0);
+        let rows: Vec<&str> = std::iter::once("p").chain(by_number).collect();
+        spoil(&place, &rows);
+        let lease = holder.lease.as_ref().unwrap().reference();
+        let done = place.store.succeed(&holder.id, lease, Payload::null());
+        done.await.unwrap();
+        let claimed = place.claim().await.unwrap();
+        assert_eq!(claimed[0].id.as_str(), found);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_what_ended_stops_no_retention() {
+    for (by_number, removed) in [(None, 2), (Some("s"), 1)] {
+        let place = place();
+        for id in ["a", "b"] {
+            place.store.create(new(id)).await.unwrap();
+            let id = TaskId::new(id).unwrap();
+            place.store.cancel(&id, "no").await.unwrap();
+        }
+        let rows: Vec<&str> = std::iter::once("f").chain(by_number).collect();
+        spoil(&place, &rows);
+        place.clock.advance(Duration::from_secs(60));
+        assert_eq!(place.upkeep().await.unwrap().removed, removed);
+        assert!(!place.engine.tree.read().keys().any(|key| key[0] == b'f'));
+    }
+}

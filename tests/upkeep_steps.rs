@@ -1,11 +1,11 @@
-//! Retention goes on, however much it must leave.
+//! Upkeep goes on, however much it must leave.
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 use std::time::Duration;
 
 use tlo::store::{Commit, Create, Maintain, Op, Retention, TaskStateStore, TaskStateStoreExt};
-use tlo::task::{Due, NewTask};
-use tlo::{MemoryStore, Payload, TaskId};
+use tlo::task::{Due, Gate, NewTask};
+use tlo::{MemoryStore, Payload, TaskId, WorkerId};
 
 fn new(id: &str) -> NewTask {
     NewTask::new(TaskId::new(id).unwrap(), "work", Payload::null())
@@ -66,4 +66,51 @@ async fn many_kept_children_do_not_stop_retention() {
     let parent = TaskId::new("parent").unwrap();
     store.cancel(&parent, "no").await.unwrap();
     assert_eq!(round().await.0, 12_001);
+}
+
+#[tokio::test]
+async fn upkeep_reaches_what_a_long_backlog_of_a_smaller_limit_hides() {
+    let store = MemoryStore::default();
+    let gated = |id: &str, limit: u32| {
+        let mut new = new(id);
+        let key = "k".to_owned();
+        new.gates.push(Gate { key, limit });
+        new
+    };
+    let worker = WorkerId::new("w").unwrap();
+    let claim = async || {
+        let minute = Duration::from_secs(60);
+        let mut claimed = Vec::new();
+        for _ in 0..200 {
+            let some = store.lease(&worker, "default", &["work"], 10, minute).await;
+            claimed.extend(some.unwrap());
+        }
+        claimed
+    };
+    store.create(gated("h1", 2)).await.unwrap();
+    store.create(gated("h2", 2)).await.unwrap();
+    let holders = claim().await;
+    assert_eq!(holders.len(), 2);
+    for n in 0..5_000 {
+        store.create(gated(&format!("small{n}"), 1)).await.unwrap();
+    }
+    store.create(gated("large", 2)).await.unwrap();
+    assert_eq!(claim().await.len(), 0);
+    let lease = holders[0].lease.as_ref().unwrap().reference();
+    let done = store.succeed(&holders[0].id, lease, Payload::null());
+    done.await.unwrap();
+    assert_eq!(claim().await.len(), 0, "one write looks at a bounded part");
+    let step = Maintain {
+        retention: Retention::default(),
+        limit: 100,
+    };
+    let (mut unparked, mut steps) = (0, 0);
+    while unparked == 0 {
+        unparked += store.maintain(step).await.unwrap().unparked;
+        steps += 1;
+        assert!(steps < 10, "upkeep does not come to the end");
+    }
+    let claimed = claim().await;
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].id.as_str(), "large");
 }

@@ -50,6 +50,11 @@ const GIVEN_UP: u8 = 2;
 pub(super) struct Turn(Arc<AtomicU8>);
 
 impl Turn {
+    /// One that never begins.
+    pub(super) fn given_up() -> Self {
+        Self(Arc::new(AtomicU8::new(GIVEN_UP)))
+    }
+
     /// Begins the write; false when its caller gave up before.
     pub(super) fn begin(&self) -> bool {
         self.leave_waiting(BEGUN)

@@ -1,6 +1,7 @@
 //! The stores that come with TLO.
 
 mod deadline;
+mod handed;
 mod memory;
 mod rows;
 #[cfg(feature = "sqlite")]

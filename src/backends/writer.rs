@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::deadline::{CALL_TIMEOUT, Turn, within};
+use super::handed::{Handed, Returned};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdSource;
@@ -29,7 +30,7 @@ const WAITING_LIMIT: usize = 4096;
 
 enum Job {
     Commit(Vec<Commit>, Reply<Vec<Committed>>),
-    Claim(Box<ClaimRequest>, Reply<Claims>),
+    Claim(Box<ClaimRequest>, Reply<Handed>),
     Maintain(Maintain, Reply<Maintained>),
 }
 
@@ -40,8 +41,15 @@ struct Reply<T> {
 }
 
 impl<T> Reply<T> {
+    /// To nobody.
+    fn aside(turn: Turn) -> Self {
+        let (to, _) = oneshot::channel();
+        Self { to, turn }
+    }
+
     fn send(self, answer: Result<T>) {
-        // A caller that went away does not hear the answer; what was written stays written.
+        // A caller that went away does not hear the answer; what was written stays written, but leases that it cannot
+        // take go back.
         let _ = self.to.send(answer);
     }
 }
@@ -76,6 +84,8 @@ impl Writer {
     ) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel(WAITING_LIMIT);
         let group = Group {
+            jobs: jobs.downgrade(),
+            returned: Returned::default(),
             engine,
             clock,
             ids,
@@ -111,8 +121,12 @@ impl Writer {
     }
 
     pub(super) async fn claim(&self, request: ClaimRequest) -> Result<Claims> {
-        self.ask("claim", |reply| Job::Claim(Box::new(request), reply))
-            .await
+        let handed = self
+            .ask("claim", |reply| Job::Claim(Box::new(request), reply))
+            .await?;
+        handed
+            .take()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "claim", "the claims were taken before"))
     }
 
     pub(super) async fn maintain(&self, request: Maintain) -> Result<Maintained> {
@@ -150,6 +164,10 @@ impl Writer {
 }
 
 struct Group<E> {
+    /// The door, as long as it is there.
+    jobs: mpsc::WeakSender<Job>,
+    /// Leases that nobody took: the next group hands them back.
+    returned: Returned,
     engine: Arc<E>,
     clock: Arc<dyn Clock>,
     ids: Arc<IdSource>,
@@ -160,12 +178,19 @@ struct Group<E> {
 
 impl<E: RowEngine> Group<E> {
     fn serve(&self, mut waiting: mpsc::Receiver<Job>) {
-        while let Some(first) = waiting.blocking_recv() {
+        loop {
+            let mut next = if self.returned.is_empty() {
+                match waiting.blocking_recv() {
+                    Some(first) => Some(first),
+                    None => break,
+                }
+            } else {
+                waiting.try_recv().ok()
+            };
             let mut weight = 0;
             let mut jobs = Vec::new();
-            let mut next = Some(first);
             while let Some(job) = next {
-                if turn(&job).begin() {
+                if begins(&job) {
                     weight += self::weight(&job);
                     jobs.push(job);
                 }
@@ -175,10 +200,28 @@ impl<E: RowEngine> Group<E> {
                     None
                 };
             }
+            let returned = self.returned.take();
+            if !returned.is_empty() {
+                // First, so that the claims of this group find them.
+                jobs.insert(0, Job::Commit(returned, Reply::aside(Turn::default())));
+            }
             if !jobs.is_empty() {
                 self.run(jobs);
             }
         }
+    }
+
+    /// Claims that return their leases when nobody takes them.
+    fn hand(&self, claims: Claims) -> Handed {
+        let jobs = self.jobs.clone();
+        let wake = move || {
+            // Without room, or behind a closed door, the writer looks anyway.
+            if let Some(jobs) = jobs.upgrade() {
+                let nothing = Job::Commit(Vec::new(), Reply::aside(Turn::given_up()));
+                let _ = jobs.try_send(nothing);
+            }
+        };
+        Handed::new(claims, self.returned.clone(), Box::new(wake))
     }
 
     fn run(&self, jobs: Vec<Job>) {
@@ -196,7 +239,7 @@ impl<E: RowEngine> Group<E> {
                 }
                 for (job, done) in jobs.into_iter().zip(answers) {
                     match done {
-                        Ok(done) => answer(job, done),
+                        Ok(done) => self.answer(job, done),
                         Err(error) => refuse(job, error),
                     }
                 }
@@ -210,6 +253,18 @@ impl<E: RowEngine> Group<E> {
                     refuse(job, again(&error));
                 }
             }
+        }
+    }
+
+    fn answer(&self, job: Job, done: Done) {
+        match (job, done) {
+            (Job::Commit(_, reply), Done::Commit(done)) => reply.send(Ok(done)),
+            (Job::Claim(_, reply), Done::Claim(done)) => reply.send(Ok(self.hand(done))),
+            (Job::Maintain(_, reply), Done::Maintain(done)) => reply.send(Ok(done)),
+            (job, _) => refuse(
+                job,
+                Error::new(ErrorKind::Internal, "write", "an answer of another kind"),
+            ),
         }
     }
 
@@ -249,11 +304,13 @@ impl<E: RowEngine> Group<E> {
     }
 }
 
-fn turn(job: &Job) -> &Turn {
+/// Begins a job; false when nobody wants it any more. What was submitted is written even when its caller went away;
+/// leases for nobody are not taken.
+fn begins(job: &Job) -> bool {
     match job {
-        Job::Commit(_, reply) => &reply.turn,
-        Job::Claim(_, reply) => &reply.turn,
-        Job::Maintain(_, reply) => &reply.turn,
+        Job::Commit(_, reply) => reply.turn.begin(),
+        Job::Claim(_, reply) => !reply.to.is_closed() && reply.turn.begin(),
+        Job::Maintain(_, reply) => reply.turn.begin(),
     }
 }
 
@@ -282,18 +339,6 @@ fn apply(overlay: &mut Overlay<'_>, job: &Job) -> Result<Done> {
         Job::Claim(request, _) => Done::Claim(kv::claim(overlay, request)?),
         Job::Maintain(request, _) => Done::Maintain(kv::maintain(overlay, request)?),
     })
-}
-
-fn answer(job: Job, done: Done) {
-    match (job, done) {
-        (Job::Commit(_, reply), Done::Commit(done)) => reply.send(Ok(done)),
-        (Job::Claim(_, reply), Done::Claim(done)) => reply.send(Ok(done)),
-        (Job::Maintain(_, reply), Done::Maintain(done)) => reply.send(Ok(done)),
-        (job, _) => refuse(
-            job,
-            Error::new(ErrorKind::Internal, "write", "an answer of another kind"),
-        ),
-    }
 }
 
 fn refuse(job: Job, error: Error) {

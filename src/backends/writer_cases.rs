@@ -16,7 +16,7 @@ use crate::id::{IdSource, TaskId, WorkerId};
 use crate::payload::Payload;
 use crate::store::kv::{Pairs, RowEngine, Rows};
 use crate::store::{Capability, TaskStateStore, TaskStateStoreExt};
-use crate::task::NewTask;
+use crate::task::{NewTask, TaskStatus};
 
 #[derive(Clone, Debug, Default)]
 struct Tree(BTreeMap<Vec<u8>, Vec<u8>>);
@@ -269,6 +269,80 @@ async fn a_write_that_hangs_ends_in_time_and_says_what_is_known_of_it() {
         found.iter().map(Option::is_some).collect::<Vec<_>>(),
         [true, false]
     );
+}
+
+/// A store with the task "a", and a claim of it that is inside its transaction until the sender is dropped.
+async fn claim_under_way() -> (Store, tokio::task::JoinHandle<Result<()>>, mpsc::Sender<()>) {
+    let store = store();
+    store.create(task("a")).await.unwrap();
+    let begun = store.engine().begun.load(Ordering::SeqCst);
+    let (hold, held) = mpsc::channel();
+    *store.engine().hold.lock() = Some(held);
+    let claiming = tokio::spawn(claim(&store, "default"));
+    while store.engine().begun.load(Ordering::SeqCst) == begun {
+        tokio::task::yield_now().await;
+    }
+    (store, claiming, hold)
+}
+
+/// Status, attempt, losses and leases of the task "a", after the writer did what was asked before.
+async fn state(store: &Store) -> (TaskStatus, u32, u32, u64) {
+    store.create(task("after")).await.unwrap();
+    let record = store.read(&TaskId::new("a").unwrap()).await.unwrap();
+    (record.status, record.attempt, record.lost, record.leases)
+}
+
+#[tokio::test]
+async fn leases_for_a_caller_that_went_away_go_back_at_once() {
+    let (store, claiming, hold) = claim_under_way().await;
+    claiming.abort();
+    assert!(claiming.await.is_err());
+    drop(hold);
+    assert_eq!(state(&store).await, (TaskStatus::Pending, 0, 0, 1));
+    claim(&store, "default").await.unwrap();
+    let record = store.read(&TaskId::new("a").unwrap()).await.unwrap();
+    assert_eq!((record.status, record.leases), (TaskStatus::Running, 2));
+}
+
+#[tokio::test]
+async fn leases_in_an_answer_that_nobody_reads_go_back_at_once() {
+    let store = store();
+    store.create(task("a")).await.unwrap();
+    let (hold, held) = mpsc::channel();
+    *store.engine().hold.lock() = Some(held);
+    let mut claiming = claim(&store, "default");
+    tokio::select! {
+        biased;
+        _ = &mut claiming => panic!("its transaction is held up"),
+        () = std::future::ready(()) => {}
+    }
+    drop::<mpsc::Sender<()>>(hold);
+    // Written after the claim, whose answer waits unread.
+    store.create(task("b")).await.unwrap();
+    let record = store.read(&TaskId::new("a").unwrap()).await.unwrap();
+    assert_eq!(record.status, TaskStatus::Running);
+    drop(claiming);
+    assert_eq!(state(&store).await, (TaskStatus::Pending, 0, 0, 1));
+}
+
+#[tokio::test]
+async fn a_claim_whose_caller_went_away_is_not_begun() {
+    let store = store();
+    store.create(task("a")).await.unwrap();
+    let begun = store.engine().begun.load(Ordering::SeqCst);
+    let (hold, held) = mpsc::channel();
+    *store.engine().hold.lock() = Some(held);
+    let first = tokio::spawn(create(&store, "first"));
+    while store.engine().begun.load(Ordering::SeqCst) == begun {
+        tokio::task::yield_now().await;
+    }
+    let waiting = tokio::spawn(claim(&store, "default"));
+    tokio::task::yield_now().await;
+    waiting.abort();
+    assert!(waiting.await.is_err());
+    drop::<mpsc::Sender<()>>(hold);
+    first.await.unwrap().unwrap();
+    assert_eq!(state(&store).await, (TaskStatus::Pending, 0, 0, 0));
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use crate::backends::MemoryStore;
 use crate::backends::{SqliteOptions, SqliteStore};
 use crate::error::Result;
 use crate::registry::{InMemoryTaskRegistry, TaskRegistry};
+#[cfg(feature = "sqlite")]
+use crate::settings::{Loaded, Mistake, PluginAddress, Section};
 use crate::store::TaskStateStore;
 
 /// Adds the plugins of this build.
@@ -25,7 +27,7 @@ pub(super) fn add(table: PluginTable) -> PluginTable {
     {
         table = table
             .task_state_store("sqlite", sqlite_store)
-            .section_type::<SqliteOptions>("sqlite");
+            .section_check("sqlite", sqlite_section);
     }
     #[cfg(not(feature = "sqlite"))]
     table.stores.not_built("sqlite", "sqlite");
@@ -59,4 +61,30 @@ async fn sqlite_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>>
         request.clock,
         request.ids,
     )?))
+}
+
+/// What would be refused at opening, found before.
+#[cfg(feature = "sqlite")]
+fn sqlite_section(section: &Section, address: &PluginAddress, loaded: &Loaded) -> Vec<Mistake> {
+    let mut options: SqliteOptions = match section.check() {
+        Ok(options) => options,
+        Err(mistakes) => return mistakes,
+    };
+    let path = address.path();
+    if let Some(path) = path {
+        options.path = path.into();
+    }
+    let mistake = options.wrong().map(|(field, reason)| {
+        let key = match field {
+            "path" if path.is_some() => "task_state_store".to_owned(),
+            field => format!("{}.{field}", section.name()),
+        };
+        Mistake {
+            value: None,
+            origin: loaded.origin(&key),
+            reason,
+            key,
+        }
+    });
+    mistake.into_iter().collect()
 }

@@ -167,6 +167,17 @@ impl<T: ?Sized + 'static> Plugins<T> {
         ))
     }
 
+    /// The name of the plugin that the address names, in lower case.
+    pub(super) fn name_of(
+        &self,
+        kind: &Kind,
+        address: &PluginAddress,
+        loaded: &Loaded,
+    ) -> std::result::Result<String, Misnamed> {
+        let plugin = self.find(kind, address, loaded)?;
+        Ok(plugin.name.to_ascii_lowercase())
+    }
+
     /// The name as its author wrote it.
     fn as_added<'a>(&'a self, name: &'a str) -> &'a str {
         let name = self.aliases.get(name).map_or(name, String::as_str);
@@ -185,11 +196,6 @@ fn is_name(name: &str) -> bool {
 }
 
 impl<T: ?Sized + 'static> Plugin<T> {
-    /// Its name as it was added.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     pub(super) async fn make(
         &self,
         kind: &Kind,

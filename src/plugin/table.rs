@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::id::IdSource;
 use crate::registry::TaskRegistry;
-use crate::settings::{Loaded, Mistake, Section};
+use crate::settings::{Loaded, Mistake, PluginAddress, Section};
 use crate::store::TaskStateStore;
 
 const STORE: Kind = Kind {
@@ -63,8 +63,8 @@ pub struct PluginTable {
     sections: BTreeMap<String, SectionCheck>,
 }
 
-/// Finds what is wrong in a section.
-type SectionCheck = fn(&Section) -> Vec<Mistake>;
+/// Finds what is wrong in a section of a plugin that this address chose.
+pub(super) type SectionCheck = fn(&Section, &PluginAddress, &Loaded) -> Vec<Mistake>;
 
 impl PluginTable {
     /// A table without plugins.
@@ -104,8 +104,14 @@ impl PluginTable {
     /// Says which type the section of a plugin is read as, so that `tlo check` finds what is wrong in it without opening
     /// anything.
     #[must_use]
-    pub fn section_type<T: DeserializeOwned>(mut self, name: &str) -> Self {
-        let check: SectionCheck = |section| section.check::<T>().err().unwrap_or_default();
+    pub fn section_type<T: DeserializeOwned>(self, name: &str) -> Self {
+        self.section_check(name, |section, _, _| {
+            section.check::<T>().err().unwrap_or_default()
+        })
+    }
+
+    /// Says what finds mistakes in the section of a plugin.
+    pub(super) fn section_check(mut self, name: &str, check: SectionCheck) -> Self {
         self.sections.insert(name.to_ascii_lowercase(), check);
         self
     }
@@ -140,26 +146,26 @@ impl PluginTable {
     #[must_use]
     pub fn mistakes(&self, loaded: &Loaded) -> Vec<Mistake> {
         let settings = &loaded.settings;
-        let store = self
-            .stores
-            .find(&STORE, &settings.task_state_store, loaded)
-            .map(|plugin| plugin.name().to_ascii_lowercase());
-        let registry = self
-            .registries
-            .find(&REGISTRY, &settings.task_registry, loaded)
-            .map(|plugin| plugin.name().to_ascii_lowercase());
+        let (store, registry) = (&settings.task_state_store, &settings.task_registry);
+        let named = [
+            (store, self.stores.name_of(&STORE, store, loaded)),
+            (
+                registry,
+                self.registries.name_of(&REGISTRY, registry, loaded),
+            ),
+        ];
         let mut mistakes = Vec::new();
         let mut names = Vec::new();
-        for found in [store, registry] {
+        for (address, found) in named {
             match found {
-                Ok(name) => names.push(name),
+                Ok(name) => names.push((name, address)),
                 Err(misnamed) => mistakes.push(misnamed.into_mistake()),
             }
         }
-        names.dedup();
-        for name in names {
+        names.dedup_by(|(second, _), (first, _)| first == second);
+        for (name, address) in names {
             if let Some(check) = self.sections.get(&name) {
-                mistakes.extend(check(&loaded.section(&name)));
+                mistakes.extend(check(&loaded.section(&name), address, loaded));
             }
         }
         mistakes

@@ -151,6 +151,14 @@ impl TaskRegistry for InMemoryTaskRegistry {
         Ok(self.entries.read().get(name).cloned())
     }
 
+    async fn get_version(&self, name: &str, version: Option<&str>) -> Result<Option<Arc<TaskDef>>> {
+        let entries = self.entries.read();
+        let mut versions = entries.versions(name);
+        Ok(versions
+            .find(|def| def.version.as_deref() == version)
+            .cloned())
+    }
+
     async fn list(&self) -> Result<Vec<Arc<TaskDef>>> {
         Ok(self.entries.read().by_number.values().cloned().collect())
     }

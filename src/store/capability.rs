@@ -33,6 +33,7 @@ pub struct Capability {
     pub poll: Duration,
     /// One sentence for people: where it is and what it promises.
     pub promise: String,
-    /// More for `tlo doctor`: what was read back from the engine, by label.
+    /// More for `tlo doctor`: what was read back from the engine, by label, when it was opened or at the latest upkeep.
+    /// Asking for a capability must not wait for a disk.
     pub facts: Vec<(&'static str, String)>,
 }

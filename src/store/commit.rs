@@ -113,7 +113,8 @@ pub enum Op {
 pub struct Create {
     /// The record's first fields.
     pub task: NewTask,
-    /// Leases it in the same write when its gates allow and it is due.
+    /// Leases it in the same write when its gates allow and it is due. Rules of gates hold as in a claim, but nothing here
+    /// says which task an older name stands for: of a task made under an alias, only rules of the alias are looked at.
     pub lease_to: Option<LeaseTo>,
 }
 

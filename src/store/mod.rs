@@ -160,6 +160,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A holder is gone when its lost lease is taken back.
 /// - A task that waits again gives its place up.
 /// - With different limits on one key, each task goes by its own.
+/// - Many tasks of a small limit do not hide one of a larger.
 /// - A task enters all its gates or none.
 /// - A task that was brought back and is not to run passes its turn on.
 /// - A task that was brought back and expired passes its turn on.

@@ -59,7 +59,7 @@ async fn a_lock_that_outlives_the_timeout_is_a_typed_error_and_then_forgotten() 
 async fn a_call_that_may_not_outlast_the_wait_for_a_lock_is_refused() {
     let (_directory, path) = home();
     let options = SqliteOptions {
-        call_timeout: Duration::from_secs(5),
+        call_timeout: Some(Duration::from_secs(5)),
         ..SqliteOptions::at(&path)
     };
     let error = open_with(options).unwrap_err();

@@ -1,6 +1,7 @@
 //! Opening: what is made, what is read back, what is refused.
 
 use std::fs;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tlo::store::{Durability, TaskStateStore, TaskStateStoreExt};
@@ -130,6 +131,35 @@ fn options_are_read_from_settings() {
     assert_eq!(options.readers, SqliteOptions::default().readers);
     let error = serde_json::from_str::<SqliteOptions>(r#"{"pth": "x.db"}"#).unwrap_err();
     assert!(error.to_string().contains("`pth`"), "{error}");
+}
+
+#[test]
+fn a_long_wait_for_locks_makes_room_in_the_call() {
+    let (_directory, path) = home();
+    for seconds in [5, 30, 600] {
+        let options = SqliteOptions {
+            busy_timeout: Duration::from_secs(seconds),
+            ..SqliteOptions::at(&path)
+        };
+        drop(open_with(options).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_can_do_is_told_without_asking_the_disk() {
+    let (_directory, path) = home();
+    let store = open(&path);
+    let opened = store.capability().facts;
+    assert!(opened.iter().any(|(label, _)| *label == "file"));
+    let large = tlo::Payload::of(&"x".repeat(100_000)).unwrap();
+    let mut large_task = new("a");
+    large_task.args = large;
+    store.create(large_task).await.unwrap();
+    assert_eq!(store.capability().facts, opened, "asked the disk again");
+    let (retention, limit) = (tlo::store::Retention::default(), 1);
+    let step = tlo::store::Maintain { retention, limit };
+    store.maintain(step).await.unwrap();
+    assert_ne!(store.capability().facts, opened, "upkeep asks it");
 }
 
 #[test]

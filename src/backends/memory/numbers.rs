@@ -92,6 +92,8 @@ mod tests {
                     .collect();
                 assert_eq!(kept, there, "{order:?}");
                 assert_eq!(numbers.seqs.len(), there.len() + numbers.gone, "{order:?}");
+                let ends = (numbers.seqs.front(), numbers.seqs.back());
+                assert_eq!(ends, (there.first(), there.last()), "{order:?}");
             }
         }
     }

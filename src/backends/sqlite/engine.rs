@@ -29,7 +29,11 @@ pub struct SqliteEngine {
     foreign: AtomicU64,
     /// The file was left open by a process that died, and has not been looked through since.
     pub(super) unclean: AtomicBool,
+    /// What was read back at the opening or the latest upkeep: who asks what the store can do must not wait for a disk.
+    facts: Mutex<Facts>,
 }
+
+type Facts = Vec<(&'static str, String)>;
 
 #[derive(Default)]
 struct Writer {
@@ -75,7 +79,9 @@ impl SqliteEngine {
             readers: Readers::default(),
             foreign: AtomicU64::new(0),
             unclean: AtomicBool::new(unclean),
+            facts: Mutex::default(),
         };
+        engine.note_facts();
         {
             let mut writer = engine.writer.lock();
             writer.seen = engine.data_version(&connection)?;
@@ -155,7 +161,7 @@ impl SqliteEngine {
 
 impl SqliteEngine {
     /// What was asserted when the file was opened, and how large it is.
-    fn read_back(&self) -> Vec<(&'static str, String)> {
+    fn read_back(&self) -> Facts {
         let place = &self.connector.place;
         let synchronous = match self.connector.options.durability {
             SqliteDurability::Strict => "FULL",
@@ -177,6 +183,12 @@ impl SqliteEngine {
         ];
         facts.extend(disk.map(|disk| ("disk", disk)));
         facts
+    }
+
+    /// Asks the disk, so only where that may block.
+    fn note_facts(&self) {
+        let facts = self.read_back();
+        *self.facts.lock() = facts;
     }
 }
 
@@ -203,7 +215,7 @@ impl RowEngine for SqliteEngine {
             retention: Retention::default(),
             poll: Duration::from_secs(1),
             promise,
-            facts: self.read_back(),
+            facts: self.facts.lock().clone(),
         }
     }
 
@@ -247,6 +259,7 @@ impl RowEngine for SqliteEngine {
     }
 
     fn check(&self) -> Result<Vec<String>> {
+        self.note_facts();
         upkeep::check(self, true)
     }
 
@@ -259,6 +272,8 @@ impl RowEngine for SqliteEngine {
         {
             self.connector.place.check_log()?;
         }
-        upkeep::run(self)
+        let done = upkeep::run(self);
+        self.note_facts();
+        done
     }
 }

@@ -70,7 +70,7 @@ impl SqliteStore {
     /// # Errors
     /// Those of [`SqliteEngine::open`].
     pub fn open(options: SqliteOptions, clock: Arc<dyn Clock>, ids: Arc<IdSource>) -> Result<Self> {
-        let limit = options.call_timeout;
+        let limit = options.call_limit();
         let engine = SqliteEngine::open(options, Arc::clone(&ids))?;
         let store = RowStore::open(engine, clock, ids)?;
         Ok(Self(store.call_timeout(limit)))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backends::deadline::CALL_TIMEOUT;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schedule::{duration_text, format_duration};
+use crate::schedule::{duration_text, format_duration, optional_duration_text};
 
 /// What a commit waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,9 +39,12 @@ pub struct SqliteOptions {
     #[serde(with = "duration_text")]
     pub busy_timeout: Duration,
     /// How long a call may take in all, also when the disk hangs; then it ends as `Timeout`. Longer than `busy_timeout`.
-    /// 30 s unless given.
-    #[serde(with = "duration_text")]
-    pub call_timeout: Duration,
+    /// Twice `busy_timeout` and at least 30 s unless given.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        with = "optional_duration_text"
+    )]
+    pub call_timeout: Option<Duration>,
     /// Connections for reading, 1 to 64; opened when needed. 4 unless given.
     pub readers: usize,
     /// The largest size of the database file in bytes; writes beyond it fail as `Unavailable`. No limit unless given.
@@ -64,33 +67,48 @@ impl SqliteOptions {
             path: path.into(),
             durability: SqliteDurability::default(),
             busy_timeout: Duration::from_secs(5),
-            call_timeout: CALL_TIMEOUT,
+            call_timeout: None,
             readers: 4,
             max_bytes: None,
             allow_network_file_system: false,
         }
     }
 
+    /// How long a call may take in all: what is given, or what fits `busy_timeout`.
+    pub(super) fn call_limit(&self) -> Duration {
+        self.call_timeout
+            .unwrap_or_else(|| CALL_TIMEOUT.max(self.busy_timeout.saturating_mul(2)))
+    }
+
     /// Refuses values that cannot work.
     pub(super) fn check(&self) -> Result<()> {
-        let wrong =
-            |message: String| Err(Error::new(ErrorKind::Configuration, "open sqlite", message));
+        match self.wrong() {
+            Some((_, message)) => Err(Error::new(ErrorKind::Configuration, "open sqlite", message)),
+            None => Ok(()),
+        }
+    }
+
+    /// The first field whose value cannot work, and why.
+    pub(crate) fn wrong(&self) -> Option<(&'static str, String)> {
         if self.path.as_os_str().is_empty() || self.path.as_os_str() == ":memory:" {
-            return wrong(format!(
+            let message = format!(
                 "the path of a SQLite store is \"{}\"; name a file, or choose the store \"memory\"",
                 self.path.display()
-            ));
+            );
+            return Some(("path", message));
         }
-        if self.call_timeout <= self.busy_timeout {
-            return wrong(format!(
+        if self.call_limit() <= self.busy_timeout {
+            let message = format!(
                 "call_timeout is {} and busy_timeout is {}; a call must be allowed to take longer than the wait for a lock",
-                format_duration(self.call_timeout),
+                format_duration(self.call_limit()),
                 format_duration(self.busy_timeout)
-            ));
+            );
+            return Some(("call_timeout", message));
         }
         if !(1..=64).contains(&self.readers) {
-            return wrong(format!("readers is {}; it must be 1 to 64", self.readers));
+            let message = format!("readers is {}; it must be 1 to 64", self.readers);
+            return Some(("readers", message));
         }
-        Ok(())
+        None
     }
 }

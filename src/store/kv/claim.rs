@@ -261,15 +261,10 @@ impl Claiming<'_> {
     ) -> Result<Step> {
         let mut entering = Vec::with_capacity(record.gates.len());
         let implied = self.has_rules.then(|| {
-            // What is ruled of a task holds for what waits under an older name of it.
             let stands_for = self.request.lanes.aliases.get(&record.name);
-            [
-                Some((format!("queue/{}", record.queue), true)),
-                Some((format!("task/{}", record.name), false)),
-                stands_for.map(|name| (format!("task/{name}"), false)),
-            ]
+            gates::implied(record, stands_for.map(|name| &**name))
         });
-        for (key, is_queue) in implied.into_iter().flatten().flatten() {
+        for (key, is_queue) in implied.into_iter().flatten() {
             let Some(rule) = self.rules.of(table, &key)? else {
                 continue;
             };

@@ -122,11 +122,8 @@ fn lease_at_once(
     to: &LeaseTo,
 ) -> Result<Option<std::sync::Arc<TaskStateRecord>>, Stop> {
     let mut entering = Vec::new();
-    let implied = [
-        format!("queue/{}", record.queue),
-        format!("task/{}", record.name),
-    ];
-    let implied = implied.into_iter().map(|key| (key, None));
+    // Who makes a task names it as it is: aliases are what a claim knows.
+    let implied = gates::implied(record, None).map(|(key, _)| (key, None));
     let own = record
         .gates
         .iter()

@@ -9,11 +9,15 @@ use super::{index, marks};
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::store::{GATE_MARK, Hint};
-use crate::task::{GateRule, Rate, TaskStateRecord};
+use crate::task::{GateRule, Rate, TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
-/// How many parked records one opening looks at.
+/// How many parked records one opening looks at, as long as it brings one of them back.
 const REOPEN_LIMIT: usize = 64;
+
+/// How many times as many it looks at when it brings none back: with limits of their own, those in front may all be
+/// narrower than one behind them.
+const REOPEN_PAGES: usize = 8;
 
 /// Whether a gate lets a task through now.
 pub(super) enum Verdict {
@@ -53,6 +57,20 @@ pub(super) fn rule(table: &dyn Source, key: &str) -> Result<Option<GateRule>> {
             .ok()),
         None => Ok(None),
     }
+}
+
+/// The gates that every record has by its queue and its name, with whether it is that of the queue. `stands_for` is the
+/// name of a task whose older name the record has: what is ruled of the task holds for it too.
+pub(super) fn implied(
+    record: &TaskStateRecord,
+    stands_for: Option<&str>,
+) -> impl Iterator<Item = (String, bool)> {
+    let keys = [
+        Some((format!("queue/{}", record.queue), true)),
+        Some((format!("task/{}", record.name), false)),
+        stands_for.map(|name| (format!("task/{name}"), false)),
+    ];
+    keys.into_iter().flatten()
 }
 
 /// Whether the gate lets one more through; `limit` is what the task itself asks for, if anything.
@@ -215,13 +233,67 @@ pub(super) fn next_timer(table: &dyn Source) -> Result<Option<Timestamp>> {
 
 /// Brings back the best of the records parked behind a gate, as many as it lets through now. Answers how many.
 pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
+    let mut next = None;
+    for _ in 0..REOPEN_PAGES {
+        let looked = look(table, key, next)?;
+        next = looked.next;
+        if looked.opened > 0 || next.is_none() {
+            return Ok(looked.opened);
+        }
+    }
+    Ok(0)
+}
+
+/// As [`reopen`], from where the last sweep of this gate came to: what no opening reaches behind a long backlog is
+/// reached by the sweeps, a bounded part at a time, and then they begin anew.
+pub(super) fn sweep(table: &mut dyn Table, key: &str, pages: usize) -> Result<usize> {
+    let reached = keys::swept_to(keys::gate_word(key));
+    let mut next = table.get(&reached)?;
+    let goes_on = next.is_some();
+    let mut opened = 0;
+    for _ in 0..pages {
+        let looked = look(table, key, next)?;
+        opened += looked.opened;
+        next = looked.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    match next {
+        Some(next) => table.put(reached, next)?,
+        None if goes_on => table.delete(&reached)?,
+        None => {}
+    }
+    Ok(opened)
+}
+
+/// Forgets how far the sweeps came in gates that have no parked record any more.
+pub(super) fn forget_sweeps(table: &mut dyn Table, limit: usize) -> Result<()> {
+    for (row, _) in table.range(keys::SWEPT, &keys::after(keys::SWEPT), limit, false)? {
+        if table.get(&keys::parked_gate_of(&row))?.is_none() {
+            table.delete(&row)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a look at parked records found.
+#[derive(Default)]
+struct Looked {
+    opened: usize,
+    /// Where the next look begins, when there may be more that it lets through.
+    next: Option<Vec<u8>>,
+}
+
+/// Looks at one page of the records parked behind a gate, from a row on, and brings back what it lets through now.
+fn look(table: &mut dyn Table, key: &str, from: Option<Vec<u8>>) -> Result<Looked> {
     let gate = keys::gate_word(key);
     if table.get(&keys::parked_gate(gate))?.is_none() {
-        return Ok(0);
+        return Ok(Looked::default());
     }
     let rule = rule(table, key)?;
     if rule.as_ref().is_some_and(|rule| rule.paused) {
-        return Ok(0);
+        return Ok(Looked::default());
     }
     let mut room = REOPEN_LIMIT;
     if let Some(rate) = rule.as_ref().and_then(|rule| rule.rate) {
@@ -229,17 +301,27 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
         if room == 0 {
             let at = next_token(table, gate, rate)?;
             set_timer(table, key, at)?;
-            return Ok(0);
+            return Ok(Looked::default());
         }
     }
     let max = rule.as_ref().and_then(|rule| rule.max);
     let mut held = holders(table, gate, max.unwrap_or(u32::MAX))?;
     let prefix = keys::parked_all(gate);
-    let rows = table.range(&prefix, &keys::after(&prefix), REOPEN_LIMIT, false)?;
+    let from = from
+        .filter(|from| from.starts_with(&prefix))
+        .unwrap_or_else(|| prefix.clone());
+    let rows = table.range(&from, &keys::after(&prefix), REOPEN_LIMIT, false)?;
     let full_page = rows.len() == REOPEN_LIMIT;
+    let mut next = rows
+        .last()
+        .filter(|_| full_page)
+        .map(|(last, _)| [last.as_slice(), &[0]].concat());
     let mut opened = 0;
     for (row, value) in rows {
-        let id = index::id_of(&value)?;
+        let Some(id) = index::find(table, &value, keys::seq(&row), &[TaskStatus::Pending])? else {
+            table.delete(&row)?;
+            continue;
+        };
         let record = match table.record(&id) {
             Ok(Some(record))
                 if record
@@ -267,6 +349,7 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
         if held >= max.or(own).unwrap_or(u32::MAX) {
             // With a limit of its own on each task, another one may still pass.
             if max.is_some() {
+                next = None;
                 break;
             }
             continue;
@@ -277,6 +360,7 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
         held += 1;
         opened += 1;
         if opened >= room {
+            next = None;
             break;
         }
     }
@@ -289,5 +373,5 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
         let at = table.moment().now.saturating_add(rate.interval());
         set_timer(table, key, at)?;
     }
-    Ok(opened)
+    Ok(Looked { opened, next })
 }

@@ -167,3 +167,25 @@ pub(super) fn id_of(value: &[u8]) -> Result<TaskId> {
     })?;
     TaskId::new(text)
 }
+
+/// The id that an index row of a record with this number leads to. One damaged row must not stop the others: then the
+/// record is looked for by its number among those of these statuses. `None` when it is not found; the row is of no use.
+pub(super) fn find<S: Source + ?Sized>(
+    source: &S,
+    value: &[u8],
+    seq: u64,
+    statuses: &[TaskStatus],
+) -> Result<Option<TaskId>> {
+    if let Ok(id) = id_of(value) {
+        return Ok(Some(id));
+    }
+    for status in statuses {
+        let row = source.get(&keys::status_seq(*status, seq))?;
+        if let Some(id) = row.and_then(|value| id_of(&value).ok()) {
+            tracing::error!(%id, "an index row holds no task id; the record was found by its number");
+            return Ok(Some(id));
+        }
+    }
+    tracing::error!(seq, "an index row holds no task id; it is removed");
+    Ok(None)
+}

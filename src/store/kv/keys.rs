@@ -14,6 +14,7 @@
 //! | `g` | gate, id | holders of a gate |
 //! | `p` | gate, order | id: records parked behind it |
 //! | `P` | gate | its key: gates that have parked records |
+//! | `S` | gate | how far a sweep of what is parked behind it has come |
 //! | `b` | gate | when its next token is due |
 //! | `v` | time, gate | the gate's key: when a gate opens by itself |
 //! | `u` | unique key | owner |
@@ -317,6 +318,17 @@ pub(crate) const PARKED_GATES: &[u8] = b"P";
 
 pub(crate) fn parked_gate(gate: Word) -> Vec<u8> {
     join(b'P', &[&gate.0])
+}
+
+pub(crate) const SWEPT: &[u8] = b"S";
+
+pub(crate) fn swept_to(gate: Word) -> Vec<u8> {
+    join(b'S', &[&gate.0])
+}
+
+/// The row of the gate that such a row is of.
+pub(crate) fn parked_gate_of(swept: &[u8]) -> Vec<u8> {
+    [PARKED_GATES, swept.get(SWEPT.len()..).unwrap_or_default()].concat()
 }
 
 pub(crate) fn bucket(gate: Word) -> Vec<u8> {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::index;
 use super::keys::{self, Order, Word};
 use super::table::{Head, Ready, Source, Table};
 use crate::error::Result;
-use crate::task::TaskStateRecord;
+use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
 /// Puts a pending record where it waits: in its lane when it is due, else among the delayed.
@@ -47,7 +48,9 @@ pub(super) fn promote<T: Table + ?Sized>(table: &mut T, queue: Word, limit: usiz
     let due = keys::delayed_until(queue, table.moment().now);
     for (key, value) in table.range(&keys::delayed_queue(queue), &due, limit, false)? {
         table.delete(&key)?;
-        let id = super::index::id_of(&value)?;
+        let Some(id) = index::find(table, &value, keys::seq(&key), &[TaskStatus::Pending])? else {
+            continue;
+        };
         match table.record(&id) {
             Ok(Some(record)) => enter(table, &record)?,
             Ok(None) => {}
@@ -139,7 +142,8 @@ pub(super) fn ready<S: Source + ?Sized>(
     let mut ready = Vec::with_capacity(rows.len());
     for (key, value) in &rows {
         if let Some(order) = keys::order(key) {
-            let id = Some(super::index::id_of(value)?);
+            // Without an id it leads nowhere, and whoever claims takes it out.
+            let id = index::find(source, value, order.seq, &[TaskStatus::Pending])?;
             ready.push(Ready { order, id });
         }
     }

@@ -12,6 +12,9 @@ const RETIRE_PAGE: usize = 256;
 /// Ended records that one step looks at, of which some stay for their parent's sake.
 const RETIRE_SCAN: usize = 2_000;
 
+/// Pages of parked records that one step looks at, when there are not more gates than that.
+const SWEEP_PAGES: usize = 32;
+
 /// One step: retention, marks and keys whose time is over, gates that should be open.
 pub(crate) fn maintain(table: &mut dyn Table, request: &Maintain) -> Result<Maintained> {
     let mut done = Maintained::default();
@@ -64,7 +67,10 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
                 }
                 return Ok((removed, true));
             }
-            let id = index::id_of(&value)?;
+            let Some(id) = index::find(table, &value, keys::seq(&key), &ENDED)? else {
+                table.delete(&key)?;
+                continue;
+            };
             let record = match table.record(&id) {
                 Ok(Some(record)) => record,
                 Ok(None) => {
@@ -112,15 +118,19 @@ fn is_awaited(table: &dyn Table, record: &TaskStateRecord) -> Result<bool> {
 
 /// Opens gates that should be open: a safety net, for what opens a gate opens it in the same write.
 fn sweep_gates(table: &mut dyn Table, limit: usize) -> Result<u64> {
-    let mut opened = 0;
-    for (_, value) in table.range(
+    gates::forget_sweeps(table, limit)?;
+    let all = table.range(
         keys::PARKED_GATES,
         &keys::after(keys::PARKED_GATES),
         limit,
         false,
-    )? {
+    )?;
+    // The fewer gates, the farther into each.
+    let pages = (SWEEP_PAGES / all.len().max(1)).max(1);
+    let mut opened = 0;
+    for (_, value) in all {
         if let Ok(key) = std::str::from_utf8(&value) {
-            opened += gates::reopen(table, key)? as u64;
+            opened += gates::sweep(table, key, pages)? as u64;
         }
     }
     Ok(opened)

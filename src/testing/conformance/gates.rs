@@ -18,6 +18,7 @@ cases! { "gates":
     a_holder_is_gone_when_its_lost_lease_is_taken_back,
     a_task_that_waits_again_gives_its_place_up,
     with_different_limits_on_one_key_each_task_goes_by_its_own,
+    many_tasks_of_a_small_limit_do_not_hide_one_of_a_larger,
     a_task_enters_all_its_gates_or_none,
     a_task_that_was_brought_back_and_is_not_to_run_passes_its_turn_on,
     a_task_that_was_brought_back_and_expired_passes_its_turn_on,
@@ -233,6 +234,26 @@ async fn with_different_limits_on_one_key_each_task_goes_by_its_own(b: &Bench<'_
         b.succeed(&record).await?;
     }
     claim_exactly(b, &["c1"]).await?;
+    Ok(())
+}
+
+async fn many_tasks_of_a_small_limit_do_not_hide_one_of_a_larger(b: &Bench<'_>) -> CaseResult {
+    for name in ["h1", "h2"] {
+        b.add(gated(name, "k", 2)?).await?;
+    }
+    let holders = claim_exactly(b, &["h1", "h2"]).await?;
+    for n in 0..130 {
+        b.add(gated(&format!("small{n}"), "k", 1)?).await?;
+    }
+    b.add(gated("large", "k", 2)?).await?;
+    claim_exactly(b, &[]).await?;
+    check_eq!(parked_behind(b, "large").await?.as_deref(), Some("k"));
+    // One holder is left: fewer than the larger limit, and not fewer than the small one.
+    b.succeed(&holders[0]).await?;
+    let large = claim_exactly(b, &["large"]).await?;
+    b.succeed(&large[0]).await?;
+    b.succeed(&holders[1]).await?;
+    claim_exactly(b, &["small0"]).await?;
     Ok(())
 }
 
