@@ -4,7 +4,7 @@ use super::table::Table;
 use super::{gates, index, keys, marks, unique};
 use crate::error::{ErrorKind, Result};
 use crate::store::{Maintain, Maintained};
-use crate::task::TaskStateRecord;
+use crate::task::{TaskStateRecord, TaskStatus};
 
 /// Ended records read at a time.
 const RETIRE_PAGE: usize = 256;
@@ -14,6 +14,12 @@ const RETIRE_SCAN: usize = 2_000;
 
 /// Pages of parked records that one step looks at, when there are not more gates than that.
 const SWEEP_PAGES: usize = 32;
+
+const ENDED: [TaskStatus; 3] = [
+    TaskStatus::Succeeded,
+    TaskStatus::Failed,
+    TaskStatus::Cancelled,
+];
 
 /// One step: retention, marks and keys whose time is over, gates that should be open.
 pub(crate) fn maintain(table: &mut dyn Table, request: &Maintain) -> Result<Maintained> {
