@@ -170,8 +170,23 @@ retry = { base = "100ms", factor = 3, cap = "1s", jitter = 0 }
         (&code["status"], &code["error"]),
         (&json!("failed"), &json!("exit code 42: two"))
     );
+    assert_eq!(
+        code["progress"],
+        json!({
+            "attempt": 1, "exit_code": 42, "signal": null, "stdout": "one\n", "stderr": "two\n", "truncated": false,
+        })
+    );
+    let shown = operator.ok(&["inspect", text(&code, "id")]);
+    assert!(
+        shown.contains("\nexit code     42, attempt 1\nstdout        one\nstderr        two\n")
+            && !shown.contains("progress"),
+        "{shown}"
+    );
     let signal = submit_and_wait(&operator, "signal", &[]);
     assert_eq!(signal["error"], "killed by signal 11 (SIGSEGV)");
+    assert_eq!(signal["progress"]["signal"], 11);
+    let shown = operator.ok(&["inspect", text(&signal, "id")]);
+    assert!(shown.contains("\nsignal        11, attempt 1\n"), "{shown}");
     let missing = submit_and_wait(&operator, "missing", &[]);
     assert_eq!(
         (&missing["status"], &missing["attempt"]),
@@ -211,6 +226,13 @@ retry = { base = "100ms", factor = 3, cap = "1s", jitter = 0 }
         shown.contains("\n1/3\tfailed\t") && shown.contains("\n3/3\tsucceeded\t"),
         "{shown}"
     );
+    // The result is that of the run that succeeded; of those that failed the last is kept.
+    assert!(
+        shown.contains(
+            "\nexit code     0\nstdout        attempt 3\nexit code     1, attempt 2\nstdout        attempt 2\n"
+        ),
+        "{shown}"
+    );
     let log = running.log();
     assert!(
         log.contains("again failed, is tried again in 300ms (attempt 2 of 3, after "),
@@ -225,7 +247,7 @@ fn a_timeout_ends_the_command_and_its_children() {
         r#"
 [[tasks]]
 name = "slow"
-shell = "trap '' TERM; sleep 600 & echo $! > child; echo $$ > shell; wait; sleep 600"
+shell = "trap '' TERM; echo begun; echo hurry >&2; sleep 600 & echo $! > child; echo $$ > shell; wait; sleep 600"
 timeout = "300ms"
 kill_grace = "100ms"
 max_attempts = 1
@@ -238,6 +260,17 @@ max_attempts = 1
         (&json!("failed"), &json!("timed out after 300ms"))
     );
     assert_eq!(slow["attempts"][0]["outcome"], "timed_out");
+    assert_eq!(
+        slow["progress"],
+        json!({
+            "attempt": 1, "exit_code": null, "signal": 9, "stdout": "begun\n", "stderr": "hurry\n", "truncated": false,
+        })
+    );
+    let shown = operator.ok(&["inspect", text(&slow, "id")]);
+    assert!(
+        shown.contains("\nsignal        9, attempt 1\nstdout        begun\nstderr        hurry\n"),
+        "{shown}"
+    );
     for file in ["child", "shell"] {
         let pid: u32 = operator.read(file).trim().parse().unwrap();
         until("the process is gone", || !is_alive(pid));

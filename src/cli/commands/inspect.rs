@@ -36,6 +36,7 @@ pub(crate) async fn run(client: &Client, args: InspectArgs) -> Result<()> {
         output::line(&format!("{label:<13} {}", output::one_line(&value)))?;
     }
     result(&record)?;
+    unsuccessful_run(&record)?;
     if let Some(error) = &record.error {
         block("error", error)?;
     }
@@ -54,29 +55,49 @@ fn result(record: &TaskStateRecord) -> Result<()> {
             output::one_line(result.as_str())
         ));
     };
-    let cut = if command.truncated {
-        ", output cut"
-    } else {
-        ""
-    };
-    let code = command
-        .exit_code
-        .map_or_else(|| "none".to_owned(), |code| code.to_string());
-    output::line(&format!("{:<13} {code}{cut}", "exit code"))?;
-    block("stdout", &command.stdout)?;
-    block("stderr", &command.stderr)
+    command.show()
 }
 
-/// What a command task leaves as its result.
+/// What the last run of a command left that did not succeed.
+fn unsuccessful_run(record: &TaskStateRecord) -> Result<()> {
+    match unsuccessful(record) {
+        Some(command) => command.show(),
+        None => Ok(()),
+    }
+}
+
+/// A command leaves it as the progress of its task; other progress is shown as it is.
+fn unsuccessful(record: &TaskStateRecord) -> Option<CommandResult> {
+    record.progress.as_ref()?.decode().ok()
+}
+
+/// What a run of a command leaves, whether it succeeded or not.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CommandResult {
+    /// Which run it was, when it did not succeed.
+    attempt: Option<u32>,
     exit_code: Option<i32>,
-    #[serde(rename = "signal")]
-    _signal: Option<i32>,
+    signal: Option<i32>,
     stdout: String,
     stderr: String,
     truncated: bool,
+}
+
+impl CommandResult {
+    fn show(&self) -> Result<()> {
+        let (label, number) = match (self.exit_code, self.signal) {
+            (None, Some(signal)) => ("signal", signal.to_string()),
+            (Some(code), _) => ("exit code", code.to_string()),
+            (None, None) => ("exit code", "none".to_owned()),
+        };
+        let attempt = self.attempt.map(|attempt| format!(", attempt {attempt}"));
+        let cut = if self.truncated { ", output cut" } else { "" };
+        let attempt = attempt.unwrap_or_default();
+        output::line(&format!("{label:<13} {number}{attempt}{cut}"))?;
+        block("stdout", &self.stdout)?;
+        block("stderr", &self.stderr)
+    }
 }
 
 /// A text of several lines under its label, or beside it when it is one.
@@ -238,7 +259,11 @@ fn fields(record: &TaskStateRecord) -> Vec<(&'static str, String)> {
     optional("args", Some(record.args.to_string()));
     optional(
         "progress",
-        record.progress.as_ref().map(ToString::to_string),
+        record
+            .progress
+            .as_ref()
+            .filter(|_| unsuccessful(record).is_none())
+            .map(ToString::to_string),
     );
     if let (Some(start), Some(end)) = (record.started_at, record.finished_at) {
         fields.push(("took", short_duration(end.since(start))));

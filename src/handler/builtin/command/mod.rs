@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::run_as::RunAs;
-use self::supervise::{Ending, Limits};
+use self::supervise::Limits;
 use crate::handler::{Handler, TaskContext};
 use crate::payload::Payload;
 use crate::task::{Ended, Outcome, TaskError};
@@ -47,6 +47,8 @@ pub enum Stdin {
 ///   the first and the last 32 KiB are kept.
 /// - Another exit code, or a signal, is an error that is tried again; its text has the code or signal and the end of
 ///   what the program said.
+/// - What a run leaves that did not succeed, also one that timed out or was told to end, becomes the progress of the
+///   task: the report as above and the number of its `attempt`. A later run that fails takes its place.
 /// - A program that does not exist or may not be run fails for good.
 /// - When the task is cancelled, times out, or its run is dropped, the whole group gets SIGTERM and, after the grace,
 ///   SIGKILL: its children end with it. What a program leaves in the background when it ends by itself goes on.
@@ -183,10 +185,7 @@ impl Handler for CommandHandler {
         };
         let supervised = supervise::start(process, input, limits, &context);
         match supervised.ended().await {
-            Ok(Ending::Stopped) => context
-                .interruption()
-                .map_or(Ended::Released, crate::handler::Interruption::ended),
-            Ok(Ending::Exited(exit)) => report::ended(&exit, context.payload_limit()),
+            Ok(exit) => report::ended(&exit, &context),
             Err(error) => Ended::Returned(Outcome::Error(TaskError::retry(format_args!(
                 "the program \"{}\" was lost sight of: {error}",
                 self.program()

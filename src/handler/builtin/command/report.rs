@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use serde::Serialize;
 
 use super::supervise::Exit;
+use crate::handler::{Interruption, TaskContext};
 use crate::payload::Payload;
 use crate::task::{Ended, Outcome, TaskError};
 
@@ -16,6 +17,9 @@ const SHORTEST: usize = 32;
 
 #[derive(Serialize)]
 struct Report {
+    /// The run that it is of, when that did not succeed: the task may have others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
     exit_code: Option<i32>,
     signal: Option<i32>,
     stdout: String,
@@ -23,17 +27,30 @@ struct Report {
     truncated: bool,
 }
 
-/// How the run ended; what it leaves takes no more than `limit` bytes.
-pub(super) fn ended(exit: &Exit, limit: usize) -> Ended {
-    Ended::Returned(if exit.status.success() {
-        success(exit, limit)
-    } else {
-        Outcome::Error(failure(exit))
-    })
+/// How the run ended. What it leaves becomes the result of a success, else the progress, and takes no more than the
+/// limit of payloads.
+pub(super) fn ended(exit: &Exit, context: &TaskContext) -> Ended {
+    let limit = context.payload_limit();
+    if exit.status.success() && !exit.stopped {
+        let report = report(exit, None, limit).unwrap_or_else(Payload::null);
+        return Ended::Returned(Outcome::Success(report));
+    }
+    if let Some(report) = report(exit, Some(context.attempt()), limit) {
+        // It was made to fit, so it is taken.
+        let _ = context.progress(report);
+    }
+    if exit.stopped {
+        return context
+            .interruption()
+            .map_or(Ended::Released, Interruption::ended);
+    }
+    Ended::Returned(Outcome::Error(failure(exit)))
 }
 
-fn success(exit: &Exit, limit: usize) -> Outcome {
+/// What the run leaves; `None` when the limit has no room for it, even without what the program said.
+fn report(exit: &Exit, attempt: Option<u32>, limit: usize) -> Option<Payload> {
     let mut report = Report {
+        attempt,
         exit_code: exit.status.code(),
         signal: exit.status.signal(),
         stdout: exit.stdout.text(),
@@ -43,10 +60,10 @@ fn success(exit: &Exit, limit: usize) -> Outcome {
     loop {
         let payload = Payload::of(&report).unwrap_or_default();
         if payload.check_size("result", limit).is_ok() {
-            return Outcome::Success(payload);
+            return Some(payload);
         }
         if report.stdout.is_empty() && report.stderr.is_empty() {
-            return Outcome::Success(Payload::null());
+            return None;
         }
         // Control characters take six bytes each in JSON. The work is done, so it must not fail for its output.
         report.truncated = true;

@@ -25,14 +25,9 @@ pub(super) struct Limits {
 }
 
 /// How a command ended.
-pub(super) enum Ending {
-    /// By itself.
-    Exited(Exit),
-    /// Because it was asked to.
-    Stopped,
-}
-
 pub(super) struct Exit {
+    /// Whether it was asked to; else it ended by itself.
+    pub(super) stopped: bool,
     pub(super) status: ExitStatus,
     pub(super) stdout: Capture,
     pub(super) stderr: Capture,
@@ -40,12 +35,12 @@ pub(super) struct Exit {
 
 /// A command that is being watched. Dropping this stops the command; the watching goes on until it has ended.
 pub(super) struct Supervised {
-    watching: JoinHandle<io::Result<Ending>>,
+    watching: JoinHandle<io::Result<Exit>>,
     _stop: DropGuard,
 }
 
 impl Supervised {
-    pub(super) async fn ended(self) -> io::Result<Ending> {
+    pub(super) async fn ended(self) -> io::Result<Exit> {
         self.watching.await.map_err(io::Error::other)?
     }
 }
@@ -72,12 +67,12 @@ async fn watch(
     limits: Limits,
     stop: CancellationToken,
     clock: Arc<dyn Clock>,
-) -> io::Result<Ending> {
+) -> io::Result<Exit> {
     let Process { mut child, group } = process;
     let mut stdout = Capture::new(limits.output_cap);
     let mut stderr = Capture::new(limits.output_cap);
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let ended = {
+    let (status, stopped) = {
         let mut talk = std::pin::pin!(async {
             tokio::join!(
                 feed(pipes.0, input),
@@ -93,7 +88,7 @@ async fn watch(
                 ended = &mut wait => break ended?,
             }
         };
-        if talking && ended.is_some() {
+        if talking {
             tokio::select! {
                 () = &mut talk => {}
                 () = clock.sleep(LINGER) => {}
@@ -102,26 +97,25 @@ async fn watch(
         ended
     };
     group.leave();
-    Ok(ended.map_or(Ending::Stopped, |status| {
-        Ending::Exited(Exit {
-            status,
-            stdout,
-            stderr,
-        })
-    }))
+    Ok(Exit {
+        stopped,
+        status,
+        stdout,
+        stderr,
+    })
 }
 
-/// Waits for the process; when it is to stop, ends its whole group. `None` when it was stopped.
+/// Waits for the process; when it is to stop, ends its whole group. Answers also whether it was stopped.
 async fn wait_or_stop(
     child: &mut Child,
     group: &Group,
     stop: &CancellationToken,
     limits: &Limits,
     clock: &dyn Clock,
-) -> io::Result<Option<ExitStatus>> {
+) -> io::Result<(ExitStatus, bool)> {
     tokio::select! {
         biased;
-        status = child.wait() => return status.map(Some),
+        status = child.wait() => return status.map(|status| (status, false)),
         () = stop.cancelled() => group.ask_to_end(),
     }
     tokio::select! {
@@ -129,13 +123,13 @@ async fn wait_or_stop(
         () = async { let _ = child.wait().await; group.gone(clock).await; } => {}
         () = clock.sleep(limits.grace) => group.kill(),
     }
-    child.wait().await?;
+    let status = child.wait().await?;
     // What was killed needs a moment to go. What hangs in the kernel does not hold up the task.
     tokio::select! {
         () = group.gone(clock) => {}
         () = clock.sleep(LINGER) => {}
     }
-    Ok(None)
+    Ok((status, true))
 }
 
 /// Writes the input and closes the pipe. A program that does not read it all is no failure.
