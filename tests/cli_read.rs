@@ -181,6 +181,15 @@ fn list_filters_and_pages() {
         }
     }
     assert_eq!(seen, ["later", "hostile", "fail", "echo"]);
+    for format in ["--json", "--jsonl"] {
+        let answer = operator.tlo(&["list", "--limit", "2", format]);
+        assert!(
+            answer.err.starts_with("there are more: --after "),
+            "{answer:?}"
+        );
+        let whole = operator.tlo(&["list", "--limit", "4", format]);
+        assert_eq!((whole.code, whole.err.as_str()), (0, ""));
+    }
 
     for (args, part) in [
         (
@@ -188,7 +197,10 @@ fn list_filters_and_pages() {
             "use pending, running, succeeded, failed or cancelled",
         ),
         (&["list", "--limit", "0"], "--limit"),
-        (&["list", "--after", "x"], "--after"),
+        (
+            &["list", "--after", "x"],
+            "a cursor is the number that the last page printed",
+        ),
     ] {
         let said = operator.fails(2, args);
         assert!(said.contains(part), "{said}");
@@ -452,13 +464,16 @@ fn doctor_says_what_is_promised_and_what_is_wrong() {
         [],
     );
     assert_eq!(damaged.unwrap(), 1);
-    let report = operator.json(&["doctor", "--json"]);
+    let answer = operator.tlo(&["doctor", "--json"]);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    let report: Value = serde_json::from_str(&answer.out).unwrap();
     let damage = report["damage"].as_array().unwrap();
     assert_eq!(damage.len(), 1, "{damage:?}");
     assert!(
         damage[0].as_str().unwrap().contains("cannot be read"),
         "{damage:?}"
     );
-    let report = operator.ok(&["doctor"]);
-    assert!(report.contains("DAMAGED: 1 fault"), "{report}");
+    let answer = operator.tlo(&["doctor"]);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert!(answer.out.contains("DAMAGED: 1 fault"), "{answer:?}");
 }

@@ -42,7 +42,8 @@ Output:
   --color always|never switches colours; so do NO_COLOR and TERM=dumb.
 
 Exit codes:
-  0 ok · 1 failure · 2 usage · 3 not found · 4 conflict
+  0 ok · 1 failure, mistakes, or damage that doctor found
+  2 usage · 3 not found · 4 conflict
   5 store unreachable · 6 waited too long · 7 the awaited task failed
   130 interrupted twice · 143 terminated twice";
 
@@ -90,6 +91,8 @@ pub(super) enum Command {
     /// Say what a schedule means, when it runs next, and what it does when clocks change
     Explain(ExplainArgs),
     /// Check the store and this machine, and say what is promised
+    ///
+    /// Exits with 1 when what is stored is damaged; a warning of anything else is no failure.
     Doctor(DoctorArgs),
     /// Show the settings
     #[command(subcommand)]
@@ -103,7 +106,7 @@ pub(super) enum Command {
     },
     /// Print the manual page, as man reads it
     ///
-    /// `tlo man | man -l -` shows it; `tlo man --out DIR` writes a page for each command.
+    /// `tlo man | man -l -` shows it; `tlo man --out DIR` writes a page for each command, and makes the folder if need be.
     Man(ManArgs),
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Go on after this cursor, as the last page printed it
-    #[arg(long, value_name = "CURSOR")]
+    #[arg(long, value_name = "CURSOR", value_parser = cursor)]
     after: Option<u64>,
     #[command(flatten)]
     format: ListFormat,
@@ -92,11 +92,14 @@ pub(super) async fn run(tlo: &TloContext, args: ListArgs) -> Result<()> {
     }
     if args.format.is_json() {
         let json = records.iter().map(TaskStateRecord::to_json);
-        return args.format.print(&json.collect::<Vec<_>>());
+        args.format.print(&json.collect::<Vec<_>>())?;
+        say_more(after);
+        return Ok(());
     }
     if records.is_empty() {
         let promise = tlo.store().capability().promise;
-        output::say(&format!("no tasks match {promise}"));
+        let place = promise.split("; ").next().unwrap_or_default();
+        output::say(&format!("no tasks match; the store is {place}"));
         return Ok(());
     }
     if std::io::stdout().is_terminal() {
@@ -110,10 +113,21 @@ pub(super) async fn run(tlo: &TloContext, args: ListArgs) -> Result<()> {
             &rows,
         )?;
     }
+    say_more(after);
+    Ok(())
+}
+
+/// Says that the list goes on; on standard error, so also beside JSON.
+fn say_more(after: Option<Cursor>) {
     if let Some(Cursor(next)) = after {
         output::say(&format!("there are more: --after {next}"));
     }
-    Ok(())
+}
+
+/// Reads a cursor.
+fn cursor(text: &str) -> std::result::Result<u64, String> {
+    text.parse()
+        .map_err(|_| "a cursor is the number that the last page printed".to_owned())
 }
 
 /// All columns, for programs.

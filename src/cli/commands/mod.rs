@@ -53,7 +53,7 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
                 Command::Inspect(args) => inspect::run(&client, args).await?,
                 Command::Stats(args) => stats::run(&client, args).await?,
                 Command::Submit(args) => return submit::run(&tlo, args).await,
-                Command::Doctor(args) => doctor::run(&tlo, &args).await?,
+                Command::Doctor(args) => return doctor::run(&tlo, &args).await,
                 _ => {}
             }
         }

@@ -3,6 +3,7 @@
 mod machine;
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use serde_json::json;
 
@@ -23,6 +24,8 @@ struct Findings {
     store: Capability,
     /// What is wrong with what is stored; `None` when nobody looked.
     damage: Option<Vec<String>>,
+    /// Records that are set aside.
+    unreadable: u64,
     counts: Counts,
     workers: Vec<(String, WorkerInfo)>,
     machine: Machine,
@@ -30,14 +33,15 @@ struct Findings {
     warnings: Vec<String>,
 }
 
-/// Checks the store and the machine, says what is promised, and warns of what will hurt.
+/// Checks the store and the machine, says what is promised, and warns of what will hurt. The exit code is 1 when something
+/// that is stored is damaged.
 ///
 /// # Errors
 /// Those of the store.
-pub(super) async fn run(tlo: &TloContext, args: &DoctorArgs) -> Result<()> {
+pub(super) async fn run(tlo: &TloContext, args: &DoctorArgs) -> Result<ExitCode> {
     let found = examine(tlo, args.quick).await?;
     if args.json {
-        return output::json(&json!({
+        output::json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "config": tlo.loaded().file(),
             "store": store_json(&found.store),
@@ -47,9 +51,12 @@ pub(super) async fn run(tlo: &TloContext, args: &DoctorArgs) -> Result<()> {
             "machine": found.machine,
             "now": found.now,
             "warnings": found.warnings,
-        }));
+        }))?;
+    } else {
+        print(tlo, &found)?;
     }
-    print(tlo, &found)
+    let is_damaged = found.unreadable > 0 || found.damage.is_some_and(|faults| !faults.is_empty());
+    Ok(ExitCode::from(u8::from(is_damaged)))
 }
 
 fn store_json(store: &Capability) -> serde_json::Value {
@@ -108,6 +115,7 @@ async fn examine(tlo: &TloContext, quick: bool) -> Result<Findings> {
     Ok(Findings {
         store: tlo.store().capability(),
         damage,
+        unreadable: kept.unreadable,
         counts,
         workers,
         machine,
@@ -149,7 +157,7 @@ async fn waiting(
     let oldest = oldest_due(client, &pending, now).await?;
     if let (true, Some(oldest)) = (workers.is_empty(), oldest) {
         warnings.push(format!(
-            "no worker is running, and \"{}\" is due since {}: start one with `tlo run`",
+            "no worker is running, and \"{}\" has been due for {}: start one with `tlo run`",
             output::one_line(oldest.id.as_str()),
             short_duration(now.since(oldest.run_at))
         ));
