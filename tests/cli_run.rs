@@ -316,6 +316,38 @@ fn a_signal_lets_what_runs_finish_and_starts_nothing_new() {
 }
 
 #[test]
+fn what_a_stop_hands_back_is_counted() {
+    let jobs = format!("stop_behavior = \"cancel\"\n{LONG}");
+    let operator = Operator::with_jobs(&jobs);
+    let running = operator.run(&[]);
+    operator.ok(&["submit", "long"]);
+    until("it runs", || !operator.read("pid").trim().is_empty());
+    running.signal("TERM");
+    until("it stops", || running.log().contains("worker stopped"));
+    let log = running.log();
+    assert!(log.contains(" released=1\n"), "{log}");
+    assert_eq!(running.ended(), 0);
+    assert_eq!(record(&operator, "long")["status"], "pending");
+}
+
+#[test]
+fn who_drains_too_long_is_told_of_in_words() {
+    let jobs = format!("drain_timeout = \"50ms\"\n{LONG}");
+    let operator = Operator::with_jobs(&jobs);
+    let running = operator.run(&[]);
+    operator.ok(&["submit", "long"]);
+    until("it runs", || !operator.read("pid").trim().is_empty());
+    running.signal("TERM");
+    until("it stops", || running.log().contains("worker stopped"));
+    let log = running.log();
+    assert!(
+        log.contains("not everything ended in the drain_timeout; what still runs is asked to stop")
+            && log.contains(" released=1\n"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_second_signal_forces_and_the_task_runs_again() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let operator = Operator::with_jobs(LONG);

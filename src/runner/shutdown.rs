@@ -51,8 +51,14 @@ pub(super) async fn stop(
         tokio::select! {
             result = &mut working => done = Some(result),
             () = patience(context, phase, limit, runs) => {
-                if phase < Stop::Release {
-                    tracing::warn!(?phase, "not everything stopped in time; going on to the next phase");
+                match phase {
+                    Stop::RunDue | Stop::Drain => {
+                        tracing::warn!("not everything ended in the drain_timeout; what still runs is asked to stop");
+                    }
+                    Stop::Cancel => {
+                        tracing::warn!("not everything stopped in the kill_grace; what still runs is handed back");
+                    }
+                    _ => {}
                 }
             }
             () = forced(requests), if !is_forced => is_forced = true,

@@ -15,6 +15,7 @@ mod stop;
 mod wait;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use ends::Ends;
@@ -86,4 +87,6 @@ struct Shared {
     held: Held,
     starters: Starters,
     ends: Ends,
+    /// Runs that were handed back and whose end the store has taken.
+    released: AtomicUsize,
 }

@@ -9,7 +9,7 @@ use crate::task::Ended;
 
 impl Worker {
     /// Hands back what still runs: interrupted is not failed.
-    pub(super) async fn release(&mut self) -> usize {
+    pub(super) async fn release(&mut self) {
         self.shared.starters.close();
         let running = self.shared.held.all();
         abort(&running);
@@ -42,7 +42,6 @@ impl Worker {
                 tracing::warn!(tasks = handed_back, "the store did not take back what was running; its leases will end by themselves");
             }
         }
-        handed_back
     }
 }
 

@@ -1,6 +1,7 @@
 //! The loop of a worker.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -75,6 +76,7 @@ impl Worker {
             held: Held::default(),
             starters: Starters::default(),
             ends: Ends::default(),
+            released: AtomicUsize::new(0),
         });
         Self {
             shared,
@@ -146,7 +148,6 @@ impl Worker {
             queues: self.lanes.queues.clone(),
             concurrency: parts.options.concurrency,
         });
-        let mut released = 0;
         loop {
             let phase = *stop.borrow_and_update();
             match phase {
@@ -157,7 +158,7 @@ impl Worker {
                     }
                 }
                 Stop::Release => {
-                    released = self.release().await;
+                    self.release().await;
                     break;
                 }
                 Stop::Abandon => break,
@@ -183,7 +184,7 @@ impl Worker {
         let parts = &self.shared.parts;
         parts.observers.notify(|| Lifecycle::WorkerStopped {
             worker: parts.id.clone(),
-            released,
+            released: self.shared.released.load(Ordering::Relaxed),
         });
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Writing how runs ended, many at once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
@@ -8,7 +9,7 @@ use super::execute::Finished;
 use crate::error::Result;
 use crate::observe::Lifecycle;
 use crate::store::{Commit, Committed, Effect, Guard, Op, Patch, Refusal};
-use crate::task::{Ended, Outcome, Settlement, TaskError, TaskStateRecord, decide};
+use crate::task::{AttemptEnd, Ended, Outcome, Settlement, TaskError, TaskStateRecord, decide};
 
 /// Waits between tries while the store does not answer.
 const TRY_AGAIN: [Duration; 4] = [
@@ -143,6 +144,9 @@ async fn write(shared: &Shared, deciding: &[Deciding]) -> Result<Vec<Committed>>
 }
 
 fn tell(shared: &Shared, record: &Arc<TaskStateRecord>, settlement: &Settlement) {
+    if settlement.end == Some(AttemptEnd::Released) {
+        shared.released.fetch_add(1, Ordering::Relaxed);
+    }
     shared.parts.observers.notify(|| {
         let started = record.started_at.unwrap_or(record.run_at);
         let took = shared.parts.clock.now().since(started);
