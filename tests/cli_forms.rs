@@ -30,10 +30,9 @@ fn every_command_has_a_manual_page() {
     let said = operator.fails(2, &["man", "fly"]);
     assert!(said.contains("there is no command \"fly\""), "{said}");
 
-    std::fs::create_dir(operator.path("pages")).unwrap();
-    operator.ok(&["man", "--out", "pages"]);
-    assert_eq!(operator.read("pages/tlo.1"), page);
-    assert_eq!(operator.read("pages/tlo-config-show.1"), show);
+    operator.ok(&["man", "--out", "deep/pages"]);
+    assert_eq!(operator.read("deep/pages/tlo.1"), page);
+    assert_eq!(operator.read("deep/pages/tlo-config-show.1"), show);
     let help = operator.ok(&["help"]);
     let commands = help.lines().filter_map(|line| line.strip_prefix("  "));
     let commands: Vec<&str> = commands
@@ -47,13 +46,14 @@ fn every_command_has_a_manual_page() {
         "{help}"
     );
     for name in commands {
-        let page = operator.read(&format!("pages/tlo-{name}.1"));
+        let page = operator.read(&format!("deep/pages/tlo-{name}.1"));
         assert!(
             page.contains(&format!(".TH tlo-{name} 1")),
             "{name}: {page}"
         );
     }
-    operator.fails(1, &["man", "--out", "nowhere"]);
+    operator.write("file", "");
+    operator.fails(1, &["man", "--out", "file/pages"]);
 }
 
 #[test]

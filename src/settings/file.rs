@@ -26,7 +26,7 @@ pub(super) struct Choice {
 
 /// The file to read: the one that is named, else that of `TLO_CONFIG`, else `tlo.toml` in the directory.
 pub(super) fn choose(
-    named: Option<&Path>,
+    named: Option<(&'static str, &Path)>,
     variables: &[(OsString, OsString)],
     directory: Option<&Path>,
 ) -> Option<Choice> {
@@ -36,8 +36,8 @@ pub(super) fn choose(
             .find(|(name, value)| name == FILE_VARIABLE && !value.is_empty())
             .map(|(_, value)| Path::new(value))
     };
-    let (path, named_by) = if let Some(path) = named {
-        (path, Some("argument"))
+    let (path, named_by) = if let Some((named_by, path)) = named {
+        (path, Some(named_by))
     } else if let Some(path) = variable() {
         (path, Some("environment variable TLO_CONFIG"))
     } else {

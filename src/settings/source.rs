@@ -40,7 +40,8 @@ pub struct SettingsSource {
     pub(super) explicit: Vec<Given>,
     pub(super) sections: Vec<Vec<String>>,
     directory: Option<PathBuf>,
-    file: Option<PathBuf>,
+    /// Who named it, and its path.
+    file: Option<(&'static str, PathBuf)>,
 }
 
 /// A value that was given in code.
@@ -114,8 +115,14 @@ impl SettingsSource {
 
     /// Reads this file, whatever `TLO_CONFIG` says. It must exist.
     #[must_use]
-    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(path.into());
+    pub fn file(self, path: impl Into<PathBuf>) -> Self {
+        self.file_by("argument", path)
+    }
+
+    /// As [`file`](Self::file), and what to call whoever named it, such as `--config`.
+    #[must_use]
+    pub fn file_by(mut self, origin: &'static str, path: impl Into<PathBuf>) -> Self {
+        self.file = Some((origin, path.into()));
         self
     }
 
@@ -173,7 +180,7 @@ impl SettingsSource {
 
     pub(super) fn choice(&self) -> Option<file::Choice> {
         file::choose(
-            self.file.as_deref(),
+            self.file.as_ref().map(|(by, path)| (*by, path.as_path())),
             &self.variables,
             self.directory.as_deref(),
         )

@@ -55,9 +55,15 @@ pub(crate) fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
     let schedule = schedule(args)?;
     let from = args.from.unwrap_or_else(|| clock.now());
     let until = from.saturating_add(YEAR.saturating_mul(args.years));
-    let preview = schedule.preview(Some(&args.zone), from, from, args.count.into(), until)?;
+    let mut preview = schedule.preview(Some(&args.zone), from, from, args.count.into(), until)?;
     let english = schedule.describe();
     if args.json {
+        let fires = preview.next.iter_mut().map(|fire| &mut fire.local);
+        let changes = preview.changes.iter_mut();
+        for local in fires.chain(changes.map(|change| &mut change.local)) {
+            // RFC 3339 has no zone; it is a field of its own here.
+            local.truncate(local.find('[').unwrap_or(local.len()));
+        }
         return output::json(&json!({
             "schedule": args.schedule,
             "zone": args.zone,

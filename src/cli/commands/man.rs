@@ -31,6 +31,10 @@ pub(super) fn run(all: Command, program: &str, args: &ManArgs) -> Result<()> {
         .disable_help_subcommand(true);
     all.build();
     if let Some(folder) = &args.out {
+        std::fs::create_dir_all(folder).map_err(|source| {
+            let message = format!("{} cannot be made: {source}", folder.display());
+            Error::new(ErrorKind::Configuration, "man", message).with_source(source)
+        })?;
         return write_all(&all, folder);
     }
     let mut command = &all;

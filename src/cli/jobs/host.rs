@@ -99,10 +99,14 @@ impl Host {
         }
         if self.uid != 0 {
             let me = self.me().name;
+            let way_out = match account.uid {
+                0 => "start TLO as root".to_owned(),
+                _ => format!("start TLO as root or as {user}"),
+            };
             return Err(Error::invalid(
                 "run as user",
                 format!(
-                    "this runs as \"{user}\", which only root can start, and you are \"{me}\"; start TLO as root or as {user}"
+                    "this runs as \"{user}\", which only root can start, and you are \"{me}\"; {way_out}"
                 ),
             ));
         }
@@ -208,6 +212,11 @@ mod tests {
                 message.contains(other) && message.contains("you are \"alice\""),
                 "{message}"
             );
+            let way_out = match other {
+                "root" => "; start TLO as root",
+                _ => "; start TLO as root or as www-data",
+            };
+            assert!(message.ends_with(way_out), "{message}");
         }
     }
 
