@@ -10,8 +10,12 @@ use crate::cli::output;
 use crate::context::TloContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::Payload;
+use crate::store::Durability;
 use crate::task::{TaskStatus, UniqueScope};
 use crate::timestamp::Timestamp;
+
+/// How long waiting needs no word.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What to submit.
 #[derive(Args, Clone, Debug)]
@@ -55,6 +59,7 @@ pub(crate) struct SubmitArgs {
 /// # Errors
 /// `UnknownTask` with the nearest names, `Invalid` for args that are not JSON, and those of the store.
 pub(super) async fn run(tlo: &TloContext, args: SubmitArgs) -> Result<ExitCode> {
+    refuse_what_ends_here(tlo)?;
     let client = tlo.client();
     let payload = match args.args {
         Some(payload) => payload,
@@ -82,7 +87,10 @@ pub(super) async fn run(tlo: &TloContext, args: SubmitArgs) -> Result<ExitCode> 
     if let Some(at) = args.at {
         submit = submit.at(at);
     }
-    let handle = submit.submit().await?;
+    let handle = submit
+        .submit()
+        .await
+        .map_err(|error| without_file(tlo, error))?;
     if !handle.is_new() {
         output::say("a task of this key is unfinished: nothing was submitted");
     }
@@ -94,10 +102,21 @@ pub(super) async fn run(tlo: &TloContext, args: SubmitArgs) -> Result<ExitCode> 
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let record = match args.wait_for {
-        Some(limit) => handle.wait_for(limit).await?,
-        None => handle.wait().await?,
+    let waiting = async {
+        match args.wait_for {
+            Some(limit) => handle.wait_for(limit).await,
+            None => handle.wait().await,
+        }
     };
+    let mut waiting = std::pin::pin!(waiting);
+    let record = tokio::select! {
+        biased;
+        record = &mut waiting => record,
+        () = tlo.clock().sleep(PATIENCE) => {
+            say_when_nobody_works(tlo).await;
+            waiting.await
+        }
+    }?;
     if args.json {
         output::json(&record.to_json())?;
     } else if let Some(result) = &record.result {
@@ -112,6 +131,39 @@ pub(super) async fn run(tlo: &TloContext, args: SubmitArgs) -> Result<ExitCode> 
         "wait",
         format!("\"{}\" {}: {why}", record.id, record.status),
     ))
+}
+
+/// What is submitted to a store that ends with this command would never run.
+fn refuse_what_ends_here(tlo: &TloContext) -> Result<()> {
+    let store = tlo.store().capability();
+    if store.durability != Durability::None || store.shared {
+        return Ok(());
+    }
+    let message = format!(
+        "the store \"{}\" ends with this command, and the task with it; name a durable one with task_state_store, such as sqlite:tlo.db",
+        store.name
+    );
+    Err(Error::new(ErrorKind::Configuration, "submit", message))
+}
+
+/// Without a jobs file nobody knows a name: perhaps it is in another folder.
+fn without_file(tlo: &TloContext, error: Error) -> Error {
+    if error.kind() != ErrorKind::UnknownTask || tlo.loaded().file().is_some() {
+        return error;
+    }
+    let message = format!("{error}; there is no tlo.toml in this folder; name one with --config");
+    Error::new(error.kind(), "submit", message).with_source(error)
+}
+
+/// Who waits for what nobody runs should know.
+async fn say_when_nobody_works(tlo: &TloContext) {
+    // Other stores do not tell of their workers; and what is wrong with this one, the waiting meets as well.
+    if tlo.store().capability().shared
+        && let Ok(workers) = tlo.client().workers().await
+        && workers.is_empty()
+    {
+        output::say("no worker is running on this store: start one with `tlo run`");
+    }
 }
 
 fn payload(text: &str) -> std::result::Result<Payload, String> {
