@@ -122,7 +122,7 @@ fn a_file_that_is_named_must_be_there() {
     ] {
         let said = operator.fails(1, &[args, &["--config", "nope.toml"]].concat());
         assert!(
-            said.contains("nope.toml, named by argument: does not exist"),
+            said.contains("nope.toml, named by --config: does not exist"),
             "{said}"
         );
         let answer = operator.tlo_with(&[("TLO_CONFIG", "nope.toml")], args);
@@ -134,6 +134,8 @@ fn a_file_that_is_named_must_be_there() {
             "{answer:?}"
         );
     }
+    let said = operator.fails(1, &["check", "--crontab", "nope"]);
+    assert!(said.contains("nope\" cannot be read"), "{said}");
     operator.write("mine.toml", "concurrency = 3\n");
     for args in [
         &["list"][..],
@@ -251,7 +253,7 @@ fn the_store_is_chosen_by_one_variable() {
         );
     }
     let answer = store("sqlite:no/such/folder/x.db", &["list"]);
-    assert_eq!(answer.code, 1);
+    assert_eq!(answer.code, 5);
     assert!(
         answer.err.contains("does not exist; create it"),
         "{answer:?}"
@@ -281,7 +283,8 @@ fn a_store_that_cannot_be_used_is_said_to_be_so() {
         "this is no database, however long one makes this text of a hundred characters and more\n",
     );
     let answer = operator.tlo_with(&[("TLO_TASK_STATE_STORE", "sqlite:x.db")], &["list"]);
-    assert_ne!(answer.code, 0);
+    assert_eq!(answer.code, 5);
+    assert_eq!(answer.err.matches("is not a SQLite database").count(), 1);
     assert!(
         answer.err.contains("x.db") && !answer.err.contains("panicked"),
         "{answer:?}"

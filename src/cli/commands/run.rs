@@ -36,12 +36,11 @@ pub(super) async fn run(
         return Err(nothing(&source, &args));
     }
     program::make_state_directory(&source)?;
-    let tlo = context
-        .settings(source)
+    let context = context
+        .settings(source.clone())
         .tasks(jobs.jobs.into_iter().map(command_task))
-        .observer(TracingObserver)
-        .build()
-        .await?;
+        .observer(TracingObserver);
+    let tlo = program::build(context, &source).await?;
     logging::start(tlo.settings().log_level);
     banner::show(&tlo, &jobs.notes).await?;
     let clock = Arc::clone(tlo.clock());

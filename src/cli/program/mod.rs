@@ -24,7 +24,7 @@ pub(super) fn settings(
 ) -> Result<SettingsSource> {
     let mut source = SettingsSource::process();
     if let Some(file) = config {
-        source = source.file(file);
+        source = source.file_by("--config", file);
     }
     let store = match source.file_path().filter(|file| file.is_file()) {
         Some(file) => file.with_file_name("tlo.db"),
@@ -81,11 +81,44 @@ pub(super) async fn open(source: SettingsSource, context: TloContextBuilder) -> 
             handler: None,
             error: None,
         });
-    context
+    let context = context
         .tasks(listed.filter(|task| !own.contains(&task.def.name)))
-        .settings(source)
-        .build()
-        .await
+        .settings(source.clone());
+    build(context, &source).await
+}
+
+/// Builds the context. A store that cannot be opened is unreachable, whatever keeps it so, unless its settings are wrong.
+///
+/// # Errors
+/// Those of building it; `Unavailable` for the store.
+pub(super) async fn build(
+    context: TloContextBuilder,
+    source: &SettingsSource,
+) -> Result<TloContext> {
+    let plugins = context.plugin_table();
+    context.build().await.map_err(|error| {
+        let at_store = ["open ", "migrate "]
+            .iter()
+            .any(|begin| error.operation().starts_with(begin));
+        let settings_are_good =
+            TloSettings::check(source).is_ok_and(|loaded| plugins.mistakes(&loaded).is_empty());
+        if error.kind() == ErrorKind::Configuration && at_store && settings_are_good {
+            Error::new(
+                ErrorKind::Unavailable,
+                error.operation().to_owned(),
+                error.to_string(),
+            )
+            .retryable(false)
+            .with_source(error)
+        } else {
+            error
+        }
+    })
+}
+
+/// What keeps a file of jobs from being read is a mistake like those in it.
+fn unreadable(error: Error) -> Error {
+    Error::new(ErrorKind::Configuration, "read files", error.to_string()).with_source(error)
 }
 
 fn own_names(context: &TloContextBuilder) -> Vec<Arc<str>> {
@@ -113,7 +146,7 @@ pub(super) fn jobs(
     let mut read = Jobs::default();
     let host = Host::this_machine()?;
     if let Some(path) = source.file_path().filter(|path| path.is_file()) {
-        let file = JobsFile::read(&path)?;
+        let file = JobsFile::read(&path).map_err(unreadable)?;
         read.mistakes.extend(file.mistakes);
         for job in file.jobs {
             match job.on(&host) {
@@ -132,10 +165,11 @@ pub(super) fn jobs(
             // `cd /etc; tlo check --crontab cron.d/php` is about a system crontab, too.
             let whole = std::path::absolute(&path);
             let kind = CrontabKind::of_path(whole.as_ref().unwrap_or(&path));
-            files.push(Crontab::read(&path, Some(kind), &zone)?);
+            files.push(Crontab::read(&path, Some(kind), &zone).map_err(unreadable)?);
         }
         for path in crontabs_in(&crontabs.system_crontab)? {
-            files.push(Crontab::read(&path, Some(CrontabKind::System), &zone)?);
+            let file = Crontab::read(&path, Some(CrontabKind::System), &zone);
+            files.push(file.map_err(unreadable)?);
         }
         name_apart(&mut files.iter_mut().collect::<Vec<_>>());
         for crontab in files {
