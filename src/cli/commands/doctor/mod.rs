@@ -1,8 +1,8 @@
 //! `tlo doctor`.
 
 mod machine;
+mod waiting;
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -14,9 +14,8 @@ use crate::client::{Client, WorkerInfo};
 use crate::context::TloContext;
 use crate::error::{ErrorKind, Result};
 use crate::page::PageRequest;
-use crate::schedule::{format_duration, short_duration};
+use crate::schedule::format_duration;
 use crate::store::{Capability, CountBy, Counts, Maintain, Retention, TaskFilter};
-use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
 /// Everything that was found out.
@@ -103,7 +102,7 @@ async fn examine(tlo: &TloContext, quick: bool) -> Result<Findings> {
     let now = tlo.clock().now();
     let machine = Machine::examine();
     let mut warnings = machine.warnings(tlo.settings().concurrency);
-    warnings.extend(waiting(tlo, &client, &workers, now).await?);
+    warnings.extend(waiting::warnings(tlo, &workers, now, quick).await?);
     warnings.extend(clock_went_back(&client, now).await?);
     if kept.unreadable > 0 {
         let n = kept.unreadable;
@@ -130,53 +129,6 @@ async fn damage(tlo: &TloContext) -> Result<Vec<String>> {
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(vec![error.to_string()]),
         checked => checked,
     }
-}
-
-/// Tasks that wait for a worker, and why none comes.
-async fn waiting(
-    tlo: &TloContext,
-    client: &Client,
-    workers: &[(String, WorkerInfo)],
-    now: Timestamp,
-) -> Result<Vec<String>> {
-    let pending = TaskFilter::status([TaskStatus::Pending]);
-    let names: BTreeMap<String, u64> = client.count(&pending, CountBy::Name).await?.groups;
-    let mut warnings = Vec::new();
-    for (name, n) in &names {
-        let here = tlo.registry().get(name).await?.is_some();
-        let elsewhere = workers
-            .iter()
-            .any(|(_, worker)| worker.names.iter().any(|known| known == name));
-        if !here && !elsewhere {
-            let name = output::one_line(name);
-            warnings.push(format!(
-                "{n} × \"{name}\" waits for a worker that knows the name"
-            ));
-        }
-    }
-    let oldest = oldest_due(client, &pending, now).await?;
-    if let (true, Some(oldest)) = (workers.is_empty(), oldest) {
-        warnings.push(format!(
-            "no worker is running, and \"{}\" has been due for {}: start one with `tlo run`",
-            output::one_line(oldest.id.as_str()),
-            short_duration(now.since(oldest.run_at))
-        ));
-    }
-    Ok(warnings)
-}
-
-async fn oldest_due(
-    client: &Client,
-    pending: &TaskFilter,
-    now: Timestamp,
-) -> Result<Option<TaskStateRecord>> {
-    let page = client.list(pending, PageRequest::first(100)).await?;
-    Ok(page
-        .items
-        .into_iter()
-        .map(|item| item.record)
-        .filter(|record| record.run_at <= now)
-        .min_by_key(|record| record.run_at))
 }
 
 /// A record of the future says that the clock was set back: schedules would wait for it.

@@ -1,0 +1,52 @@
+//! `tlo doctor`: which tasks wait, and for whom.
+
+#![cfg(all(unix, feature = "cli"))]
+
+mod operator;
+
+use operator::Operator;
+
+fn jobs(version: &str) -> String {
+    format!(
+        "task_state_store = \"sqlite:t.db\"\n[[tasks]]\nname = \"greet\"\nversion = \"{version}\"\nshell = \"true\"\n"
+    )
+}
+
+#[test]
+fn what_is_due_is_found_behind_any_number_that_is_not() {
+    let operator = Operator::new();
+    operator.write("tlo.toml", &jobs("1"));
+    for _ in 0..101 {
+        operator.ok(&["submit", "greet", "--in", "1h"]);
+    }
+    let healthy = operator.ok(&["doctor"]);
+    assert!(!healthy.contains("has been due"), "{healthy}");
+    let due = operator.ok(&["submit", "greet", "--at", "2020-01-01T00:00:00Z"]);
+    for args in [&["doctor"][..], &["doctor", "--quick"]] {
+        let report = operator.ok(args);
+        let said = format!(
+            "WARNING      no worker is running, and \"{}\" has been due for ",
+            due.trim()
+        );
+        assert!(report.contains(&said), "{report}");
+    }
+}
+
+#[test]
+fn a_version_that_is_gone_is_told_of() {
+    let operator = Operator::new();
+    operator.write("tlo.toml", &jobs("1"));
+    operator.ok(&["submit", "greet", "--in", "1h"]);
+    let report = operator.ok(&["doctor"]);
+    assert!(!report.contains("WARNING"), "{report}");
+    operator.write("tlo.toml", &jobs("2"));
+    operator.ok(&["submit", "greet", "--in", "1h"]);
+    let report = operator.ok(&["doctor"]);
+    assert!(
+        report.contains(
+            "1 × \"greet\" waits for a worker that has its version \"1\", which is not known here\n"
+        ),
+        "{report}"
+    );
+    assert_eq!(report.matches("WARNING").count(), 1, "{report}");
+}
