@@ -80,6 +80,19 @@ fn explain_answers_in_english_and_in_json() {
 }
 
 #[test]
+fn words_of_a_schedule_are_joined() {
+    let operator = Operator::new();
+    let whole = operator.ok(&["explain", "0 3 * * *", "--from", "2026-11-20T00:00:00Z"]);
+    let from = ["--from", "2026-11-20T00:00:00Z"];
+    let words = ["explain", "0", "3", "*", "*", "*"];
+    assert_eq!(operator.ok(&[&words[..], &from].concat()), whole);
+    assert_eq!(
+        operator.ok(&["explain", "--from", from[1], "0", "3", "*", "*", "*"]),
+        whole
+    );
+}
+
+#[test]
 fn what_is_no_schedule_is_refused_with_a_caret() {
     let operator = Operator::new();
     for schedule in [
@@ -105,9 +118,17 @@ fn what_is_no_schedule_is_refused_with_a_caret() {
         assert!(said.contains('^'), "{said}");
         assert!(!said.contains("byte "), "{said}");
     }
+    assert_eq!(
+        operator.fails(2, &["explain", "5m"]).lines().last(),
+        Some("error: \"5m\" is a duration, not a schedule; did you mean \"every 5m\"?")
+    );
     for (args, part) in [
         (
-            &["explain", "0 3 * * *", "--zone", "Europe/Berln"][..],
+            &["explain", "0", "3", "Cargo.toml", "src", "*"][..],
+            "put the schedule in quotes",
+        ),
+        (
+            &["explain", "0 3 * * *", "--zone", "Europe/Berln"],
             "Europe/Berlin",
         ),
         (

@@ -9,9 +9,9 @@ use crate::cli::args::parsed;
 use crate::cli::output;
 use crate::cli::output::Cell;
 use crate::clock::Clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schedule::preview::{Change, Fire};
-use crate::schedule::{Dst, Schedule};
+use crate::schedule::{Dst, Schedule, parse_duration};
 use crate::timestamp::Timestamp;
 
 const YEAR: Duration = Duration::from_secs(366 * 86_400);
@@ -19,8 +19,9 @@ const YEAR: Duration = Duration::from_secs(366 * 86_400);
 /// Which schedule to explain.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ExplainArgs {
-    /// The schedule: "0 3 * * *", "every 5m", "@daily", "2026-11-20T10:00:00Z"
-    schedule: String,
+    /// The schedule: "0 3 * * *", "every 5m", "@daily", "2026-11-20T10:00:00Z"; several words are joined
+    #[arg(required = true)]
+    schedule: Vec<String>,
     /// The zone of its clocks, such as Europe/Berlin
     #[arg(long, default_value = "UTC")]
     zone: String,
@@ -52,7 +53,8 @@ pub(crate) struct ExplainArgs {
 /// # Errors
 /// `Invalid`, quoting it, for a schedule or zone that is none.
 pub(crate) fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
-    let schedule = schedule(args)?;
+    let text = args.schedule.join(" ");
+    let schedule = schedule(args, &text).map_err(|error| with_way_out(args, error))?;
     let from = args.from.unwrap_or_else(|| clock.now());
     let until = from.saturating_add(YEAR.saturating_mul(args.years));
     let mut preview = schedule.preview(Some(&args.zone), from, from, args.count.into(), until)?;
@@ -65,7 +67,7 @@ pub(crate) fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
             local.truncate(local.find('[').unwrap_or(local.len()));
         }
         return output::json(&json!({
-            "schedule": args.schedule,
+            "schedule": text,
             "zone": args.zone,
             "english": english,
             "next": preview.next,
@@ -109,10 +111,10 @@ pub(crate) fn run(clock: &dyn Clock, args: &ExplainArgs) -> Result<()> {
     Ok(())
 }
 
-fn schedule(args: &ExplainArgs) -> Result<Schedule> {
+fn schedule(args: &ExplainArgs, text: &str) -> Result<Schedule> {
     let schedule = match args.dialect.as_str() {
-        "quartz" => Schedule::quartz(&args.schedule, &args.zone)?,
-        _ => Schedule::parse(&args.schedule, Some(&args.zone))?,
+        "quartz" => Schedule::quartz(text, &args.zone)?,
+        _ => Schedule::parse(text, Some(&args.zone))?,
     };
     let schedule = match &args.name {
         Some(name) => schedule.seeded(name)?,
@@ -120,6 +122,20 @@ fn schedule(args: &ExplainArgs) -> Result<Schedule> {
     };
     let dst = Dst::ALL.into_iter().find(|dst| dst.as_str() == args.dst);
     Ok(schedule.dst(dst.unwrap_or_default()))
+}
+
+/// What was probably meant, when it is no schedule.
+fn with_way_out(args: &ExplainArgs, error: Error) -> Error {
+    let message = match args.schedule.as_slice() {
+        [one] if parse_duration(one).is_ok() => {
+            format!("\"{one}\" is a duration, not a schedule; did you mean \"every {one}\"?")
+        }
+        [_] => return error,
+        _ => format!(
+            "{error}\n  put the schedule in quotes: a shell replaces * by the names of files"
+        ),
+    };
+    Error::invalid("explain", message)
 }
 
 /// Whether the expression has `H`: only then a name makes it another schedule.
