@@ -1,10 +1,12 @@
 //! `tlo check`: stores and sections of settings, and what this machine does not have.
 
 #![cfg(all(unix, feature = "cli"))]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod operator;
 
 use operator::Operator;
+use serde_json::Value;
 
 #[test]
 fn check_tells_a_store_that_nobody_knows_with_the_other_mistakes() {
@@ -105,4 +107,61 @@ fn check_warns_of_programs_and_folders_that_are_not_there() {
         );
     }
     assert_eq!(answer.err.matches("warning: ").count(), 3, "{}", answer.err);
+}
+
+#[test]
+fn check_warns_of_an_instant_that_has_passed() {
+    let operator = Operator::with_jobs(
+        "[[tasks]]\nname = \"past\"\nat = \"2020-01-01T00:00:00Z\"\nshell = \"true\"\n\
+         [[tasks]]\nname = \"local\"\nat = \"2020-01-01T00:00:00\"\nzone = \"Europe/Berlin\"\nshell = \"true\"\n\
+         [[tasks]]\nname = \"future\"\nat = 2999-01-01T00:00:00Z\nshell = \"true\"\n",
+    );
+    let answer = operator.tlo(&["check"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let said = "warning: this instant has passed: it never runs\n";
+    assert_eq!(answer.err.matches(said).count(), 2, "{}", answer.err);
+    assert!(
+        answer.err.contains("tlo.toml:4:6\n") && answer.err.contains("tlo.toml:8:6\n"),
+        "{}",
+        answer.err
+    );
+}
+
+#[test]
+fn mistakes_are_json_for_programs() {
+    let operator = Operator::new();
+    operator.write(
+        "tlo.toml",
+        "lease = \"soon\"\n[[tasks]]\nname = \"a\"\ncron = \"61 * * * *\"\nshell = \"true\"\n",
+    );
+    let variables = [("TLO_CONCURRENCY", "many")];
+    for format in ["--json", "--jsonl"] {
+        let answer = operator.tlo_with(&variables, &["check", format]);
+        assert_eq!(answer.code, 1, "{answer:?}");
+        assert_eq!(answer.err, "error: 2 errors, and 1 in the settings\n");
+        let mistakes: Vec<Value> = if format == "--json" {
+            serde_json::from_str(&answer.out).unwrap()
+        } else {
+            let lines = answer.out.lines();
+            lines
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect()
+        };
+        let place = |index: usize| {
+            let mistake: &Value = &mistakes[index];
+            let file = mistake["file"].as_str().unwrap();
+            assert!(file.ends_with("tlo.toml"), "{mistake}");
+            (mistake["line"].as_u64(), mistake["column"].as_u64())
+        };
+        assert_eq!(mistakes.len(), 3);
+        assert_eq!(place(0), (Some(1), Some(9)));
+        assert_eq!(place(1), (Some(4), Some(9)));
+        assert_eq!(mistakes[1]["level"], "error");
+        let message = mistakes[1]["message"].as_str().unwrap();
+        assert!(message.contains("minute 61"), "{message}");
+        assert!(mistakes[1]["help"].is_string());
+        assert_eq!(mistakes[2]["file"], Value::Null);
+        let message = mistakes[2]["message"].as_str().unwrap();
+        assert!(message.contains("TLO_CONCURRENCY"), "{message}");
+    }
 }

@@ -119,7 +119,7 @@ fn bad_lines_are_refused_by_line_and_nothing_runs() {
         }
     }
     assert!(!operator.path("t.db").exists());
-    let said = operator.fails(3, &["run", "--crontab", "none.cron"]);
+    let said = operator.fails(1, &["run", "--crontab", "none.cron"]);
     assert!(said.contains("\"none.cron\" cannot be read"), "{said}");
 }
 
@@ -204,6 +204,34 @@ fn root_runs_each_line_as_its_user() {
         said.contains("there is no user \"ghost\"") && said.contains("ghost.cron:2:9"),
         "{said}"
     );
+}
+
+#[test]
+fn a_command_that_begins_with_a_user_is_doubted_unless_it_is_a_program() {
+    let operator = Operator::new();
+    operator.write(
+        "own.cron",
+        "*/5 * * * * nobody /bin/true\n*/5 * * * * no-such-user /bin/true\n\
+         PATH=/nowhere:bin\n*/5 * * * * daemon -x\n*/5 * * * * bin -x\n",
+    );
+    // There is a user \"bin\" as well; here that is a program.
+    std::fs::create_dir(operator.path("bin")).unwrap();
+    operator.write("bin/bin", "");
+    let answer = operator.tlo(&["check", "--crontab", "own.cron"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    for part in [
+        "warning: \"nobody\" would be run as a command, and is the name of a user\n --> own.cron:1:13\n",
+        "warning: \"daemon\" would be run as a command, and is the name of a user\n --> own.cron:4:13\n",
+        "ok: 4 tasks, 2 warnings",
+    ] {
+        assert!(
+            answer.err.contains(part),
+            "{part:?} is not in {}",
+            answer.err
+        );
+    }
+    let answer = operator.tlo(&["check", "--system-crontab", "own.cron"]);
+    assert!(!answer.err.contains("name of a user"), "{answer:?}");
 }
 
 #[test]

@@ -76,6 +76,9 @@ pub(super) enum Command {
     /// one stops at once: what still runs is told to end and handed back, to be run again.
     Run(RunArgs),
     /// Say everything that is wrong with the jobs file and crontabs, running nothing
+    ///
+    /// With --json or --jsonl it prints the tasks and exits with 0, or the mistakes with level, file, line, column,
+    /// message and help, and exits with 1.
     Check(CheckArgs),
     /// List tasks, the newest first
     List(ListArgs),

@@ -308,6 +308,20 @@ impl Mistake {
         self.source.place(self.span.start)
     }
 
+    /// The mistake for programs: `level`, `file`, `line`, `column`, `message` and `help`.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let place = self.place();
+        serde_json::json!({
+            "level": self.level.as_str(),
+            "file": self.source.name(),
+            "line": place.line,
+            "column": place.column,
+            "message": self.message,
+            "help": self.help,
+        })
+    }
+
     /// The report with or without colours.
     #[must_use]
     pub fn painted(&self, colour: bool) -> Painted<'_> {

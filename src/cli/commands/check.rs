@@ -12,7 +12,8 @@ use crate::error::Result;
 use crate::schedule::Schedule;
 use crate::task::TaskDef;
 
-/// Prints every mistake of the jobs file, the crontabs and the settings; opens nothing and runs nothing.
+/// Prints every mistake of the jobs file, the crontabs and the settings; opens nothing and runs nothing. For programs it
+/// prints the tasks as JSON, or the mistakes when there are errors.
 ///
 /// # Errors
 /// `Configuration` with the number of mistakes.
@@ -23,7 +24,13 @@ pub(super) fn run(
 ) -> Result<()> {
     let source = program::settings(config, context)?;
     let mut jobs = program::jobs(&source, Some(&args.crontabs), context)?;
-    program::report(&mut jobs, &source, &context.plugin_table())?;
+    let faults = program::faults(&mut jobs, &source, &context.plugin_table());
+    if let (true, Some(error)) = (args.format.is_json(), faults.error()) {
+        args.format.print(&faults.json())?;
+        return Err(error);
+    }
+    faults.print();
+    faults.error().map_or(Ok(()), Err)?;
     if args.format.is_json() {
         let own = context
             .definitions()

@@ -1,5 +1,6 @@
 //! From a line to its [`CrontabEntry`].
 
+use super::job::USER_HELP;
 use super::scan::Piece;
 use super::variables::{Variables, ZoneInForce};
 use super::{Crontab, CrontabEntry, CrontabKind, percent};
@@ -73,6 +74,7 @@ pub(super) fn read(
         source: crontab.source.clone(),
         span: line.span(),
         user_span,
+        first_word: rest.word().0.span(),
     }))
 }
 
@@ -217,8 +219,7 @@ fn doubt(crontab: &mut Crontab, command: Piece<'_>) {
         Mistake::warning(source, first.span(), "a sixth time field? cron has no seconds, so the command begins here")
             .help("write five fields; a jobs file has cron = \"*/10 * * * * *\" with seconds, and every = \"10s\"")
     } else if first.text == "root" && crontab.kind == CrontabKind::Own {
-        Mistake::warning(source, first.span(), "\"root\" would be run as a command")
-            .help("leave it out, or read the file with --system-crontab: lines of system crontabs name the user")
+        Mistake::warning(source, first.span(), "\"root\" would be run as a command").help(USER_HELP)
     } else if command.text.ends_with('\\') {
         let end = command.span().end;
         Mistake::warning(

@@ -12,6 +12,10 @@ use crate::task::TaskDef;
 const PATH: &str = "/usr/bin:/bin";
 const SHELL: &str = "/bin/sh";
 
+/// The way out for a line that names a user where none is read.
+pub(super) const USER_HELP: &str =
+    "leave it out, or read the file with --system-crontab: lines of system crontabs name the user";
+
 impl CrontabEntry {
     /// The task and the command of this line on a machine.
     ///
@@ -63,6 +67,28 @@ impl CrontabEntry {
         };
         let def = self.definition()?;
         Ok(Job::new(def, command, &self.source, self.span.clone()))
+    }
+
+    /// A warning when the command of somebody's own crontab begins with the name of a user of this machine: it may be the
+    /// user column of a system crontab. A user whose name is also that of a program is none.
+    #[must_use]
+    pub fn doubt(&self, host: &Host) -> Option<Mistake> {
+        let word = self.source.text().get(self.first_word.clone())?;
+        // Root is told of by the reader, on any machine.
+        let is_doubtful = self.user_span.is_none() && word != "root" && host.has_user(word);
+        let is_program = || {
+            let set = self.env.iter().find(|(name, _)| name == "PATH");
+            let path = set.map_or(PATH, |(_, path)| path);
+            std::env::split_paths(path).any(|folder| folder.join(word).is_file())
+        };
+        (is_doubtful && !is_program()).then(|| {
+            Mistake::warning(
+                &self.source,
+                self.first_word.clone(),
+                format!("\"{word}\" would be run as a command, and is the name of a user"),
+            )
+            .help(USER_HELP)
+        })
     }
 
     fn definition(&self) -> std::result::Result<TaskDef, Box<Mistake>> {

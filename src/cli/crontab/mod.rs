@@ -86,6 +86,8 @@ pub struct CrontabEntry {
     source: Source,
     span: Range<usize>,
     user_span: Option<Range<usize>>,
+    /// The first word of the command.
+    first_word: Range<usize>,
 }
 
 /// A crontab that was read.

@@ -5,25 +5,37 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::command::{CommandSpec, Invocation};
+use super::fields::Placed;
 use super::job::Job;
 use crate::cli::source::Mistake;
+use crate::timestamp::Timestamp;
 
 /// Where the parts of a command are written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct CommandPlaces {
     pub(super) program: Option<Range<usize>>,
     pub(super) cwd: Option<Range<usize>>,
+    /// The only instant at which it runs.
+    pub(super) at: Option<Placed<Timestamp>>,
 }
 
 impl Job {
-    /// Warnings of a folder that is not there and of a program that nobody would find, as this process sees them.
+    /// Warnings of an instant that has passed by `now`, of a folder that is not there and of a program that nobody would
+    /// find, as this process sees them.
     #[must_use]
-    pub fn doubts(&self) -> Vec<Mistake> {
+    pub fn doubts(&self, now: Timestamp) -> Vec<Mistake> {
         let mut doubts = Vec::new();
         let places = self.places();
         let mut doubt = |place: &Range<usize>, message: String, help: &str| {
             doubts.push(Mistake::warning(self.source(), place.clone(), message).help(help));
         };
+        if let Some(at) = &places.at
+            && at.value <= now
+        {
+            let message = "this instant has passed: it never runs".to_owned();
+            let help = "give it a later one; only a runner that knew the task before makes up for an instant that it missed";
+            doubt(&at.span, message, help);
+        }
         let cwd = self.command.cwd.as_deref();
         if let (Some(place), Some(cwd)) = (&places.cwd, cwd)
             && !cwd.is_dir()

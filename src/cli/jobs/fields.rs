@@ -31,7 +31,7 @@ pub(super) struct Text<'a> {
 }
 
 /// A value, and the bytes it is written in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Placed<T> {
     pub(super) value: T,
     pub(super) span: Range<usize>,

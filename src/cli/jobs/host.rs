@@ -82,6 +82,12 @@ impl Host {
         })
     }
 
+    /// Whether there is a user of this name.
+    #[must_use]
+    pub fn has_user(&self, name: &str) -> bool {
+        self.accounts.contains_key(name)
+    }
+
     /// Whom a command that asks for `user` runs as: `None` when that is this process already.
     ///
     /// # Errors

@@ -198,7 +198,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Job> {
     def.retry = retry(fields);
     def.args = args(fields);
     def.gates = gates::read(fields, &def.name);
-    schedule::read(fields, &mut def);
+    let at = schedule::read(fields, &mut def);
     if def.schedule.is_some() {
         gates::fill(fields, &mut def);
     }
@@ -207,6 +207,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Job> {
     job.places = CommandPlaces {
         program: fields.item("command").map(|item| item.span),
         cwd: fields.item("cwd").map(|item| item.span),
+        at,
     };
     if let Some(user) = user {
         job.user = Some(user.value.to_owned());

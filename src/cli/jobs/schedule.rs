@@ -2,7 +2,7 @@
 
 use toml_edit::{Item, Value};
 
-use super::fields::{Fields, Text};
+use super::fields::{Fields, Placed, Text};
 use crate::cli::source::Mistake;
 use crate::schedule::{Dst, Misfire, Overlap, Schedule, find_zone, parse_instant};
 use crate::task::TaskDef;
@@ -12,15 +12,19 @@ const WHEN: [&str; 3] = ["cron", "every", "at"];
 /// What `misfire = "all"` makes up for at most.
 const ALL: u32 = 10_000;
 
-/// Puts schedule and policy into the definition.
-pub(super) fn read(fields: &mut Fields<'_>, def: &mut TaskDef) {
+/// Puts schedule and policy into the definition. Answers with the instant of a task that runs once.
+pub(super) fn read(fields: &mut Fields<'_>, def: &mut TaskDef) -> Option<Placed<Timestamp>> {
     let zone = zone(fields);
     let given: Vec<&str> = WHEN.into_iter().filter(|key| fields.has(key)).collect();
+    let mut once = None;
     let rule = match given.as_slice() {
         [] => None,
         ["cron"] => cron(fields, zone.as_ref(), &def.name),
         ["every"] => every(fields),
-        ["at"] => at(fields, zone.as_ref()),
+        ["at"] => {
+            once = at(fields, zone.as_ref());
+            once.as_ref().map(|at| Schedule::at(at.value))
+        }
         several => {
             let names: Vec<String> = several.iter().map(|key| format!("\"{key}\"")).collect();
             // The lower one is the one too many.
@@ -89,6 +93,7 @@ pub(super) fn read(fields: &mut Fields<'_>, def: &mut TaskDef) {
         .integer("max_runs", 1..=i64::MAX)
         .and_then(|runs| u64::try_from(runs).ok());
     def.policy.run_at_start = fields.boolean("run_at_start").unwrap_or(false);
+    once
 }
 
 /// Refuses keys that mean nothing without one of the others, which are called `what`; `way_out` gets one.
@@ -173,8 +178,10 @@ fn every(fields: &mut Fields<'_>) -> Option<Schedule> {
     }
 }
 
-fn at(fields: &mut Fields<'_>, zone: Option<&Text<'_>>) -> Option<Schedule> {
-    instant(fields, "at", zone).map(Schedule::at)
+fn at(fields: &mut Fields<'_>, zone: Option<&Text<'_>>) -> Option<Placed<Timestamp>> {
+    let value = instant(fields, "at", zone)?;
+    let span = fields.item("at")?.span;
+    Some(Placed { value, span })
 }
 
 /// An instant: a date of TOML or text, with an offset or in the zone of the task.

@@ -6,11 +6,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::args::CrontabArgs;
 use super::crontab::{Crontab, CrontabKind, LocalZone, name_apart};
 use super::jobs::{Host, Job, JobsFile};
 use super::output;
-use super::source::Mistakes;
+use super::source::{Mistake, Mistakes};
+use crate::clock::{Clock, SystemClock};
 use crate::context::{TloContext, TloContextBuilder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::Task;
@@ -145,13 +148,14 @@ pub(super) fn jobs(
 ) -> Result<Jobs> {
     let mut read = Jobs::default();
     let host = Host::this_machine()?;
+    let now = SystemClock.now();
     if let Some(path) = source.file_path().filter(|path| path.is_file()) {
         let file = JobsFile::read(&path).map_err(unreadable)?;
         read.mistakes.extend(file.mistakes);
         for job in file.jobs {
             match job.on(&host) {
                 Ok(job) => {
-                    read.mistakes.extend(job.doubts());
+                    read.mistakes.extend(job.doubts(now));
                     read.jobs.push(job);
                 }
                 Err(mistake) => read.mistakes.push(*mistake),
@@ -174,6 +178,7 @@ pub(super) fn jobs(
         name_apart(&mut files.iter_mut().collect::<Vec<_>>());
         for crontab in files {
             for entry in &crontab.entries {
+                read.mistakes.extend(entry.doubt(&host));
                 match entry.to_job(&host) {
                     Ok(job) => read.jobs.push(job),
                     Err(mistake) => read.mistakes.push(*mistake),
@@ -236,12 +241,20 @@ fn name_once(read: &mut Jobs, own: &[Arc<str>]) {
     }
 }
 
-/// Prints mistakes of the files and of the settings together; an error when any of them is one.
-pub(super) fn report(
-    jobs: &mut Jobs,
+/// What is wrong with files and settings.
+#[derive(Debug)]
+pub(super) struct Faults<'a> {
+    mistakes: &'a Mistakes,
+    /// Mistakes of settings that are in no file.
+    elsewhere: Vec<String>,
+}
+
+/// Looks for mistakes of the settings; those that stand in the jobs file come to its others.
+pub(super) fn faults<'a>(
+    jobs: &'a mut Jobs,
     source: &SettingsSource,
     plugins: &PluginTable,
-) -> Result<()> {
+) -> Faults<'a> {
     let wrong = match TloSettings::check(source) {
         Ok(loaded) => plugins.mistakes(&loaded),
         Err(mistakes) => mistakes,
@@ -258,17 +271,56 @@ pub(super) fn report(
             None => elsewhere.push(mistake.to_string()),
         }
     }
-    for mistake in &jobs.mistakes {
-        output::mistake(mistake);
+    Faults {
+        mistakes: &jobs.mistakes,
+        elsewhere,
     }
-    for mistake in &elsewhere {
-        output::fault(mistake);
+}
+
+impl Faults<'_> {
+    /// Prints them for people.
+    pub(super) fn print(&self) {
+        for mistake in self.mistakes {
+            output::mistake(mistake);
+        }
+        for mistake in &self.elsewhere {
+            output::fault(mistake);
+        }
     }
-    let tally = match (jobs.mistakes.has_errors(), elsewhere.len()) {
-        (false, 0) => return Ok(()),
-        (true, 0) => jobs.mistakes.tally(),
-        (false, n) => format!("{} in the settings", output::counted(n, "mistake")),
-        (true, n) => format!("{}, and {n} in the settings", jobs.mistakes.tally()),
-    };
-    Err(Error::new(ErrorKind::Configuration, "check", tally))
+
+    /// Them for programs. Those that are in no file have none, and no place.
+    pub(super) fn json(&self) -> Vec<Value> {
+        let elsewhere = self.elsewhere.iter().map(|mistake| {
+            json!({
+                "level": "error", "file": null, "line": null, "column": null, "message": mistake, "help": null,
+            })
+        });
+        let placed = self.mistakes.iter().map(Mistake::to_json);
+        placed.chain(elsewhere).collect()
+    }
+
+    /// How many they are, when one of them is an error.
+    pub(super) fn error(&self) -> Option<Error> {
+        let tally = match (self.mistakes.has_errors(), self.elsewhere.len()) {
+            (false, 0) => return None,
+            (true, 0) => self.mistakes.tally(),
+            (false, n) => format!("{} in the settings", output::counted(n, "mistake")),
+            (true, n) => format!("{}, and {n} in the settings", self.mistakes.tally()),
+        };
+        Some(Error::new(ErrorKind::Configuration, "check", tally))
+    }
+}
+
+/// Prints what is wrong with files and settings.
+///
+/// # Errors
+/// When any of it is an error.
+pub(super) fn report(
+    jobs: &mut Jobs,
+    source: &SettingsSource,
+    plugins: &PluginTable,
+) -> Result<()> {
+    let faults = faults(jobs, source, plugins);
+    faults.print();
+    faults.error().map_or(Ok(()), Err)
 }
