@@ -77,6 +77,41 @@ fn nested_variables_reach_three_levels_and_more() {
     assert_eq!(app.cache, None);
 }
 
+/// What an app without variables, and one with those of a deployment, reads.
+#[test]
+fn t40_nested_settings_load_and_are_overridden_in_part_as_a_whole_or_by_none() {
+    // Two and three levels below the prefix; what no variable names keeps its default.
+    let variables = [
+        ("TLO_APP__DB__HOST", "env"),
+        ("TLO_APP__DB__POOL__SIZE", "20"),
+        ("TLO_APP__CACHE__URL", "redis://env"),
+    ];
+    let db = |source: &SettingsSource| app(source).unwrap().db;
+    let from_env = db(&source(&variables));
+    assert_eq!((from_env.host.as_str(), from_env.port), ("env", 5432));
+    assert_eq!((from_env.pool.size, from_env.pool.ratio), (20, 0.0));
+    // A mapping overrides what it names and nothing else.
+    let part = source(&variables).set("app.db", serde_json::json!({"host": "given"}));
+    let part = db(&part);
+    assert_eq!((part.host.as_str(), part.pool.size), ("given", 20));
+    // A ready object is taken as it is.
+    let ready = Db {
+        host: "ready".to_owned(),
+        ..Db::default()
+    };
+    assert_eq!(db(&source(&variables).set("app.db", &ready)), ready);
+    // An optional section whose default is none appears with a variable, and an explicit none stands against it.
+    let cache = |source: SettingsSource| app(&source).unwrap().cache;
+    let none = |source: SettingsSource| source.set_default("app.cache", None::<Cache>);
+    assert_eq!(cache(none(source(&[]))), None);
+    let appeared = cache(none(source(&variables))).unwrap();
+    assert_eq!(appeared.url, "redis://env");
+    assert_eq!(
+        cache(source(&variables).set("app.cache", None::<Cache>)),
+        None
+    );
+}
+
 #[test]
 fn a_mapping_overrides_only_what_it_names() {
     let source = source(&[("TLO_APP__DB__HOST", "env"), ("TLO_APP__DB__PORT", "1")])
