@@ -32,7 +32,7 @@ shell = "true"
 queue = "side"
 "#;
 
-/// Every field of a record that the design names.
+/// Every field that a record has in JSON, whether it is set or not.
 const FIELDS: [&str; 41] = [
     "id",
     "kind",
@@ -91,7 +91,7 @@ fn history() -> Operator {
 }
 
 #[test]
-fn records_have_the_fields_of_the_design_and_instants_in_utc() {
+fn records_have_every_field_and_instants_in_utc() {
     let operator = history();
     let records = operator.list(&[]);
     assert_eq!(records.len(), 4);

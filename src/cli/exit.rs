@@ -1,5 +1,5 @@
 //! Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, 5 store unreachable, 6 waited too long, 7 the awaited task
-//! failed, 130 interrupted, 143 terminated.
+//! failed; 130 when a second Ctrl-C, 143 when a second SIGTERM ended what the first one let finish.
 
 use crate::error::{Error, ErrorKind};
 

@@ -130,7 +130,7 @@ pub struct TloSettings {
     /// How long finished records are kept, where the store's own rule does not suit.
     #[serde(deserialize_with = "RetentionSettings::deserialize_optional")]
     pub retention: RetentionSettings,
-    /// The largest args that may be submitted, in bytes; at most 1 MiB, which is the default and the limit of results.
+    /// The largest args, result or report of progress, in bytes; at most 1 MiB, which is the default.
     #[serde(deserialize_with = "number_field::payload_size")]
     pub payload_limit: usize,
 
