@@ -1,5 +1,5 @@
 //! Acceptance cases about definitions, names and settings.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;

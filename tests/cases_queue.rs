@@ -3,7 +3,7 @@
 //! Definitions, names and settings are in `cases_definitions.rs`; T07, T08, T10, T11 and T13 are in `schedule_cases.rs`,
 //! T14, T16 and T17 in `recurring_policies.rs`, T34, T35 and T46 in `engine_stop.rs`, T40 in `settings_sections.rs`, T44 in
 //! `settings_values.rs` and `cases_cli.rs`.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;

@@ -2,7 +2,7 @@
 //!
 //! F03, F06 and F07 are in `cases_submits.rs`, P07 and F10 in `engine_idle.rs`, P16 and P18 in `engine_attempts.rs`, F09 in
 //! `engine_stop.rs`, F18 in `recurring_policies.rs`, and P15, P21 and P22 from outside in `cases_cli.rs`.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 

@@ -1,5 +1,5 @@
 //! Runs: attempts, back-off, timeouts, panics, results, progress, state, observers, cancels.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;

@@ -1,5 +1,5 @@
 //! A store that fails for a while: nothing is run twice, nothing is lost, nothing is flooded.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 

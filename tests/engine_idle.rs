@@ -1,5 +1,5 @@
 //! A program with nothing to do does nothing: no writes, few calls, no spinning; and quick tasks do not wait for slow ones.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 

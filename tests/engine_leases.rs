@@ -1,5 +1,5 @@
 //! Leases: kept while a handler lives, also one that blocks; taken back when a worker is lost.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;

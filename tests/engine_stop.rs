@@ -1,5 +1,5 @@
 //! Stopping: drain, cancel, ignore; the second request; handlers that do not listen; signals.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 

@@ -1,7 +1,7 @@
 //! One fire per slot: many schedulers on one store, two processes on one file.
 //!
 //! `TLO_PROOF=full` runs the full counts, `TLO_TEST_SEED` repeats a run.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 

@@ -1,5 +1,5 @@
 //! What was before a schedule changed, or piles up over a long time, does not stop it.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod engine_kit;

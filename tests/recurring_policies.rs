@@ -1,5 +1,5 @@
 //! What becomes of slots: missed, overlapping, limited, spread; and of schedules when programs and clocks change.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;
