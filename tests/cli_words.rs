@@ -227,6 +227,15 @@ fn the_store_is_chosen_by_one_variable() {
     // Empty is unset: the binary's own default, in the user's state directory.
     assert_eq!(name(""), "sqlite");
     assert!(operator.path("state/tlo/tlo.db").exists());
+    // An empty list says where it looked: it may have been the wrong store.
+    let answer = operator.tlo(&["list"]);
+    assert!(
+        answer
+            .err
+            .starts_with("no tasks match; the store is in the file ")
+            && answer.err.ends_with("/state/tlo/tlo.db\n"),
+        "{answer:?}"
+    );
 
     for args in [&["list"][..], &["doctor"], &["stats"], &["check"]] {
         let answer = store("nonsense", args);
