@@ -40,9 +40,7 @@ pub(super) async fn warnings(
     let mut warnings = Vec::new();
     for (name, n) in &names {
         let here = tlo.registry().get(name).await?.is_some();
-        let elsewhere = workers
-            .iter()
-            .any(|(_, worker)| worker.names.iter().any(|known| known == name));
+        let elsewhere = workers.iter().any(|(_, worker)| worker.runs(name, None));
         if !here && !elsewhere {
             let name = output::one_line(name);
             warnings.push(format!(
@@ -53,12 +51,16 @@ pub(super) async fn warnings(
     let waiting = walk(tlo, &pending, now, quick).await?;
     for ((name, version), n) in &waiting.versions {
         let registry = tlo.registry();
-        // Of names that are not known here, workers elsewhere have to know the versions.
-        if registry.get(name).await?.is_some()
-            && registry.get_version(name, Some(version)).await?.is_none()
-        {
+        let is_named = registry.get(name).await?.is_some()
+            || workers.iter().any(|(_, worker)| worker.runs(name, None));
+        let is_run = registry.get_version(name, Some(version)).await?.is_some()
+            || workers
+                .iter()
+                .any(|(_, worker)| worker.runs(name, Some(version)));
+        // An unknown name was told of already.
+        if is_named && !is_run {
             warnings.push(format!(
-                "{n} × \"{}\" waits for a worker that has its version \"{}\", which is not known here",
+                "{n} × \"{}\" waits for a worker that has its version \"{}\"",
                 output::one_line(name),
                 output::one_line(version)
             ));
