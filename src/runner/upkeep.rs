@@ -15,7 +15,7 @@ const ROUND: u64 = 10_000;
 /// Rows of one step: a step shares a transaction with other writers and must not hold them up.
 const STEP: usize = 500;
 
-/// Between two steps of a long round: as long as the step took, within these.
+/// Between two steps of a long round: three times as long as the step took, within these.
 const SHORTEST_BREATH: Duration = Duration::from_millis(1);
 const LONGEST_BREATH: Duration = Duration::from_millis(20);
 
@@ -61,7 +61,7 @@ pub(super) async fn tidy(context: &TloContext) {
                 removed += done.removed;
                 if done.more {
                     let took = clock.steady().at.saturating_sub(begun);
-                    took.clamp(SHORTEST_BREATH, LONGEST_BREATH)
+                    (took * 3).clamp(SHORTEST_BREATH, LONGEST_BREATH)
                 } else {
                     until_next_round(std::mem::take(&mut removed))
                 }

@@ -1,5 +1,6 @@
 //! Tasks that run every second, in memory, every run with its record.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -17,11 +18,18 @@ fn wall() -> Duration {
 /// `spread` gives each its own phase: intervals count from when they were first seen, so the tasks are made in slices.
 pub async fn run(schedules: usize, seconds: usize, spread: bool) -> serde_json::Value {
     let lateness: Lateness = Arc::new((0..64).map(|_| Mutex::default()).collect());
+    // The last slot of each, and how many between two of them never ran.
+    let last: Arc<Vec<AtomicI64>> = Arc::new((0..schedules).map(|_| AtomicI64::new(0)).collect());
+    let missed = Arc::new(AtomicI64::new(0));
     let of = |index: usize| {
-        let lateness = Arc::clone(&lateness);
+        let (lateness, last, missed) = (Arc::clone(&lateness), Arc::clone(&last), Arc::clone(&missed));
         let name = format!("tick-{index:06}");
         let run = move |context: TaskContext, _: ()| {
             let due = context.slot().map_or(0, Timestamp::as_micros);
+            let before = last[index].swap(due, Ordering::Relaxed);
+            if before > 0 {
+                missed.fetch_add((due - before) / 1_000_000 - 1, Ordering::Relaxed);
+            }
             let now = i64::try_from(wall().as_micros()).unwrap_or(i64::MAX);
             lateness[index % lateness.len()].lock().expect("lock").push(u32::try_from(now - due).unwrap_or(0));
             async {}
@@ -62,6 +70,7 @@ pub async fn run(schedules: usize, seconds: usize, spread: bool) -> serde_json::
     serde_json::json!({
         "system": "tlo memory, recurring", "records": true, "schedules": schedules, "seconds": seconds,
         "phase": if spread { "spread" } else { "common" }, "due": schedules * seconds, "fired": late.len(),
+        "missed": missed.load(Ordering::Relaxed),
         "failed": skipped.total(), "us_cpu_per_fire": used.as_secs_f64() * 1e6 / late.len() as f64,
         "late_p01_ms": at(0.01), "late_p25_ms": at(0.25), "late_p50_ms": at(0.5), "late_p75_ms": at(0.75), "late_p99_ms": at(0.99), "late_max_ms": at(1.0),
     })
