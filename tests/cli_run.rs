@@ -5,7 +5,7 @@
 
 mod operator;
 
-use operator::{Operator, is_alive, text, until};
+use operator::{Operator, Running, is_alive, text, until};
 use serde_json::{Value, json};
 
 /// The only record of a task.
@@ -315,15 +315,21 @@ fn a_signal_lets_what_runs_finish_and_starts_nothing_new() {
     }
 }
 
-#[test]
-fn what_a_stop_hands_back_is_counted() {
-    let jobs = format!("stop_behavior = \"cancel\"\n{LONG}");
-    let operator = Operator::with_jobs(&jobs);
+/// A runner that was asked to stop while the task "long" ran, and has.
+fn stopped_while_it_runs(jobs: &str) -> (Operator, Running) {
+    let operator = Operator::with_jobs(jobs);
     let running = operator.run(&[]);
     operator.ok(&["submit", "long"]);
     until("it runs", || !operator.read("pid").trim().is_empty());
     running.signal("TERM");
     until("it stops", || running.log().contains("worker stopped"));
+    (operator, running)
+}
+
+#[test]
+fn what_a_stop_hands_back_is_counted() {
+    let jobs = format!("stop_behavior = \"cancel\"\n{LONG}");
+    let (operator, running) = stopped_while_it_runs(&jobs);
     let log = running.log();
     assert!(log.contains(" released=1\n"), "{log}");
     assert_eq!(running.ended(), 0);
@@ -333,12 +339,7 @@ fn what_a_stop_hands_back_is_counted() {
 #[test]
 fn who_drains_too_long_is_told_of_in_words() {
     let jobs = format!("drain_timeout = \"50ms\"\n{LONG}");
-    let operator = Operator::with_jobs(&jobs);
-    let running = operator.run(&[]);
-    operator.ok(&["submit", "long"]);
-    until("it runs", || !operator.read("pid").trim().is_empty());
-    running.signal("TERM");
-    until("it stops", || running.log().contains("worker stopped"));
+    let (_operator, running) = stopped_while_it_runs(&jobs);
     let log = running.log();
     assert!(
         log.contains("not everything ended in the drain_timeout; what still runs is asked to stop")

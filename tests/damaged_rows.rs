@@ -10,12 +10,14 @@ use std::time::Duration;
 use stores::TreeEngine;
 use tlo::schedule::Schedule;
 use tlo::store::{
-    Commit, Guard, Maintain, MarkExpect, NewEvent, Op, Retention, StreamId, TaskStateStore,
-    TaskStateStoreExt,
+    Commit, Guard, Maintain, MarkExpect, NewEvent, Op, Retention, StreamId, TaskFilter,
+    TaskStateStore, TaskStateStoreExt,
 };
 use tlo::task::{NewTask, OnConflict, TaskDef, TaskStatus, Unique, UniqueScope};
 use tlo::testing::ManualClock;
-use tlo::{Clock, ErrorKind, IdSource, Payload, RowStore, TaskId, TaskStateRecord, WorkerId};
+use tlo::{
+    Clock, ErrorKind, IdSource, PageRequest, Payload, RowStore, TaskId, TaskStateRecord, WorkerId,
+};
 
 /// A row of the engine.
 type Row = (Vec<u8>, Vec<u8>);
@@ -72,6 +74,16 @@ impl Place {
         };
         let commit = Commit::of([put]).when(Guard::Mark(key.into(), expected));
         self.store.apply(commit).await.unwrap();
+    }
+
+    /// Tasks whose lease has ended.
+    async fn expired(&self) -> usize {
+        let expired = TaskFilter {
+            lease_expired: true,
+            ..TaskFilter::default()
+        };
+        let page = self.store.list(&expired, PageRequest::first(10)).await;
+        page.unwrap().items.len()
     }
 
     async fn upkeep(&self) -> tlo::Result<tlo::store::Maintained> {
@@ -240,16 +252,7 @@ async fn what_was_set_aside_is_counted_and_comes_back_when_it_can_be_read_again(
         place.repair(before);
         assert_eq!(place.upkeep().await.unwrap().unreadable, 0);
         if running {
-            let expired = tlo::store::TaskFilter {
-                lease_expired: true,
-                ..Default::default()
-            };
-            let ended = place
-                .store
-                .list(&expired, tlo::PageRequest::first(10))
-                .await
-                .unwrap();
-            assert_eq!(ended.items.len(), 2);
+            assert_eq!(place.expired().await, 2);
         } else {
             let claimed = place.claim().await.unwrap();
             assert_eq!(claimed.len(), 1);
@@ -275,16 +278,7 @@ async fn a_damaged_row_of_the_leases_hides_no_other() {
         .unwrap()
     };
     place.clock.advance(Duration::from_secs(60));
-    let expired = tlo::store::TaskFilter {
-        lease_expired: true,
-        ..Default::default()
-    };
-    let ended = place
-        .store
-        .list(&expired, tlo::PageRequest::first(10))
-        .await
-        .unwrap();
-    assert_eq!(ended.items.len(), 1);
+    assert_eq!(place.expired().await, 1);
     place.claim().await.unwrap();
     assert!(!place.engine.tree.read().contains_key(&damaged));
 }

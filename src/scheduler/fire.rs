@@ -250,12 +250,8 @@ async fn replacing(scheduler: &Scheduler, decision: Decision) -> Result<Decision
         }
     }
     // Of several slots at once only the newest is to run; the others are made, so that they are seen, and end at once.
-    let older = &decision.runs[..decision.runs.len() - 1];
-    let older: Vec<_> = older
-        .iter()
-        .map(|slot| TaskId::occurrence(&def.name, *slot))
-        .collect::<Result<_>>()?;
-    for id in older {
+    for slot in &decision.runs[..decision.runs.len() - 1] {
+        let id = TaskId::occurrence(&def.name, *slot)?;
         let is_known = match scheduler.store.get(std::slice::from_ref(&id)).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => true,
             known => known?.iter().any(Option::is_some),

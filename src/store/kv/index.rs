@@ -140,13 +140,16 @@ pub(super) fn waiting_in(table: &dyn Source, queue: &str) -> Result<u64> {
         .sum())
 }
 
+pub(super) const ENDED: [TaskStatus; 3] = [
+    TaskStatus::Succeeded,
+    TaskStatus::Failed,
+    TaskStatus::Cancelled,
+];
+
 /// Records that have ended, from the counts.
 pub(super) fn ended<S: Source + ?Sized>(table: &S) -> Result<u64> {
     let rows = table.range(keys::COUNTS, &keys::after(keys::COUNTS), usize::MAX, false)?;
-    let is_ended = |row: &CountRow| {
-        let mut ended = TaskStatus::ALL.into_iter().filter(|s| s.is_terminal());
-        ended.any(|status| status as u8 == row.status)
-    };
+    let is_ended = |row: &CountRow| ENDED.iter().any(|status| *status as u8 == row.status);
     Ok(rows
         .iter()
         .filter_map(|(key, value)| CountRow::read(key, value))

@@ -4,7 +4,7 @@ use super::table::Table;
 use super::{gates, index, keys, marks, unique};
 use crate::error::{ErrorKind, Result};
 use crate::store::{Maintain, Maintained};
-use crate::task::{TaskStateRecord, TaskStatus};
+use crate::task::TaskStateRecord;
 
 /// Ended records read at a time.
 const RETIRE_PAGE: usize = 256;
@@ -14,12 +14,6 @@ const RETIRE_SCAN: usize = 2_000;
 
 /// Pages of parked records that one step looks at, when there are not more gates than that.
 const SWEEP_PAGES: usize = 32;
-
-const ENDED: [TaskStatus; 3] = [
-    TaskStatus::Succeeded,
-    TaskStatus::Failed,
-    TaskStatus::Cancelled,
-];
 
 /// One step: retention, marks and keys whose time is over, gates that should be open.
 pub(crate) fn maintain(table: &mut dyn Table, request: &Maintain) -> Result<Maintained> {
@@ -73,7 +67,7 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
                 }
                 return Ok((removed, true));
             }
-            let Some(id) = index::find(table, &value, keys::seq(&key), &ENDED)? else {
+            let Some(id) = index::find(table, &value, keys::seq(&key), &index::ENDED)? else {
                 table.delete(&key)?;
                 continue;
             };
