@@ -333,7 +333,8 @@ fn apply(overlay: &mut Overlay<'_>, job: &Job) -> Result<Done> {
         Job::Commit(commits, _) => Done::Commit(
             commits
                 .iter()
-                .map(|commit| kv::commit(overlay, commit))
+                // Kept: a group that fails is tried again, caller by caller.
+                .map(|commit| kv::commit(overlay, commit.clone()))
                 .collect::<Result<_>>()?,
         ),
         Job::Claim(request, _) => Done::Claim(kv::claim(overlay, request)?),

@@ -80,7 +80,8 @@ impl HandlerTable {
         Ok(())
     }
 
-    fn has(&self, name: &str, version: Option<&str>) -> bool {
+    /// Whether a name is known in exactly this version.
+    pub(crate) fn has(&self, name: &str, version: Option<&str>) -> bool {
         self.0.by_name.get(name).is_some_and(|versions| {
             versions
                 .iter()

@@ -114,6 +114,7 @@ impl Runner {
         let definitions = context.registry().list().await?;
         scheduler.start(definitions).await?;
         let worker = Worker::new(context.worker_parts()?);
+        let scheduler = scheduler.starting(Arc::new(worker.door()));
         let heartbeat = worker.heartbeat()?;
         let runs = worker.runs();
         let (stop, stopping) = watch::channel(Stop::No);

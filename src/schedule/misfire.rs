@@ -85,31 +85,44 @@ pub fn missed(
     last_slot: Timestamp,
     now: Timestamp,
 ) -> CatchUp {
-    let due = Slots {
-        rule: &schedule.0,
-        anchor,
-        after: last_slot,
-        until: now,
-    };
+    let first = schedule.next(anchor, last_slot);
+    missed_from(schedule, policy, anchor, (last_slot, first), now).0
+}
+
+/// As [`missed`], for who knows the slot after the last one; answers also with the slot after the cursor, where that was
+/// looked up on the way.
+pub(crate) fn missed_from(
+    schedule: &Schedule,
+    policy: &SchedulePolicy,
+    anchor: Timestamp,
+    (last_slot, first): (Timestamp, Option<Timestamp>),
+    now: Timestamp,
+) -> (CatchUp, Option<Timestamp>) {
     let mut answer = CatchUp {
         fire: Vec::new(),
         skipped: Vec::new(),
         cursor: last_slot,
         more: false,
     };
-    let mut budget = Budget::new();
-    let mut next = |after| schedule.0.next(anchor, after, &mut budget);
-    let Some(first) = next(last_slot).filter(|slot| *slot <= now) else {
-        return answer;
+    let Some(first) = first.filter(|slot| *slot <= now) else {
+        return (answer, first);
     };
+    let due = Slots {
+        rule: &schedule.0,
+        anchor,
+        after: last_slot,
+        until: now,
+    };
+    let mut budget = Budget::new();
     let most = wanted(policy.misfire);
     let oldest = lateness(policy).map_or(Timestamp::MIN, |allowed| now.saturating_sub(allowed));
     // One slot, in time: what nearly always happens.
-    let is_alone = next(first).map_or_else(|| !budget.is_spent(), |second| second > now);
+    let second = schedule.0.next(anchor, first, &mut budget);
+    let is_alone = second.map_or_else(|| !budget.is_spent(), |second| second > now);
     if is_alone && first >= oldest && most > 0 {
         answer.cursor = first;
         answer.fire = vec![first];
-        return answer;
+        return (answer, second);
     }
     let (late, timely) = due.split_before(oldest);
     answer.fire = timely.newest(most);
@@ -127,7 +140,7 @@ pub fn missed(
     if let Some(last) = answer.fire.last().copied().or(skipped_to) {
         answer.cursor = last;
     }
-    answer
+    (answer, None)
 }
 
 /// The last slot of a rule at or before an instant.

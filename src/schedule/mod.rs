@@ -29,6 +29,7 @@ pub use self::duration::{
     duration_text, format_duration, optional_duration_text, parse_duration, short_duration,
 };
 pub use self::instant::parse_instant;
+pub(crate) use self::misfire::missed_from;
 pub use self::misfire::{CatchUp, SkipReason, Skipped, missed};
 pub use self::policy::{Misfire, Overlap, SchedulePolicy, jitter_offset};
 use self::rule::{Rule, Window, check_period};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::payload::Payload;
 use crate::store::Mark;
@@ -12,22 +12,23 @@ use crate::timestamp::Timestamp;
 /// The marks of cursors start so.
 pub(super) const PREFIX: &str = "cursor/";
 
-/// How far a schedule was decided.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How far a schedule was decided. Stored as a list of its fields, in this order: there is one of each schedule, and it is
+/// written with every slot. One that was stored with the names of its fields is read as well.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Cursor {
     /// The specification that the cursor belongs to.
     pub(super) hash: u64,
     /// Where intervals count from.
-    #[serde(with = "micros")]
+    #[serde(deserialize_with = "micros")]
     pub(super) anchor: Timestamp,
     /// The last slot that was decided, or the anchor.
-    #[serde(with = "micros")]
+    #[serde(deserialize_with = "micros")]
     pub(super) last: Timestamp,
     /// Occurrences created.
     #[serde(default)]
     pub(super) runs: u64,
     /// Slots skipped because the run before was unfinished. They become one decision when a slot runs again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) overlapped: Option<Box<Overlapped>>,
 }
 
@@ -99,25 +100,37 @@ impl Cursor {
     }
 }
 
-mod micros {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::timestamp::Timestamp;
-
-    #[allow(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature is serde's"
-    )]
-    pub(super) fn serialize<S: Serializer>(
-        at: &Timestamp,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(at.as_micros())
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (anchor, last) = (self.anchor.as_micros(), self.last.as_micros());
+        match &self.overlapped {
+            None => (self.hash, anchor, last, self.runs).serialize(serializer),
+            Some(over) => (self.hash, anchor, last, self.runs, over).serialize(serializer),
+        }
     }
+}
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Timestamp, D::Error> {
-        i64::deserialize(deserializer).map(Timestamp::from_micros)
+fn micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    i64::deserialize(deserializer).map(Timestamp::from_micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written_and_as_it_was_written_before() {
+        let mut cursor = Cursor::first(u64::MAX, Timestamp::from_micros(-7));
+        cursor.runs = 3;
+        for overlapped in [
+            None,
+            Overlapped::of(&[Timestamp::MIN, Timestamp::MAX], "a@b"),
+        ] {
+            cursor.overlapped = overlapped.map(Box::new);
+            assert_eq!(cursor.payload().decode::<Cursor>().unwrap(), cursor);
+        }
+        let named = Payload::parse(r#"{"hash":5,"anchor":-7,"last":8,"runs":3}"#).unwrap();
+        let read: Cursor = named.decode().unwrap();
+        assert_eq!((read.hash, read.last.as_micros(), read.runs), (5, 8, 3));
     }
 }

@@ -9,7 +9,7 @@ use super::entry::Entry;
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::payload::Payload;
-use crate::schedule::{CatchUp, Overlap, Skipped, missed};
+use crate::schedule::{CatchUp, Overlap, Skipped, missed_from};
 use crate::store::{Commit, Create, Guard, NewEvent, Op, StreamId};
 use crate::task::OnConflict;
 use crate::timestamp::Timestamp;
@@ -27,6 +27,8 @@ pub(super) struct Decision {
     pub(super) behind: Option<Overlapped>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) cursor: Cursor,
+    /// The slot after the cursor, where it is known.
+    pub(super) following: Option<Timestamp>,
     pub(super) commit: Commit,
 }
 
@@ -63,23 +65,25 @@ struct Due<'a> {
     fire: Vec<Timestamp>,
     skipped: Vec<Skipped>,
     cursor: Cursor,
+    following: Option<Timestamp>,
 }
 
 impl<'a> Due<'a> {
     fn new(entry: &'a Entry, index: usize, now: Timestamp) -> Self {
         let policy = &entry.def.policy;
+        let (due, following) = missed_from(
+            &entry.schedule,
+            policy,
+            entry.cursor.anchor,
+            (entry.cursor.last, entry.slot_after_cursor()),
+            now,
+        );
         let CatchUp {
             mut fire,
             skipped,
             cursor,
             ..
-        } = missed(
-            &entry.schedule,
-            policy,
-            entry.cursor.anchor,
-            entry.cursor.last,
-            now,
-        );
+        } = due;
         if let Some(max) = policy.max_runs {
             let left = max.saturating_sub(entry.cursor.runs);
             fire.truncate(usize::try_from(left).unwrap_or(usize::MAX));
@@ -94,6 +98,7 @@ impl<'a> Due<'a> {
             fire,
             skipped,
             cursor,
+            following,
         }
     }
 
@@ -131,6 +136,7 @@ impl<'a> Due<'a> {
             behind,
             skipped: self.skipped,
             cursor: self.cursor,
+            following: self.following,
             commit,
         })
     }

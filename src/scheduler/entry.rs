@@ -19,6 +19,8 @@ pub(super) struct Entry {
     /// The key of the cursor's mark.
     pub(super) key: Arc<str>,
     pub(super) cursor: Cursor,
+    /// The slot after the cursor, where it is known.
+    pub(super) following: Option<Timestamp>,
     /// The number of its last note, as far as this node made it.
     pub(super) noted: u64,
     /// What the cursor's mark was when it was read or written last.
@@ -33,7 +35,19 @@ impl Entry {
         if self.stood_down || self.is_used_up() {
             return None;
         }
-        self.schedule.next(self.cursor.anchor, self.cursor.last)
+        self.slot_after_cursor()
+    }
+
+    /// The slot after the last one that was decided.
+    pub(super) fn slot_after_cursor(&self) -> Option<Timestamp> {
+        self.following
+            .or_else(|| self.schedule.next(self.cursor.anchor, self.cursor.last))
+    }
+
+    /// Takes over a cursor; with the slot after it, where that is known.
+    pub(super) fn move_to(&mut self, cursor: Cursor, following: Option<Timestamp>) {
+        self.cursor = cursor;
+        self.following = following;
     }
 
     fn is_used_up(&self) -> bool {
@@ -61,6 +75,6 @@ impl Entry {
                 "another node runs this schedule with a different specification; this node stands down until it is restarted"
             );
         }
-        self.cursor = cursor;
+        self.move_to(cursor, None);
     }
 }

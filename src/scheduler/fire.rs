@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cursor::Cursor;
 use super::decide::{self, Decision};
+use super::starts::Reserved;
 use super::unblock::unblock;
 use super::{BATCH, Scheduler};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,15 +14,15 @@ use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::page::{PAGE_LIMIT, PageRequest};
 use crate::schedule::Overlap;
-use crate::store::{CountBy, Effect, MarkExpect, Refusal, TaskFilter, TaskStateStoreExt};
+use crate::store::{CountBy, Effect, MarkExpect, Op, Refusal, TaskFilter, TaskStateStoreExt};
 use crate::task::TaskStatus;
 use crate::timestamp::Timestamp;
 
 /// Commits that one slot takes, at most, before it is given up.
 const ROUNDS: usize = 5;
 
-/// Decides one batch of the schedules that are due.
-pub(super) async fn fire_due(scheduler: &mut Scheduler, now: Timestamp) -> Result<()> {
+/// Decides one batch of the schedules that are due; answers whether all their runs begin already.
+pub(super) async fn fire_due(scheduler: &mut Scheduler, now: Timestamp) -> Result<bool> {
     let mut indexes = Vec::new();
     while indexes.len() < scheduler.batch {
         match scheduler.due.peek() {
@@ -37,11 +38,13 @@ pub(super) async fn fire_due(scheduler: &mut Scheduler, now: Timestamp) -> Resul
     fired
 }
 
-async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp) -> Result<()> {
+async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp) -> Result<bool> {
+    let mut all_begin = true;
     let mut failed = None;
     let mut round = Vec::with_capacity(indexes.len());
     for index in indexes {
         match decide::first(&scheduler.entries[*index], *index, now) {
+            Ok(decision) if is_ready(scheduler, &decision) => round.push(decision),
             Ok(decision) => match prepared(scheduler, decision, now).await {
                 Ok(decision) => round.push(decision),
                 Err(error) if error.is_retryable() => failed = failed.or(Some(error)),
@@ -56,6 +59,7 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
         if round.is_empty() {
             break;
         }
+        let mut reserved = reserve(scheduler, &mut round);
         let commits = round
             .iter_mut()
             .map(|decision| std::mem::take(&mut decision.commit));
@@ -65,7 +69,10 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
         for (decision, answer) in round.into_iter().zip(answers) {
             let index = decision.index;
             let again = match answer {
-                Ok(effects) => apply(scheduler, decision, &effects).map(|()| None),
+                Ok(effects) => {
+                    all_begin &= begin(&mut reserved, &effects);
+                    apply(scheduler, decision, &effects).map(|()| None)
+                }
                 Err(refusal) => another_way(scheduler, index, now, refusal).await,
             };
             match again {
@@ -79,7 +86,55 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
     for decision in round {
         give_up(scheduler, decision.index, now).await?;
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(all_begin), Err)
+}
+
+/// Asks for the lease of each run that there is a place for, in the order of their priority.
+fn reserve(scheduler: &Scheduler, round: &mut [Decision]) -> Option<Reserved> {
+    let starts = scheduler.starts.as_ref()?;
+    let runs = round.iter().map(|decision| decision.runs.len()).sum();
+    let reserved = Reserved::take(starts, runs)?;
+    let mut left = reserved.places();
+    let mut order: Vec<_> = (0..round.len()).collect();
+    if left < runs {
+        let priority = |index: &usize| scheduler.entries[round[*index].index].def.priority;
+        order.sort_by_key(|index| std::cmp::Reverse(priority(index)));
+    }
+    for decision in order {
+        let decision = &mut round[decision];
+        let Some(lease) = starts.lease_for(&scheduler.entries[decision.index].def) else {
+            continue;
+        };
+        let creates = decision.commit.ops.iter_mut().filter_map(|op| match op {
+            Op::Create(create) => Some(create),
+            _ => None,
+        });
+        for create in creates.take(left) {
+            create.lease_to = Some(lease.clone());
+            left -= 1;
+        }
+    }
+    Some(reserved)
+}
+
+/// Begins the runs that were leased; answers whether all that were made are.
+fn begin(reserved: &mut Option<Reserved>, effects: &[Effect]) -> bool {
+    let mut all_begin = true;
+    for effect in effects {
+        match (effect, &mut *reserved) {
+            (
+                Effect::Created {
+                    leased: Some(run), ..
+                },
+                Some(reserved),
+            ) => {
+                reserved.leased(Arc::clone(run));
+            }
+            (Effect::Created { .. }, _) => all_begin = false,
+            _ => {}
+        }
+    }
+    all_begin
 }
 
 /// Something else owns the key of the schedule and is no unfinished run, or each run that was to be replaced ended just
@@ -167,7 +222,7 @@ async fn another_way(
 /// Takes over what the store accepted, and tells of it.
 fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]) -> Result<()> {
     let entry = &mut scheduler.entries[decision.index];
-    entry.cursor = decision.cursor;
+    entry.move_to(decision.cursor, decision.following);
     if let Some(Effect::Marked(version)) = effects.last() {
         entry.expected = MarkExpect::Version(*version);
     }
@@ -203,6 +258,12 @@ fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]) -> R
         });
     }
     Ok(())
+}
+
+/// Whether a decision needs to know nothing more of the store: it is not about unfinished runs.
+fn is_ready(scheduler: &Scheduler, decision: &Decision) -> bool {
+    let overlap = scheduler.entries[decision.index].def.policy.overlap;
+    decision.behind.is_none() && overlap != Overlap::Replace
 }
 
 /// What a decision about unfinished runs needs to know of the store.
@@ -278,7 +339,7 @@ pub(super) async fn write_cursors(
             match answer {
                 Ok(effects) => {
                     let entry = &mut scheduler.entries[*index];
-                    entry.cursor = cursor.clone();
+                    entry.move_to(cursor.clone(), None);
                     if let Some(Effect::Marked(version)) = effects.last() {
                         entry.expected = MarkExpect::Version(*version);
                     }

@@ -10,6 +10,7 @@ mod entry;
 mod fire;
 mod set_back;
 mod start;
+mod starts;
 mod unblock;
 mod upcoming;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entry::Entry;
+pub use starts::Starts;
 pub use upcoming::{Upcoming, upcoming};
 
 use crate::clock::Clock;
@@ -36,6 +38,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const BATCH: usize = 512;
 const BATCH_IN_MEMORY: usize = 64;
 
+/// Batches whose runs all begin at once that are fired before others have a turn.
+const BATCHES_IN_A_ROW: usize = 16;
+
 /// Fires the schedules of a set of definitions.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -51,6 +56,7 @@ pub struct Scheduler {
     due: BinaryHeap<Reverse<(Timestamp, usize)>>,
     seen: Option<set_back::Seen>,
     batch: usize,
+    starts: Option<Arc<dyn Starts>>,
 }
 
 impl Scheduler {
@@ -76,7 +82,21 @@ impl Scheduler {
             versions: HashSet::new(),
             due: BinaryHeap::new(),
             seen: None,
+            starts: None,
         }
+    }
+
+    /// The same scheduler, whose runs may begin here in the write that makes them.
+    ///
+    /// On a store that outlives or is shared by processes they do not: a process that stops while such a write is under
+    /// way would leave a lease behind that nobody knows of.
+    #[must_use]
+    pub fn starting(mut self, starts: Arc<dyn Starts>) -> Self {
+        let capability = self.store.capability();
+        if capability.durability == Durability::None && !capability.shared {
+            self.starts = Some(starts);
+        }
+        self
     }
 
     /// Takes up the schedules of these definitions: reads or makes their cursors and creates what runs at start.
@@ -97,10 +117,16 @@ impl Scheduler {
     pub async fn tick(&mut self) -> Result<Option<Duration>> {
         let now = self.clock.now();
         set_back::notice(self, now).await?;
+        let mut in_a_row = 0;
         while self.due.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            fire::fire_due(self, now).await?;
-            // On a store that never waits, this lets what was fired begin.
-            tokio::task::yield_now().await;
+            in_a_row += 1;
+            let all_begin = fire::fire_due(self, now).await?;
+            // What begins needs no turn of this task: the next are fired first, so that they begin sooner, too.
+            if !all_begin || in_a_row == BATCHES_IN_A_ROW {
+                // On a store that never waits, this lets a worker find what was fired.
+                tokio::task::yield_now().await;
+                in_a_row = 0;
+            }
         }
         // Firing took its time, which is not to be waited for again.
         let now = self.clock.now();

@@ -106,6 +106,7 @@ fn take_up(
         schedule,
         pattern,
         cursor,
+        following: None,
         expected,
         stood_down: false,
     };

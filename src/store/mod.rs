@@ -78,6 +78,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A created task can be leased to its creator in the same write.
 /// - A lease at creation is not given before the task is due.
 /// - A lease at creation is not given while a gate is closed.
+/// - A lease at creation is a claim for unique keys and for the time a task expires.
 /// - A full queue refuses another task.
 /// - A full queue refuses a move and a revival and takes back what it gave out.
 ///

@@ -48,9 +48,9 @@ pub(super) struct Start {
     handler: Option<SharedHandler>,
 }
 
-/// Holds tasks that were just leased and lets them begin. How each ends arrives at the ends of the worker, whatever
+/// Holds tasks that were just leased, in the places set aside for them, and lets them begin. How each ends arrives at the ends of the worker, whatever
 /// happens.
-pub(super) fn start(shared: &Arc<Shared>, records: Vec<Arc<TaskStateRecord>>) {
+pub(super) fn start(shared: &Arc<Shared>, records: Vec<Arc<TaskStateRecord>>, promised: usize) {
     let parts = &shared.parts;
     let mut starts = Vec::with_capacity(records.len());
     let mut held = Vec::with_capacity(records.len());
@@ -84,7 +84,7 @@ pub(super) fn start(shared: &Arc<Shared>, records: Vec<Arc<TaskStateRecord>>) {
             handler,
         });
     }
-    shared.held.insert(held);
+    shared.held.insert(held, promised);
     starters::add(shared, starts);
 }
 

@@ -32,63 +32,91 @@ impl HeldTask {
 /// worker has two for a while.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    tasks: Mutex<HashMap<LeaseToken, HeldTask, RandomState>>,
+    runs: Mutex<Running>,
     changed: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Running {
+    tasks: HashMap<LeaseToken, HeldTask, RandomState>,
+    /// Places set aside for runs whose lease is being asked for.
+    promised: usize,
+}
+
 impl Held {
-    pub(super) fn insert(&self, tasks: impl IntoIterator<Item = HeldTask>) {
-        let mut held = self.tasks.lock();
-        held.extend(tasks.into_iter().map(|task| (task.lease.token, task)));
-        drop(held);
-        self.changed.notify_one();
+    /// Sets places aside, as many as are wanted and free of so many; answers how many.
+    pub(super) fn promise(&self, places: usize, wanted: usize) -> usize {
+        let mut runs = self.runs.lock();
+        let free = places.saturating_sub(runs.tasks.len() + runs.promised);
+        let promised = free.min(wanted);
+        runs.promised += promised;
+        promised
+    }
+
+    /// Takes these in, in the places that were set aside for them; those that are not needed are free again.
+    pub(super) fn insert(&self, tasks: Vec<HeldTask>, promised: usize) {
+        let is_none = tasks.is_empty();
+        let mut runs = self.runs.lock();
+        runs.promised = runs.promised.saturating_sub(promised);
+        let tasks = tasks.into_iter().map(|task| (task.lease.token, task));
+        runs.tasks.extend(tasks);
+        drop(runs);
+        if !is_none {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Places that neither a run nor a promise takes, of so many.
+    pub(super) fn free(&self, places: usize) -> usize {
+        let runs = self.runs.lock();
+        places.saturating_sub(runs.tasks.len() + runs.promised)
     }
 
     pub(super) fn set_abort(&self, lease: LeaseRef, abort: AbortHandle) {
-        if let Some(task) = self.tasks.lock().get_mut(&lease.token) {
+        if let Some(task) = self.runs.lock().tasks.get_mut(&lease.token) {
             task.abort = Some(abort);
         }
     }
 
     pub(super) fn remove(&self, leases: impl IntoIterator<Item = LeaseRef>) {
-        let mut tasks = self.tasks.lock();
+        let mut runs = self.runs.lock();
         let gone: Vec<_> = leases
             .into_iter()
-            .filter_map(|lease| tasks.remove(&lease.token))
+            .filter_map(|lease| runs.tasks.remove(&lease.token))
             .collect();
-        drop(tasks);
+        drop(runs);
         // Contexts may own what a handler left in them; they go outside of the lock.
         drop(gone);
     }
 
     pub(super) fn get(&self, lease: LeaseRef) -> Option<HeldTask> {
-        self.tasks.lock().get(&lease.token).cloned()
+        self.runs.lock().tasks.get(&lease.token).cloned()
     }
 
     /// The runs of a task, whatever their fence.
     pub(super) fn of(&self, id: &TaskId) -> Vec<HeldTask> {
-        let tasks = self.tasks.lock();
-        let of_id = tasks.values().filter(|task| task.record().id == *id);
+        let runs = self.runs.lock();
+        let of_id = runs.tasks.values().filter(|task| task.record().id == *id);
         of_id.cloned().collect()
     }
 
     pub(super) fn all(&self) -> Vec<HeldTask> {
-        self.tasks.lock().values().cloned().collect()
+        self.runs.lock().tasks.values().cloned().collect()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.tasks.lock().len()
+        self.runs.lock().tasks.len()
     }
 
     /// The shortest lease among them.
     pub(super) fn shortest_lease(&self) -> Option<Duration> {
-        self.tasks.lock().values().map(|task| task.ttl).min()
+        self.runs.lock().tasks.values().map(|task| task.ttl).min()
     }
 
     /// The longest that a run said it needs to clean up.
     pub(super) fn needed_grace(&self) -> Duration {
-        let tasks = self.tasks.lock();
-        let needed = tasks.values().map(|task| task.context.needed_grace());
+        let runs = self.runs.lock();
+        let needed = runs.tasks.values().map(|task| task.context.needed_grace());
         needed.max().unwrap_or_default()
     }
 

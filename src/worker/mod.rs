@@ -1,5 +1,6 @@
 //! Running tasks: claim, run, settle; keep leases alive; take back lost ones; stop well.
 
+mod door;
 mod ends;
 mod execute;
 mod heartbeat;
@@ -15,9 +16,10 @@ mod stop;
 mod wait;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
+pub use door::Door;
 use ends::Ends;
 pub use heartbeat::Heartbeat;
 use held::Held;
@@ -87,6 +89,8 @@ struct Shared {
     held: Held,
     starters: Starters,
     ends: Ends,
+    /// The last claim left nothing behind, and nothing is known to have come since.
+    is_open: AtomicBool,
     /// Runs that were handed back and whose end the store has taken.
     released: AtomicUsize,
 }

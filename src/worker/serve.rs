@@ -1,7 +1,7 @@
 //! The loop of a worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::execute::{self, Finished};
 use super::heartbeat::{self, Heartbeat};
 use super::presence::Presence;
-use super::{Ends, Held, Runs, Shared, Starters, Stop, WorkerParts, reap, settle};
+use super::{Door, Ends, Held, Runs, Shared, Starters, Stop, WorkerParts, reap, settle};
 use crate::error::Result;
 use crate::handler::Interruption;
 use crate::id::TaskId;
@@ -76,6 +76,7 @@ impl Worker {
             held: Held::default(),
             starters: Starters::default(),
             ends: Ends::default(),
+            is_open: AtomicBool::new(false),
             released: AtomicUsize::new(0),
         });
         Self {
@@ -119,6 +120,12 @@ impl Worker {
     #[must_use]
     pub fn runs(&self) -> Runs {
         Runs(Arc::clone(&self.shared))
+    }
+
+    /// Where runs can begin that were leased to this worker as they were made.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        Door(Arc::clone(&self.shared))
     }
 
     /// Tasks that run now, or whose end is not recorded yet.
@@ -166,6 +173,9 @@ impl Worker {
             if phase >= Stop::Drain && self.is_idle() {
                 break;
             }
+            if phase != Stop::No {
+                self.close_door();
+            }
             self.look |= phase == Stop::RunDue && self.is_idle();
             let claims = |stop: &watch::Receiver<Stop>| *stop.borrow() <= Stop::RunDue;
             // Asked again just before it claims: a stop may come while it writes or reads before that.
@@ -212,9 +222,17 @@ impl Worker {
             0
         };
         let ended: Vec<_> = self.ended.drain(..settling_now).collect();
-        let free = self.free_places() + settling_now;
-        let wanted = free.min(BATCH);
-        let claim = self.look && wanted > 0 && may_claim();
+        let claims = self.look && may_claim();
+        if claims {
+            // Until this claim has shown otherwise, others wait for a place.
+            self.close_door();
+        }
+        let places = self.shared.parts.options.concurrency + settling_now;
+        let wanted = if claims {
+            self.shared.held.promise(places, BATCH)
+        } else {
+            0
+        };
         // Both at once: a store with group commit writes them in one transaction.
         let shared = Arc::clone(&self.shared);
         let settling = async {
@@ -225,7 +243,7 @@ impl Worker {
             }
         };
         let claiming = async {
-            if claim {
+            if wanted > 0 {
                 Some(self.claim(wanted).await)
             } else {
                 None
@@ -237,7 +255,10 @@ impl Worker {
         let mut progressed = settled > 0;
         match claimed {
             Some(Ok(claims)) => progressed |= self.take(claims, wanted).await,
-            Some(Err(error)) => self.claim_later(&error),
+            Some(Err(error)) => {
+                self.shared.held.insert(Vec::new(), wanted);
+                self.claim_later(&error);
+            }
             None => {}
         }
         progressed |= self.reap_now_and_then().await;
@@ -250,8 +271,12 @@ impl Worker {
 
     /// Places that neither a run nor an end that is not recorded takes.
     pub(super) fn free_places(&self) -> usize {
-        let concurrency = self.shared.parts.options.concurrency;
-        concurrency.saturating_sub(self.running())
+        self.shared.held.free(self.shared.parts.options.concurrency)
+    }
+
+    /// Runs begin only by being claimed, until a claim leaves nothing behind.
+    pub(super) fn close_door(&self) {
+        self.shared.is_open.store(false, Ordering::Release);
     }
 
     fn settle_later(&mut self, unsettled: Vec<Finished>) {
@@ -291,8 +316,9 @@ impl Worker {
     /// Starts what was claimed and remembers when to look again; answers whether there may be more at once.
     async fn take(&mut self, claims: Claims, asked: usize) -> bool {
         let started = claims.tasks.len();
-        execute::start(&self.shared, claims.tasks);
+        execute::start(&self.shared, claims.tasks, asked);
         self.look = claims.more || started == asked;
+        self.shared.is_open.store(!self.look, Ordering::Release);
         let now = self.now();
         // The store's clock may differ from ours: what counts is how long from its now.
         let wait = claims.next_due.map(|due| due.since(claims.now));

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use super::Shared;
 use super::execute::Finished;
-use crate::error::Result;
 use crate::observe::Lifecycle;
-use crate::store::{Commit, Committed, Effect, Guard, Op, Patch, Refusal};
+use crate::store::{Commit, Effect, Guard, Op, Patch, Refusal};
 use crate::task::{AttemptEnd, Ended, Outcome, Settlement, TaskError, TaskStateRecord, decide};
 
 /// Waits between tries while the store does not answer.
@@ -24,9 +23,12 @@ pub(super) fn pause(failed: usize) -> Duration {
     TRY_AGAIN[failed.saturating_sub(1).min(TRY_AGAIN.len() - 1)]
 }
 
+/// A run whose end is being written.
 struct Deciding {
     finished: Finished,
-    settlement: Settlement,
+    end: Option<AttemptEnd>,
+    /// What is written, when there is somebody to tell of it.
+    told: Option<Settlement>,
 }
 
 /// Writes the ends of these runs and forgets their leases. What comes back is to be tried again: the store did not
@@ -47,11 +49,14 @@ pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) -> Vec<Fini
 
 /// Answers with what is to be tried again later as it is, and what is to be tried now, changed to what can be stored.
 async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, Vec<Finished>) {
-    let deciding: Vec<Deciding> = finished
-        .into_iter()
-        .map(|finished| decided(shared, finished))
-        .collect();
-    let answers = match write(shared, &deciding).await {
+    let mut commits = Vec::with_capacity(finished.len());
+    let mut deciding = Vec::with_capacity(finished.len());
+    for finished in finished {
+        let (decided, commit) = decided(shared, finished);
+        deciding.push(decided);
+        commits.push(commit);
+    }
+    let answers = match shared.parts.store.commit(commits).await {
         Ok(answers) => answers,
         Err(error) => {
             tracing::warn!(%error, runs = deciding.len(), "the ends of runs could not be recorded; trying again");
@@ -68,18 +73,18 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
     for (deciding, answer) in deciding.into_iter().zip(answers) {
         let Deciding {
             finished,
-            mut settlement,
+            end,
+            mut told,
         } = deciding;
-        let record = Arc::clone(finished.record());
         match answer {
             Ok(effects) => {
-                if let Some(Effect::Status(status)) = effects.last() {
+                if let (Some(told), Some(Effect::Status(status))) = (&mut told, effects.last()) {
                     // A cancel that came in the last moment wins over going on.
-                    settlement.status = *status;
+                    told.status = *status;
                 }
-                tell(shared, &record, &settlement);
+                tell(shared, finished.record(), end, told.as_ref());
             }
-            Err(Refusal::AlreadyDone(_)) => tell(shared, &record, &settlement),
+            Err(Refusal::AlreadyDone(_)) => tell(shared, finished.record(), end, told.as_ref()),
             Err(Refusal::Invalid(message) | Refusal::TooLarge(message)) => {
                 // The store does not take what the handler left: that is the end of the run, and it says so.
                 unstorable.push(Finished {
@@ -90,10 +95,11 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
                 continue;
             }
             Err(refusal) => {
+                let record = finished.record();
                 tracing::warn!(id = %record.id, fence = record.fence, reason = %crate::Error::from(refusal),
                     "the end of a run was refused; the task is somebody else's now");
                 shared.parts.observers.notify(|| Lifecycle::LeaseLost {
-                    record: Arc::clone(&record),
+                    record: Arc::clone(record),
                 });
             }
         }
@@ -103,7 +109,8 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
     (Vec::new(), unstorable)
 }
 
-fn decided(shared: &Shared, mut finished: Finished) -> Deciding {
+/// What becomes of a run, and the commit that says so.
+fn decided(shared: &Shared, mut finished: Finished) -> (Deciding, Commit) {
     if finished.progress.is_none() {
         finished.progress = finished.context.take_progress();
     }
@@ -113,43 +120,42 @@ fn decided(shared: &Shared, mut finished: Finished) -> Deciding {
         // The work is done, so it must not be done again; that its result is not kept is what is recorded.
         finished.ended = Ended::Unserializable(error.to_string());
     }
-    let settlement = decide(
-        finished.ended.clone(),
-        finished.record(),
-        shared.parts.ids.unit(),
-    );
-    Deciding {
-        finished,
-        settlement,
+    let record = finished.record();
+    let settlement = decide(finished.ended.clone(), record, shared.parts.ids.unit());
+    let end = settlement.end;
+    let told = (!shared.parts.observers.is_empty()).then(|| settlement.clone());
+    let id = &record.id;
+    let mut commit = Commit::default().when(Guard::Held(id.clone(), finished.lease));
+    if let Some(progress) = finished.progress.clone() {
+        let patch = Patch {
+            progress: Some(progress),
+            ..Patch::default()
+        };
+        commit = commit.then(Op::Patch(id.clone(), Box::new(patch)));
     }
+    let commit = commit.then(Op::Settle(id.clone(), Box::new(settlement)));
+    let deciding = Deciding {
+        finished,
+        end,
+        told,
+    };
+    (deciding, commit)
 }
 
-async fn write(shared: &Shared, deciding: &[Deciding]) -> Result<Vec<Committed>> {
-    let commits = deciding.iter().map(|deciding| {
-        let id = &deciding.finished.record().id;
-        let mut commit = Commit::default().when(Guard::Held(id.clone(), deciding.finished.lease));
-        if let Some(progress) = deciding.finished.progress.clone() {
-            let patch = Patch {
-                progress: Some(progress),
-                ..Patch::default()
-            };
-            commit = commit.then(Op::Patch(id.clone(), Box::new(patch)));
-        }
-        commit.then(Op::Settle(
-            id.clone(),
-            Box::new(deciding.settlement.clone()),
-        ))
-    });
-    shared.parts.store.commit(commits.collect()).await
-}
-
-fn tell(shared: &Shared, record: &Arc<TaskStateRecord>, settlement: &Settlement) {
-    if settlement.end == Some(AttemptEnd::Released) {
+fn tell(
+    shared: &Shared,
+    record: &Arc<TaskStateRecord>,
+    end: Option<AttemptEnd>,
+    told: Option<&Settlement>,
+) {
+    if end == Some(AttemptEnd::Released) {
         shared.released.fetch_add(1, Ordering::Relaxed);
     }
-    shared.parts.observers.notify(|| {
-        let started = record.started_at.unwrap_or(record.run_at);
-        let took = shared.parts.clock.now().since(started);
-        Lifecycle::settled(Arc::clone(record), settlement, took)
-    });
+    if let Some(settlement) = told {
+        shared.parts.observers.notify(|| {
+            let started = record.started_at.unwrap_or(record.run_at);
+            let took = shared.parts.clock.now().since(started);
+            Lifecycle::settled(Arc::clone(record), settlement, took)
+        });
+    }
 }

@@ -20,10 +20,16 @@ impl Worker {
 
     fn heed(&mut self, hint: Hint) {
         match hint {
-            Hint::Ready(queue) => self.look |= self.lanes.queues.contains(&queue),
+            Hint::Ready(queue) => {
+                if self.lanes.queues.contains(&queue) {
+                    self.look = true;
+                    self.close_door();
+                }
+            }
             Hint::Unknown => {
                 self.look = true;
                 self.look_after = true;
+                self.close_door();
             }
             Hint::Woken(id) => self.woken.push(id),
             Hint::Finished(_) => {}

@@ -1,11 +1,12 @@
 //! Everything a store in memory holds: records, their indexes in numbers, and the rows of everything else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use super::lanes::Lanes;
+use super::line::Line;
 use super::marks::Marks;
 use super::numbers::Numbers;
 use super::records::{Records, Slot};
@@ -20,8 +21,8 @@ pub(super) struct Memory {
     pub(super) lanes: Lanes,
     pub(super) words: HashMap<Word, Numbers, RandomState>,
     /// Boot, end and sequence of each lease.
-    pub(super) leases: BTreeSet<(u64, u64, u64)>,
-    pub(super) finished: BTreeSet<(Timestamp, u64)>,
+    pub(super) leases: Line<(u64, u64, u64)>,
+    pub(super) finished: Line<(Timestamp, u64)>,
     pub(super) rows: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) marks: Marks,
     pub(super) owners: HashMap<Arc<str>, Owner, RandomState>,
@@ -100,8 +101,9 @@ impl Memory {
                 }
             }
             TaskStatus::Succeeded | TaskStatus::Failed | TaskStatus::Cancelled => {
-                self.finished
-                    .extend(record.finished_at.map(|at| (at, record.seq)));
+                if let Some(at) = record.finished_at {
+                    self.finished.insert((at, record.seq));
+                }
             }
         }
     }

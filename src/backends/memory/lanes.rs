@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::line::Line;
 use crate::store::kv::{Head, Order, Word};
 use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
@@ -21,7 +22,7 @@ pub(super) struct Lane {
     pub(super) name_word: Word,
     /// Records by status.
     pub(super) counts: [u64; 5],
-    ready: BTreeSet<Order>,
+    ready: Line<Order>,
     /// Its first, as the heads of the queue have it.
     head: Option<Order>,
     is_stale: bool,
@@ -32,7 +33,7 @@ struct Queue {
     word: Word,
     lanes: usize,
     heads: BTreeSet<(Order, Word, u32)>,
-    delayed: BTreeSet<(Timestamp, u64)>,
+    delayed: Line<(Timestamp, u64)>,
 }
 
 /// All lanes and queues that have a record.
@@ -118,7 +119,7 @@ impl Lanes {
                     word: queue,
                     lanes: 0,
                     heads: BTreeSet::new(),
-                    delayed: BTreeSet::new(),
+                    delayed: Line::default(),
                 };
                 let number = take_place(&mut self.queues, &mut self.free_queues, made);
                 self.by_queue.insert(queue, number);
@@ -136,7 +137,7 @@ impl Lanes {
             version: record.version.clone(),
             name_word: Word::of_name(&record.name),
             counts: [0; 5],
-            ready: BTreeSet::new(),
+            ready: Line::default(),
             head: None,
             is_stale: false,
         };
@@ -224,7 +225,7 @@ impl Lanes {
                 continue;
             };
             lane.is_stale = false;
-            let first = lane.ready.first().copied();
+            let first = lane.ready.first();
             if let Some(queue) = &mut self.queues[lane.queue as usize]
                 && lane.head != first
             {
@@ -249,18 +250,18 @@ impl Lanes {
             return Vec::new();
         };
         let mut due = Vec::new();
-        while due.len() < limit && queue.delayed.first().is_some_and(|(at, _)| *at <= now) {
+        while due.len() < limit && queue.delayed.first().is_some_and(|(at, _)| at <= now) {
             due.extend(queue.delayed.pop_first().map(|(_, seq)| seq));
         }
         due
     }
 
     pub(super) fn next_delayed(&self, queue: Word) -> Option<(Timestamp, u64)> {
-        self.queue(queue)?.delayed.first().copied()
+        self.queue(queue)?.delayed.first()
     }
 
     pub(super) fn head_of(&self, queue: Word, lane: Word) -> Option<Order> {
-        self.by_words(queue, lane)?.ready.first().copied()
+        self.by_words(queue, lane)?.ready.first()
     }
 
     pub(super) fn heads(
@@ -300,10 +301,6 @@ impl Lanes {
             return Vec::new();
         };
         let from = after.map_or(Unbounded, Excluded);
-        lane.ready
-            .range((from, Unbounded))
-            .take(limit)
-            .copied()
-            .collect()
+        lane.ready.from(from).take(limit).collect()
     }
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::store::Mark;
+use crate::store::{GATE_MARK, Mark};
 
 /// Marks by key, and their keys in order. Most writes set a mark that is there: they leave the order alone.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     by_key: HashMap<Arc<str>, Arc<Mark>, RandomState>,
     keys: BTreeSet<Arc<str>>,
+    /// Those that hold a rule of a gate: every create and claim asks whether there are any.
+    rules: usize,
 }
 
 impl Marks {
@@ -25,6 +27,7 @@ impl Marks {
         let key = Arc::clone(&mark.key);
         let before = self.by_key.insert(Arc::clone(&key), mark);
         if before.is_none() {
+            self.rules += usize::from(key.starts_with(GATE_MARK));
             self.keys.insert(key);
         }
         before
@@ -32,8 +35,13 @@ impl Marks {
 
     pub(super) fn remove(&mut self, key: &str) -> Option<Arc<Mark>> {
         let removed = self.by_key.remove(key)?;
+        self.rules -= usize::from(key.starts_with(GATE_MARK));
         self.keys.remove(key);
         Some(removed)
+    }
+
+    pub(super) fn has_rules(&self) -> bool {
+        self.rules > 0
     }
 
     /// In the order of their keys, those from `prefix` on, behind `after`.

@@ -5,6 +5,7 @@
 
 mod contents;
 mod lanes;
+mod line;
 mod marks;
 mod numbers;
 mod records;
@@ -126,7 +127,7 @@ impl TaskStateStore for MemoryStore {
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>> {
         self.change(|table| {
             let mut answers = Vec::with_capacity(commits.len());
-            for commit in &commits {
+            for commit in commits {
                 answers.push(kv::commit(table, commit)?);
             }
             Ok(answers)

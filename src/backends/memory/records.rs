@@ -1,5 +1,6 @@
 //! The records, found by id and by creation sequence, and which of them have which status.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub(super) struct Records {
     blocks: HashMap<u64, Block, RandomState>,
     /// The numbers of the blocks, in order.
     order: BTreeSet<u64>,
+    /// The one that was found last: a commit looks for the same record again and again.
+    last: Cell<u64>,
 }
 
 fn split(seq: u64) -> (u64, usize) {
@@ -62,7 +65,14 @@ impl Records {
     }
 
     pub(super) fn find(&self, id: &TaskId) -> Option<&Slot> {
-        self.get(*self.by_id.get(id)?)
+        if let Some(slot) = self.get(self.last.get())
+            && slot.record.id == *id
+        {
+            return Some(slot);
+        }
+        let seq = *self.by_id.get(id)?;
+        self.last.set(seq);
+        self.get(seq)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = &TaskId> {

@@ -1,7 +1,7 @@
 //! The indexes of records read as the rows that other stores keep for them: reading is written once for all stores.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use super::contents::Memory;
 use super::records::Slot;
@@ -72,10 +72,12 @@ impl Memory {
             b'w' => self.by_word(asked),
             b'c' => self.counts(asked),
             b'd' => self.delayed(asked),
-            b'l' => asked.pick(self.leases.iter().filter_map(|(boot, end, seq)| {
-                let record = &self.records.get(*seq)?.record;
-                Some((keys::lease(*boot, *end, &record.id), id(record)))
-            })),
+            b'l' => asked.pick(self.leases.from(Bound::Unbounded).filter_map(
+                |(boot, end, seq)| {
+                    let record = &self.records.get(seq)?.record;
+                    Some((keys::lease(boot, end, &record.id), id(record)))
+                },
+            )),
             b'f' => self.finished(asked),
             _ => {
                 let bounds = (
@@ -171,10 +173,14 @@ impl Memory {
 
     fn finished(&self, asked: Asked<'_>) -> Pairs {
         let first = keys::time_at(asked.from, 1).unwrap_or(crate::Timestamp::MIN);
-        let pair = |(at, seq): &(crate::Timestamp, u64)| {
-            let record = &self.records.get(*seq)?.record;
-            Some((keys::finished(*at, *seq), id(record)))
+        let pair = |(at, seq): (crate::Timestamp, u64)| {
+            let record = &self.records.get(seq)?.record;
+            Some((keys::finished(at, seq), id(record)))
         };
-        asked.pick(self.finished.range((first, 0)..).filter_map(pair))
+        asked.pick(
+            self.finished
+                .from(Bound::Included((first, 0)))
+                .filter_map(pair),
+        )
     }
 }

@@ -6,7 +6,7 @@ use super::contents::Memory;
 use crate::error::Result;
 use crate::id::{IdSource, LeaseToken, TaskId};
 use crate::store::kv::{Head, Moment, Order, Owner, Pairs, Place, Ready, Source, Table, Word};
-use crate::store::{GATE_MARK, Hint, Mark};
+use crate::store::{Hint, Mark};
 use crate::task::TaskStateRecord;
 
 #[derive(Debug)]
@@ -144,8 +144,7 @@ macro_rules! reads_memory {
             }
 
             fn has_rules(&self) -> Result<bool> {
-                let first = self.memory.marks.from(GATE_MARK, None).next();
-                Ok(first.is_some_and(|mark| mark.key.starts_with(GATE_MARK)))
+                Ok(self.memory.marks.has_rules())
             }
         }
     };

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::gates::{self, Rules, Verdict};
 use super::keys::{self, Order, Word};
 use super::table::{Ready, Table};
 use super::{aside, index, lanes, leases, settle, unique};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::TaskId;
+use crate::id::{TaskId, WorkerId};
 use crate::store::{ClaimRequest, Claims};
 use crate::task::{Ended, Parked, TaskEvent, TaskStateRecord, TaskStatus, decide, transition};
 use crate::timestamp::Timestamp;
@@ -238,7 +239,7 @@ impl Claiming<'_> {
         }
         if record.expires_at.is_some_and(|at| at <= now) {
             table.take(queue, lane, row)?;
-            settle::apply(table, &record, &decide(Ended::Expired, &record, 0.0), true)?;
+            settle::apply(table, &record, decide(Ended::Expired, &record, 0.0), true)?;
             self.pass_turn_on(table, &record, None)?;
             return Ok(Step::Gone);
         }
@@ -296,7 +297,13 @@ impl Claiming<'_> {
             gates::enter(table, key, &record.id, rule.as_ref())?;
         }
         let holds = entering.into_iter().map(|(key, _)| key).collect();
-        let leased = lease(table, record, holds, self.request)?;
+        let leased = lease(
+            table,
+            record,
+            holds,
+            self.request.worker.clone(),
+            self.request.ttl,
+        )?;
         self.tasks.push(leased);
         Ok(Step::Gone)
     }
@@ -369,28 +376,34 @@ pub(super) fn lease(
     table: &mut dyn Table,
     record: &TaskStateRecord,
     holds: Vec<String>,
-    request: &ClaimRequest,
+    worker: WorkerId,
+    ttl: Duration,
 ) -> Result<Arc<TaskStateRecord>> {
-    let moment = table.moment();
     let mut leased = record.clone();
-    leased.status = transition(record.status, TaskEvent::Claim).unwrap_or(record.status);
-    leased.attempt = leased.attempt.saturating_add(1);
-    leased.leases = leased.leases.saturating_add(1);
-    leased.fence = leased.fence.saturating_add(1);
-    leased.started_at = Some(moment.now);
     leased.holds = holds;
-    leased.token = None;
-    leased.prefer = None;
-    leased.woken = false;
-    leased.lease = Some(leases::start(
-        moment,
-        request.worker.clone(),
-        request.ttl,
-        leased.fence,
-        table.token(),
-    ));
+    give_lease(table, &mut leased, worker, ttl);
     unique::release_at_claim(table, record)?;
     index::replace(table, record, leased, true)
+}
+
+/// Makes a pending record one that this worker runs.
+pub(super) fn give_lease(
+    table: &mut dyn Table,
+    record: &mut TaskStateRecord,
+    worker: WorkerId,
+    ttl: Duration,
+) {
+    let moment = table.moment();
+    record.status = transition(record.status, TaskEvent::Claim).unwrap_or(record.status);
+    record.attempt = record.attempt.saturating_add(1);
+    record.leases = record.leases.saturating_add(1);
+    record.fence = record.fence.saturating_add(1);
+    record.started_at = Some(moment.now);
+    record.token = None;
+    record.prefer = None;
+    record.woken = false;
+    let token = table.token();
+    record.lease = Some(leases::start(moment, worker, ttl, record.fence, token));
 }
 
 /// The lanes of a queue that a worker can run, in the order of their first record.

@@ -40,7 +40,7 @@ impl From<Error> for Stop {
 ///
 /// # Errors
 /// When the engine failed: then the transaction must not be kept.
-pub(crate) fn commit(table: &mut dyn Table, commit: &Commit) -> Result<Committed> {
+pub(crate) fn commit(table: &mut dyn Table, commit: Commit) -> Result<Committed> {
     let savepoint = table.savepoint();
     match apply(table, commit) {
         Ok(effects) => Ok(Ok(effects)),
@@ -57,12 +57,12 @@ pub(crate) fn commit(table: &mut dyn Table, commit: &Commit) -> Result<Committed
     }
 }
 
-fn apply(table: &mut dyn Table, commit: &Commit) -> Result<Vec<Effect>, Stop> {
+fn apply(table: &mut dyn Table, commit: Commit) -> Result<Vec<Effect>, Stop> {
     for guard in &commit.guards {
         check(table, guard)?;
     }
     let mut effects = Vec::with_capacity(commit.ops.len());
-    for op in &commit.ops {
+    for op in commit.ops {
         effects.push(run(table, op)?);
     }
     Ok(effects)
@@ -135,21 +135,21 @@ fn check(table: &dyn Table, guard: &Guard) -> Result<(), Stop> {
     }
 }
 
-fn run(table: &mut dyn Table, op: &Op) -> Result<Effect, Stop> {
+fn run(table: &mut dyn Table, op: Op) -> Result<Effect, Stop> {
     match op {
-        Op::Create(new) => create::create(table, new),
+        Op::Create(new) => create::create(table, *new),
         Op::Settle(id, settlement) => {
-            let record = existing(table, id)?;
+            let record = existing(table, &id)?;
             for payload in [&settlement.result, &settlement.state]
                 .into_iter()
                 .flatten()
             {
                 payload.check_size("settle", PAYLOAD_LIMIT)?;
             }
-            match settle::apply(table, &record, settlement, false)? {
+            match settle::apply(table, &record, *settlement, false)? {
                 Some(settled) => Ok(Effect::Status(settled.status)),
                 None => Err(Refusal::Status {
-                    id: id.clone(),
+                    id,
                     status: record.status,
                     wanted: "settled",
                 }
@@ -157,13 +157,13 @@ fn run(table: &mut dyn Table, op: &Op) -> Result<Effect, Stop> {
             }
         }
         Op::Extend(id, ttl) => {
-            let record = existing(table, id)?;
+            let record = existing(table, &id)?;
             let mut extended = TaskStateRecord::clone(&record);
             let moment = table.moment();
             let Some(lease) = &mut extended.lease else {
-                return Err(Refusal::LeaseLost(id.clone()).into());
+                return Err(Refusal::LeaseLost(id).into());
             };
-            leases::extend(moment, lease, *ttl);
+            leases::extend(moment, lease, ttl);
             let until = lease.until;
             let effect = Effect::Extended {
                 until,
@@ -173,15 +173,15 @@ fn run(table: &mut dyn Table, op: &Op) -> Result<Effect, Stop> {
             index::replace(table, &record, extended, false)?;
             Ok(effect)
         }
-        Op::Patch(id, change) => patch(table, id, change),
-        Op::Cancel(id, reason) => cancel(table, id, reason),
-        Op::Revive(id, due) => revive(table, id, *due),
-        Op::Wake(id) => wake(table, id),
+        Op::Patch(id, change) => patch(table, &id, *change),
+        Op::Cancel(id, reason) => cancel(table, &id, reason),
+        Op::Revive(id, due) => revive(table, &id, due),
+        Op::Wake(id) => wake(table, &id),
         Op::Delete(id) => {
-            let record = existing(table, id)?;
+            let record = existing(table, &id)?;
             if record.status == TaskStatus::Running {
                 return Err(Refusal::Status {
-                    id: id.clone(),
+                    id,
                     status: record.status,
                     wanted: "deleted",
                 }
@@ -193,31 +193,31 @@ fn run(table: &mut dyn Table, op: &Op) -> Result<Effect, Stop> {
         Op::Append(stream, events) => {
             check_name("the owner of a stream", &stream.owner)?;
             check_name("a stream", &stream.name)?;
-            for event in events {
+            for event in &events {
                 event.data.check_size("event", PAYLOAD_LIMIT)?;
             }
-            Ok(Effect::Appended(streams::append(table, stream, events)?))
+            Ok(Effect::Appended(streams::append(table, &stream, &events)?))
         }
         Op::Trim(stream, before) => {
-            streams::trim(table, stream, *before)?;
+            streams::trim(table, &stream, before)?;
             Ok(Effect::Done)
         }
         Op::PutMark { key, value, ttl } => {
-            check_name("a mark", key)?;
+            check_name("a mark", &key)?;
             value.check_size("mark", PAYLOAD_LIMIT)?;
             if let Some(gate) = key.strip_prefix(GATE_MARK) {
-                GateRule::read(gate, value)?;
+                GateRule::read(gate, &value)?;
             }
-            Ok(Effect::Marked(marks::put(table, key, value.clone(), *ttl)?))
+            Ok(Effect::Marked(marks::put(table, &key, value, ttl)?))
         }
         Op::DropMark(key) => {
-            marks::remove(table, key)?;
+            marks::remove(table, &key)?;
             Ok(Effect::Done)
         }
     }
 }
 
-fn patch(table: &mut dyn Table, id: &TaskId, change: &Patch) -> Result<Effect, Stop> {
+fn patch(table: &mut dyn Table, id: &TaskId, change: Patch) -> Result<Effect, Stop> {
     let record = existing(table, id)?;
     let moves = change.due.is_some()
         || change.queue.is_some()
@@ -249,27 +249,25 @@ fn patch(table: &mut dyn Table, id: &TaskId, change: &Patch) -> Result<Effect, S
         patched.queue = Arc::from(queue.as_str());
     }
     patched.priority = change.priority.unwrap_or(patched.priority);
-    if let Some(args) = &change.args {
-        patched.args = args.clone();
+    patched.args = change.args.unwrap_or(patched.args);
+    patched.progress = change.progress.or(patched.progress);
+    if let Some(state) = change.state {
+        patched.state = Some(state);
     }
-    patched.progress = change.progress.clone().or(patched.progress);
-    if let Some(state) = &change.state {
-        patched.state = Some(state.clone());
+    if let Change::Set(phase) = change.phase {
+        patched.phase = phase;
     }
-    if let Change::Set(phase) = &change.phase {
-        patched.phase.clone_from(phase);
-    }
-    if let Change::Set(prefer) = &change.prefer {
-        patched.prefer = prefer.clone().map(Box::new);
+    if let Change::Set(prefer) = change.prefer {
+        patched.prefer = prefer.map(Box::new);
     }
     index::replace(table, &record, patched, false)?;
     Ok(Effect::Status(record.status))
 }
 
-fn cancel(table: &mut dyn Table, id: &TaskId, reason: &str) -> Result<Effect, Stop> {
+fn cancel(table: &mut dyn Table, id: &TaskId, reason: String) -> Result<Effect, Stop> {
     let record = existing(table, id)?;
     let mut cancelled = TaskStateRecord::clone(&record);
-    let error = Some(cut_text(reason.to_owned(), crate::task::ERROR_LIMIT));
+    let error = Some(cut_text(reason, crate::task::ERROR_LIMIT));
     match record.status {
         TaskStatus::Running => {
             cancelled.cancel_requested = true;

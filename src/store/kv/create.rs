@@ -8,12 +8,15 @@ use super::table::Table;
 use super::{claim, index, unique};
 use crate::id::TaskId;
 use crate::payload::PAYLOAD_LIMIT;
-use crate::store::{ClaimRequest, Create, Effect, Lanes, LeaseTo, Refusal};
+use crate::store::{Create, Effect, LeaseTo, Refusal};
 use crate::task::{Due, NewTask, OnConflict, TaskStateRecord, TaskStatus};
 
 /// Makes a record, or answers with the one that is there.
-pub(super) fn create(table: &mut dyn Table, create: &Create) -> Result<Effect, Stop> {
-    let new = &create.task;
+pub(super) fn create(table: &mut dyn Table, create: Create) -> Result<Effect, Stop> {
+    let Create {
+        task: new,
+        lease_to,
+    } = create;
     new.check()?;
     new.args.check_size("args", PAYLOAD_LIMIT)?;
     if let Some(state) = &new.state {
@@ -21,7 +24,7 @@ pub(super) fn create(table: &mut dyn Table, create: &Create) -> Result<Effect, S
     }
     if let Some(existing) = table.record(&new.id)? {
         return if new.on_conflict == OnConflict::Fail {
-            Err(Refusal::Exists(new.id.clone()).into())
+            Err(Refusal::Exists(new.id).into())
         } else {
             Ok(Effect::Existing {
                 id: existing.id.clone(),
@@ -32,20 +35,38 @@ pub(super) fn create(table: &mut dyn Table, create: &Create) -> Result<Effect, S
     if let Some(wanted) = &new.unique
         && let Some(owner) = unique::owner(table, &wanted.key)?
     {
-        return conflict(table, new, &wanted.key, owner);
+        return conflict(table, &new, &wanted.key, owner);
     }
     check_depth(table, &new.queue)?;
     let now = table.moment().now;
     let seq = table.next_number()?;
-    let mut record = TaskStateRecord::create(new.clone(), now, seq);
+    let mut record = TaskStateRecord::create(new, now, seq);
+    let is_due = record.run_at <= now && record.expires_at.is_none_or(|at| at > now);
+    if let Some(to) = lease_to.as_ref().filter(|_| is_due)
+        && record.gates.is_empty()
+        && !table.has_rules()?
+    {
+        return begun(table, record, to);
+    }
     unique::take(table, &mut record)?;
-    let is_due = record.run_at <= now;
     let record = index::insert(table, record)?;
-    let leased = match &create.lease_to {
+    let leased = match &lease_to {
         Some(to) if is_due => lease_at_once(table, &record, to)?,
         _ => None,
     };
     Ok(Effect::Created { seq, leased })
+}
+
+/// Makes a record that no gate can hold up as one that runs: it never waits, so nobody needs to find it waiting.
+fn begun(table: &mut dyn Table, mut record: TaskStateRecord, to: &LeaseTo) -> Result<Effect, Stop> {
+    unique::take(table, &mut record)?;
+    unique::release_at_claim(table, &record)?;
+    claim::give_lease(table, &mut record, to.worker.clone(), to.ttl);
+    let record = index::insert(table, record)?;
+    Ok(Effect::Created {
+        seq: record.seq,
+        leased: Some(record),
+    })
 }
 
 /// What to do when another task owns the key.
@@ -145,12 +166,7 @@ fn lease_at_once(
     for (key, rule) in &entering {
         gates::enter(table, key, &record.id, rule.as_ref())?;
     }
-    let request = ClaimRequest {
-        worker: to.worker.clone(),
-        lanes: Lanes::new([&record.queue], [&record.name]),
-        limit: 1,
-        ttl: to.ttl,
-    };
     let holds = entering.into_iter().map(|(key, _)| key).collect();
-    Ok(Some(claim::lease(table, record, holds, &request)?))
+    let leased = claim::lease(table, record, holds, to.worker.clone(), to.ttl)?;
+    Ok(Some(leased))
 }

@@ -15,7 +15,7 @@ use crate::task::{
 pub(super) fn apply(
     table: &mut dyn Table,
     record: &TaskStateRecord,
-    settlement: &Settlement,
+    settlement: Settlement,
     taken: bool,
 ) -> Result<Option<Arc<TaskStateRecord>>> {
     let now = table.moment().now;
@@ -34,21 +34,18 @@ pub(super) fn apply(
     let Ok(status) = transition(record.status, event) else {
         return Ok(None);
     };
+    let error = settlement.error.map(|error| cut_text(error, ERROR_LIMIT));
     let mut next = record.clone();
     next.status = status;
     next.parked = None;
     if let (Some(end), Some(lease)) = (settlement.end, &record.lease) {
-        let error = settlement
-            .error
-            .as_ref()
-            .map(|error| cut_text(error.clone(), ERROR_LIMIT));
         let attempt = Attempt {
             attempt: record.attempt,
             worker: lease.worker.clone(),
             started_at: record.started_at.unwrap_or(now),
             finished_at: now,
             outcome: end,
-            error,
+            error: error.clone(),
         };
         push_attempt(&mut next.attempts, attempt);
     }
@@ -69,15 +66,15 @@ pub(super) fn apply(
     if status == TaskStatus::Cancelled && record.cancel_requested {
         // Its error is the reason that came with the request. What the run itself said is in its history.
         next.error_group = None;
-    } else if let Some(error) = &settlement.error {
-        next.error = Some(cut_text(error.clone(), ERROR_LIMIT));
-        next.error_group.clone_from(&settlement.error_group);
+    } else if let Some(error) = error {
+        next.error = Some(error);
+        next.error_group = settlement.error_group;
     }
-    if let Some(phase) = &settlement.phase {
-        next.phase = Some(phase.clone());
+    if let Some(phase) = settlement.phase {
+        next.phase = Some(phase);
     }
-    if let Some(state) = &settlement.state {
-        next.state = Some(state.clone());
+    if let Some(state) = settlement.state {
+        next.state = Some(state);
     }
     if status == TaskStatus::Pending {
         let woken = next.woken && settlement.end == Some(AttemptEnd::Snoozed);
@@ -89,7 +86,7 @@ pub(super) fn apply(
         next.woken = false;
     } else {
         next.finished_at = Some(now);
-        next.result.clone_from(&settlement.result);
+        next.result = settlement.result;
         if status == TaskStatus::Succeeded {
             next.error = None;
             next.error_group = None;

@@ -28,6 +28,7 @@ cases! { "creates":
     a_created_task_can_be_leased_to_its_creator_in_the_same_write,
     a_lease_at_creation_is_not_given_before_the_task_is_due,
     a_lease_at_creation_is_not_given_while_a_gate_is_closed,
+    a_lease_at_creation_is_a_claim_for_unique_keys_and_for_the_time_a_task_expires,
     a_full_queue_refuses_another_task,
     a_full_queue_refuses_a_move_and_a_revival_and_takes_back_what_it_gave_out,
 }
@@ -301,6 +302,41 @@ async fn a_lease_at_creation_is_not_given_while_a_gate_is_closed(b: &Bench<'_>) 
     let fourth = create_leased(b, task("fourth")?).await?;
     check!(fourth.is_some(), "an open gate gave no lease");
     check_eq!(create_leased(b, task("fifth")?).await?, None);
+    Ok(())
+}
+
+async fn a_lease_at_creation_is_a_claim_for_unique_keys_and_for_the_time_a_task_expires(
+    b: &Bench<'_>,
+) -> CaseResult {
+    let keyed = |name: &str, scope| -> CaseResult<NewTask> {
+        let mut new = task(name)?;
+        new.unique = Some(Arc::new(Unique {
+            key: name.chars().take(1).collect::<String>().into(),
+            scope,
+            until: None,
+        }));
+        Ok(new)
+    };
+    // Claimed as it is made, the first waits no more, so its key is free; the other keeps its key until it ends.
+    for (first, second, scope, is_free) in [
+        ("q1", "q2", UniqueScope::WhileQueued, true),
+        ("u1", "u2", UniqueScope::WhileUnfinished, false),
+    ] {
+        let Some(run) = create_leased(b, keyed(first, scope)?).await? else {
+            return Err(Failed::new("a task with a free key was not leased"));
+        };
+        let made = b.apply(create(keyed(second, scope)?)).await?;
+        check_eq!(matches!(made, Effect::Created { .. }), is_free);
+        b.succeed(&run).await?;
+    }
+    b.take("q2").await?;
+    b.add(keyed("u3", UniqueScope::WhileUnfinished)?).await?;
+    b.take("u3").await?;
+    let mut over = task("over")?;
+    over.expires = Some(Due::Now);
+    check_eq!(create_leased(b, over).await?, None);
+    b.check_idle().await?;
+    check_eq!(b.record("over").await?.status, TaskStatus::Cancelled);
     Ok(())
 }
 

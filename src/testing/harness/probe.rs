@@ -24,7 +24,7 @@ pub struct Calls {
     pub applied: u64,
     /// Calls to `claim`.
     pub claim: u64,
-    /// Tasks that were leased, of all claims.
+    /// Tasks that were leased, by claims and as they were made.
     pub leased: u64,
     /// Calls that only read.
     pub read: u64,
@@ -138,6 +138,16 @@ impl ProbeStore {
     }
 }
 
+fn is_leased(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Created {
+            leased: Some(_),
+            ..
+        }
+    )
+}
+
 fn take_one(left: &AtomicU64) -> bool {
     let one_less = |left: u64| left.checked_sub(1);
     left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
@@ -160,7 +170,10 @@ impl TaskStateStore for ProbeStore {
         let answers = self.inner.commit(commits).await?;
         let accepted = answers.iter().zip(creates).filter_map(|(answer, creates)| {
             let effects = answer.as_ref().ok()?;
-            self.calls.lock().applied += 1;
+            let leased = effects.iter().filter(|effect| is_leased(effect)).count();
+            let mut calls = self.calls.lock();
+            calls.applied += 1;
+            calls.leased += u64::try_from(leased).unwrap_or(u64::MAX);
             Some((effects, creates))
         });
         for (effects, creates) in accepted {
