@@ -7,6 +7,7 @@ use serde::Serialize;
 use tlo::ErrorKind;
 use tlo::prelude::*;
 use tlo::schedule::Dst;
+use tlo::task::TaskDef;
 
 /// The message of a definition that must not be valid.
 fn mistakes(builder: tlo::handler::TaskBuilder) -> String {
@@ -49,7 +50,11 @@ fn every_piece_ends_up_in_the_definition() {
         .run(|_: TaskContext, _: serde_json::Value| async {});
     built.check().unwrap();
     let def = built.def;
-    let json = serde_json::to_value(&def).unwrap();
+    let mut json = serde_json::to_value(&def).unwrap();
+    assert_eq!(
+        serde_json::from_value::<TaskDef>(json.clone()).unwrap(),
+        def
+    );
     assert_eq!(
         json["gates"],
         serde_json::json!([
@@ -61,6 +66,9 @@ fn every_piece_ends_up_in_the_definition() {
     assert_eq!(json["metadata"], serde_json::json!({"owner": "ops"}));
     assert_eq!(json["tags"], serde_json::json!(["nightly"]));
     assert_eq!(json["aliases"], serde_json::json!(["old report"]));
+    json["max_atempts"] = 3.into();
+    let unknown = serde_json::from_value::<TaskDef>(json).unwrap_err();
+    assert!(unknown.to_string().contains("max_atempts"), "{unknown}");
     assert_eq!(
         (&*def.queue, def.priority, def.max_attempts, def.max_lost),
         ("slow", 9, Some(3), 0)

@@ -137,7 +137,7 @@ fn schedules() {
 
 #[test]
 fn policies() {
-    let policy = task("every = \"1m\"\nmisfire = \"skip\"\ngrace = \"1h\"\noverlap = \"replace\"\njitter = \"30s\"\nmax_runs = 7\nrun_at_start = true").def.policy;
+    let policy = task("every = \"1m\"\nmisfire = \"skip\"\ngrace = \"1h\"\noverlap = \"replace\"\njitter = \"30s\"\nmax_runs = 7\nrun_at_start = true").def.policy.clone();
     assert_eq!(
         (policy.misfire, policy.overlap),
         (Misfire::Skip, Overlap::Replace)
@@ -216,7 +216,8 @@ fn the_rest_of_a_definition() {
         (def.lease, def.tags.len(), def.description.as_deref()),
         (Some(Duration::from_secs(60)), 2, Some("d"))
     );
-    assert_eq!((def.retry.delays, def.retry.jitter), (vec![1.0, 60.0], 0.0));
+    assert_eq!(def.retry.delays, [1.0, 60.0]);
+    assert_eq!(def.retry.jitter, 0.0);
     let gate = |template: &str, limit| GateTemplate {
         template: template.to_owned(),
         limit,

@@ -197,7 +197,9 @@ impl Submit {
                     .await?
             }
             Named::Def(mut def) => {
-                def.version = self.version.map(Arc::from).or(def.version);
+                if let Some(version) = self.version {
+                    def.version = Some(Arc::from(version));
+                }
                 Arc::from(def)
             }
         };

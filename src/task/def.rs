@@ -1,6 +1,6 @@
 //! What is known about a task before it runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,38 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use super::gate::{GATE_LIMIT, template_fields};
 use super::new::{DEFAULT_QUEUE, TAG_LIMIT};
-use super::retry::RetryPolicy;
+use super::options::TaskOptions;
 use crate::error::{Error, Result};
 use crate::id::check_name;
 use crate::payload::Payload;
-use crate::schedule::{Schedule, SchedulePolicy, optional_duration_text};
-
-/// A limit on how many tasks of one key run at once; the key is made from the args of each task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GateTemplate {
-    /// Text with fields of the args, such as `user/{user_id}`.
-    pub template: String,
-    /// The most that run at once.
-    pub limit: u32,
-}
+use crate::schedule::Schedule;
 
 /// The definition of a task: plain data, without its handler.
 ///
-/// A registry keeps definitions; `HandlerTable` keeps what runs. Fields left at their default follow the settings.
+/// A registry keeps definitions; `HandlerTable` keeps what runs. Fields left at their default follow the settings. The
+/// fields of [`TaskOptions`] are fields of a definition, too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskDef {
     /// Its name, with its version unique in a registry.
     pub name: Arc<str>,
-    /// The version of its handler, when several live side by side.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<Arc<str>>,
-    /// Older names that this handler also runs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub aliases: Vec<Arc<str>>,
-    /// What it is for, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
     /// The queue; `default` unless given.
     #[serde(default = "default_queue")]
     pub queue: Arc<str>,
@@ -49,44 +32,27 @@ pub struct TaskDef {
     /// When it runs by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
-    /// How its schedule treats missed and overlapping slots.
-    #[serde(default)]
-    pub policy: SchedulePolicy,
     /// What its occurrences are given.
     #[serde(default)]
     pub args: Payload,
-    /// Total attempts; by default 5 for a submitted task and 1 for an occurrence, whose next slot comes anyway.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_attempts: Option<u32>,
-    /// Lost leases before it fails, by default 5; 0 means that it runs at most once.
-    #[serde(default = "default_max_lost")]
-    pub max_lost: u32,
-    /// The back-off between attempts.
-    #[serde(default)]
-    pub retry: RetryPolicy,
-    /// The longest run; none unless given.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "optional_duration_text"
-    )]
-    pub timeout: Option<Duration>,
-    /// How long its leases last, when not as the settings say.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "optional_duration_text"
-    )]
-    pub lease: Option<Duration>,
-    /// Limits by key.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gates: Vec<GateTemplate>,
-    /// Words that all its records carry.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub tags: BTreeSet<String>,
-    /// Anything its author wants to find again.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// What most tasks leave at its default; those share it.
+    #[serde(flatten)]
+    pub options: Arc<TaskOptions>,
+}
+
+impl Deref for TaskDef {
+    type Target = TaskOptions;
+
+    fn deref(&self) -> &TaskOptions {
+        &self.options
+    }
+}
+
+impl DerefMut for TaskDef {
+    /// The options of this task alone: shared ones are copied.
+    fn deref_mut(&mut self) -> &mut TaskOptions {
+        Arc::make_mut(&mut self.options)
+    }
 }
 
 fn default_queue() -> Arc<str> {
@@ -97,32 +63,17 @@ const fn default_priority() -> u8 {
     5
 }
 
-const fn default_max_lost() -> u32 {
-    5
-}
-
 impl TaskDef {
     /// A definition with the defaults and no schedule.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
-            version: None,
-            aliases: Vec::new(),
-            description: None,
             queue: default_queue(),
             priority: default_priority(),
             schedule: None,
-            policy: SchedulePolicy::default(),
             args: Payload::null(),
-            max_attempts: None,
-            max_lost: default_max_lost(),
-            retry: RetryPolicy::default(),
-            timeout: None,
-            lease: None,
-            gates: Vec::new(),
-            tags: BTreeSet::new(),
-            metadata: BTreeMap::new(),
+            options: TaskOptions::shared_default(),
         }
     }
 

@@ -11,6 +11,7 @@ mod gate;
 mod group;
 mod make;
 mod new;
+mod options;
 mod outcome;
 mod record;
 mod retry;
@@ -21,13 +22,14 @@ mod unique;
 pub(crate) use attempt::push_attempt;
 pub use attempt::{ATTEMPTS_KEPT, Attempt, AttemptEnd, ERROR_LIMIT, cut_text};
 pub use decide::{Ended, Settlement, decide};
-pub use def::{GateTemplate, TaskDef};
+pub use def::TaskDef;
 pub use details::TaskDetails;
 pub use due::Due;
 pub use gate::{GATE_LIMIT, Gate, GateRule, Rate, render_template, template_fields};
 pub use group::error_group;
 pub(crate) use make::Pattern;
 pub use new::NewTask;
+pub use options::{GateTemplate, TaskOptions};
 pub use outcome::{Outcome, TaskError, TaskResult};
 pub use record::{
     Lease, LeaseRef, Parked, Prefer, SCHEMA_VERSION, TaskKind, TaskStateRecord, TaskSummary,
