@@ -119,6 +119,11 @@ impl Scheduler {
         set_back::notice(self, now).await?;
         let mut in_a_row = 0;
         while self.due.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            let places = self.starts.as_ref();
+            if places.is_some_and(|places| places.is_short_of(self.batch)) {
+                tokio::task::yield_now().await;
+                in_a_row = 0;
+            }
             in_a_row += 1;
             let all_begin = fire::fire_due(self, now).await?;
             // What begins needs no turn of this task: the next are fired first, so that they begin sooner, too.

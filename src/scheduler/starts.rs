@@ -13,6 +13,9 @@ pub trait Starts: Debug + Send + Sync {
     /// a place, or when nothing is to begin any more.
     fn reserve(&self, wanted: usize) -> usize;
 
+    /// Whether places are what is missing for so many runs: those that run now may end soon.
+    fn is_short_of(&self, wanted: usize) -> bool;
+
     /// Who would run a task of this definition; `None` when nobody here does.
     fn lease_for(&self, def: &TaskDef) -> Option<LeaseTo>;
 

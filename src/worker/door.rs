@@ -23,6 +23,11 @@ impl Starts for Door {
             .promise(self.0.parts.options.concurrency, wanted)
     }
 
+    fn is_short_of(&self, wanted: usize) -> bool {
+        let places = self.0.parts.options.concurrency;
+        self.0.is_open.load(Ordering::Acquire) && self.0.held.free(places) < wanted
+    }
+
     fn lease_for(&self, def: &TaskDef) -> Option<LeaseTo> {
         let parts = &self.0.parts;
         let is_served = parts
