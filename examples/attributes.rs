@@ -29,11 +29,10 @@ async fn main() -> tlo::Result<()> {
         println!(
             "2 + 3 = {}",
             client
-                .task("add")
-                .args(&(2, 3))
+                .call(add::signature(), (2, 3))
                 .submit()
                 .await?
-                .result::<i64>()
+                .result()
                 .await?
         );
         handle.stop();

@@ -111,6 +111,9 @@ pub use id::{IdSource, LeaseToken, NAME_LIMIT, TaskId, WorkerId, check_name, sta
 pub use page::{Cursor, PAGE_LIMIT, Page, PageRequest};
 pub use payload::{PAYLOAD_LIMIT, Payload};
 pub use runner::{Runner, RunnerHandle};
+/// The SQLite that the store is built with, for [submits inside transactions of your own](client::Prepared::submit_in).
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
 pub use settings::{StopBehavior, TloSettings};
 pub use task::{RetryPolicy, TaskError, TaskResult, TaskStateRecord, TaskStatus, error_group};
 pub use timestamp::Timestamp;

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Error, Expr, ExprLit, FnArg, ItemFn, Lit, Meta, Result};
+use syn::{Attribute, Error, Expr, ExprLit, FnArg, ItemFn, Lit, Meta, Result, ReturnType, Type};
 
 use crate::options::Options;
 
@@ -82,6 +82,7 @@ fn companion(function: &ItemFn, options: &Options) -> TokenStream {
     });
     // Where the function is no handler, the compiler points at its name.
     let run = quote_spanned!(ident.span()=> .run(#ident));
+    let signature = signature(function, &name, options);
     let struct_doc = format!("The task `{own_name}`.");
     let task_doc = format!("The task `{own_name}`, to be registered.");
     quote! {
@@ -97,10 +98,45 @@ fn companion(function: &ItemFn, options: &Options) -> TokenStream {
             #visibility fn task() -> ::tlo::handler::Task {
                 ::tlo::handler::task(#name) #description #(#calls)* #run
             }
+
+            #signature
         }
 
         #collect
     }
+}
+
+/// What its callers need to know. A return type without a name of its own cannot be written here.
+fn signature(function: &ItemFn, name: &TokenStream, options: &Options) -> Option<TokenStream> {
+    let visibility = &function.vis;
+    let args = match function.sig.inputs.iter().nth(1)? {
+        FnArg::Typed(args) if !matches!(*args.ty, Type::ImplTrait(_)) => &args.ty,
+        _ => return None,
+    };
+    let returned = match &function.sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, returned) => match &**returned {
+            Type::ImplTrait(_) | Type::Never(_) => return None,
+            returned => quote!(#returned),
+        },
+    };
+    let doc = format!(
+        "The name and the types of the task `{}`, for [`Client::call`](::tlo::Client::call).",
+        function.sig.ident
+    );
+    let version = options
+        .version
+        .as_ref()
+        .map(|version| quote!(.version(#version)));
+    Some(quote! {
+        #[doc = #doc]
+        #visibility fn signature<R>() -> ::tlo::client::Signature<#args, R>
+        where
+            #returned: ::tlo::handler::Gives<R>,
+        {
+            ::tlo::client::Signature::named(#name) #version
+        }
+    })
 }
 
 /// The first paragraph of the documentation.

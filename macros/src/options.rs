@@ -55,6 +55,7 @@ pub(crate) struct Options {
     pub(crate) name: Option<Expr>,
     pub(crate) collect: bool,
     pub(crate) described: bool,
+    pub(crate) version: Option<Expr>,
     /// The calls on the builder, in the order of the options.
     pub(crate) calls: Vec<TokenStream>,
 }
@@ -166,6 +167,9 @@ impl Options {
             },
             value if VALUES.contains(&value) => {
                 self.described |= value == "description";
+                if value == "version" {
+                    self.version = Some(option.one_value()?.clone());
+                }
                 let value = option.value_as_argument(value)?;
                 self.call(option, &[value]);
             }

@@ -1,26 +1,49 @@
 //! A submitted task, to wait for or to steer.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use super::Client;
+use super::signature::Untyped;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::store::{Hint, TaskStateStoreExt};
 use crate::task::{TaskStateRecord, TaskStatus};
 
-/// A task that was submitted.
-#[derive(Clone, Debug)]
-pub struct TaskHandle {
+/// A task that was submitted. `R` is the type of its result, where that is known.
+pub struct TaskHandle<R = Untyped> {
     client: Client,
     id: TaskId,
     is_new: bool,
+    result: PhantomData<fn() -> R>,
 }
 
-impl TaskHandle {
+impl<R> Clone for TaskHandle<R> {
+    fn clone(&self) -> Self {
+        Self::new(self.client.clone(), self.id.clone(), self.is_new)
+    }
+}
+
+impl<R> fmt::Debug for TaskHandle<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskHandle")
+            .field("id", &self.id)
+            .field("is_new", &self.is_new)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> TaskHandle<R> {
     pub(super) fn new(client: Client, id: TaskId, is_new: bool) -> Self {
-        Self { client, id, is_new }
+        Self {
+            client,
+            id,
+            is_new,
+            result: PhantomData,
+        }
     }
 
     /// Its id.
@@ -96,11 +119,25 @@ impl TaskHandle {
         }
     }
 
-    /// Waits until it has ended and gives its result.
+    /// The latest report of its progress that the store has; `None` before the first. A run writes it with its heartbeat,
+    /// every third of its lease, and at its end.
     ///
     /// # Errors
-    /// `TaskFailed` with its error when it failed or was cancelled, `Invalid` when the result is of another type.
-    pub async fn result<T: DeserializeOwned>(&self) -> Result<T> {
+    /// `NotFound` when it was deleted, `Invalid` when the report is of another type.
+    pub async fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let progress = self.record().await?.progress;
+        progress.map(|report| report.decode()).transpose()
+    }
+
+    /// Cancels it: at once while it waits; while it runs it is asked to stop.
+    ///
+    /// # Errors
+    /// `Conflict` when it has ended.
+    pub async fn cancel(&self, reason: &str) -> Result<()> {
+        self.client.cancel(&self.id, reason).await
+    }
+
+    async fn outcome<T: DeserializeOwned>(&self) -> Result<T> {
         let record = self.wait().await?;
         match (record.status, record.result) {
             (TaskStatus::Succeeded, Some(result)) => result.decode(),
@@ -114,12 +151,24 @@ impl TaskHandle {
             }
         }
     }
+}
 
-    /// Cancels it: at once while it waits; while it runs it is asked to stop.
+impl TaskHandle {
+    /// Waits until it has ended and gives its result.
     ///
     /// # Errors
-    /// `Conflict` when it has ended.
-    pub async fn cancel(&self, reason: &str) -> Result<()> {
-        self.client.cancel(&self.id, reason).await
+    /// `TaskFailed` with its error when it failed or was cancelled, `Invalid` when the result is of another type.
+    pub async fn result<T: DeserializeOwned>(&self) -> Result<T> {
+        self.outcome().await
+    }
+}
+
+impl<R: DeserializeOwned> TaskHandle<R> {
+    /// Waits until it has ended and gives its result.
+    ///
+    /// # Errors
+    /// `TaskFailed` with its error when it failed or was cancelled, `Invalid` when the result is of another type.
+    pub async fn result(&self) -> Result<R> {
+        self.outcome().await
     }
 }

@@ -1,21 +1,27 @@
 //! The one door to the tasks: submit, control, read. Command line, server and programs all go through it.
 
+mod batch;
 mod context;
 mod control;
 mod handle;
 mod known;
 mod lock;
+mod prepared;
 mod read;
+mod signature;
 mod submit;
 
 use std::sync::Arc;
 
+pub use batch::{BatchRefused, RefusedItem};
 pub use context::ClientContext;
 pub use handle::TaskHandle;
 pub use known::WorkerInfo;
 pub(crate) use known::{WORKER_MARK, live_workers};
 pub use lock::Lock;
+pub use prepared::Prepared;
 pub use read::Stats;
+pub use signature::{Signature, Untyped};
 pub use submit::Submit;
 
 use crate::clock::Clock;

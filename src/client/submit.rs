@@ -1,23 +1,27 @@
-//! Submitting one task.
+//! Saying what is submitted.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Client, TaskHandle};
-use crate::error::{Error, Result};
+use super::signature::Untyped;
+use super::{Client, Prepared, TaskHandle};
+use crate::error::Result;
 use crate::id::TaskId;
-use crate::observe::Lifecycle;
 use crate::payload::Payload;
-use crate::store::{Commit, Create, Effect, Op, TaskStateStoreExt};
-use crate::task::{Due, NewTask, OnConflict, RetryPolicy, TaskDef, Unique, UniqueScope};
+use crate::task::{
+    Due, Gate, GateTemplate, NewTask, OnConflict, RetryPolicy, TaskDef, Unique, UniqueScope,
+    render_template,
+};
 use crate::timestamp::Timestamp;
 
-/// A task about to be submitted. What is not set follows the task's definition.
+/// A task about to be submitted. What is not set follows the task's definition. `R` is the type of its result, where that
+/// is known: see [`Client::call`].
 #[derive(Debug)]
 #[must_use = "nothing is submitted before `submit` is called"]
-pub struct Submit {
+pub struct Submit<R = Untyped> {
     client: Client,
     task: Named,
     version: Option<String>,
@@ -25,6 +29,7 @@ pub struct Submit {
     allow_unknown: bool,
     id: Option<TaskId>,
     changes: Vec<Change>,
+    result: PhantomData<fn() -> R>,
 }
 
 /// What is submitted: a name to look up, or a definition at hand.
@@ -46,6 +51,14 @@ enum Change {
     Tag(String),
     Header(String, String),
     Parent(TaskId),
+    Gate(GateOf, u32),
+}
+
+/// Which gate is meant; its key is made when the name and the args are known.
+enum GateOf {
+    Template(String),
+    Exclusive(String),
+    Limit,
 }
 
 impl std::fmt::Debug for Change {
@@ -54,7 +67,7 @@ impl std::fmt::Debug for Change {
     }
 }
 
-impl Submit {
+impl<R> Submit<R> {
     pub(super) fn new(client: Client, task: Named) -> Self {
         Self {
             client,
@@ -64,6 +77,7 @@ impl Submit {
             allow_unknown: false,
             id: None,
             changes: Vec::new(),
+            result: PhantomData,
         }
     }
 
@@ -174,6 +188,25 @@ impl Submit {
         self.with(Change::Parent(parent))
     }
 
+    /// Runs one at a time of those of its name whose args give the same key, such as `"{user_id}"`. It is the gate of
+    /// [`TaskBuilder::exclusive`](crate::handler::TaskBuilder::exclusive), for this task alone.
+    pub fn exclusive(self, template: impl Into<String>) -> Self {
+        self.with(Change::Gate(GateOf::Exclusive(template.into()), 1))
+    }
+
+    /// Starts it only while fewer than this many of its name run, on all workers together: the gate of
+    /// [`TaskBuilder::limit`](crate::handler::TaskBuilder::limit), as this task sees it.
+    pub fn limit(self, limit: u32) -> Self {
+        self.with(Change::Gate(GateOf::Limit, limit))
+    }
+
+    /// Starts it only while fewer than this many tasks of the key run, such as `"user/{id}"`; braces name fields of the
+    /// args, and `{{` is a literal one. A limit given here stands above that of the definition for the same key. A task
+    /// has at most 4 gates.
+    pub fn gate(self, template: impl Into<String>, limit: u32) -> Self {
+        self.with(Change::Gate(GateOf::Template(template.into()), limit))
+    }
+
     /// Accepts a name that nobody here knows; the task waits for a worker that does.
     pub fn allow_unknown(mut self) -> Self {
         self.allow_unknown = true;
@@ -185,7 +218,16 @@ impl Submit {
     /// # Errors
     /// `UnknownTask` with the nearest names or the known versions, `Invalid` and `TooLarge` for bad inputs, `Conflict` and `QueueFull` as asked for,
     /// and those of the store.
-    pub async fn submit(self) -> Result<TaskHandle> {
+    pub async fn submit(self) -> Result<TaskHandle<R>> {
+        self.prepare().await?.submit().await
+    }
+
+    /// Looks the task up and checks everything that can be checked here; nothing is written yet. Submit what comes back, or
+    /// make it [a part of a transaction](Prepared::submit_in) of your own.
+    ///
+    /// # Errors
+    /// `UnknownTask` with the nearest names or the known versions, `Invalid` and `TooLarge` for bad inputs.
+    pub async fn prepare(self) -> Result<Prepared<R>> {
         let client = self.client;
         let args = self.args?;
         client.check_size(&args)?;
@@ -203,40 +245,21 @@ impl Submit {
                 Arc::from(def)
             }
         };
-        let parts = Arc::clone(&client.0);
+        let parts = &client.0;
         let id = self
             .id
             .unwrap_or_else(|| parts.ids.task_id(parts.clock.now()));
         let mut new = def.submission(id, args)?;
         new.created_by.clone_from(&parts.created_by);
         for change in self.changes {
-            apply(&mut new, change);
+            apply(&mut new, change)?;
         }
-        let (id, queue) = (new.id.clone(), Arc::clone(&new.queue));
-        let commit = Commit::of([Op::Create(Box::new(Create {
-            task: new,
-            lease_to: None,
-        }))]);
-        let effect = parts.store.apply(commit).await.map_err(|error| {
-            Error::new(error.kind(), "submit", error.to_string())
-                .retryable(error.is_retryable())
-                .with_source(error)
-        })?;
-        let (id, existing) = match effect.into_iter().next() {
-            Some(Effect::Existing { id, .. }) => (id, true),
-            _ => (id, false),
-        };
-        parts.observers.notify(|| Lifecycle::Submitted {
-            id: id.clone(),
-            name: Arc::clone(&def.name),
-            queue,
-            existing,
-        });
-        Ok(TaskHandle::new(client, id, !existing))
+        new.check()?;
+        Ok(Prepared::new(client, new))
     }
 }
 
-fn apply(new: &mut NewTask, change: Change) {
+fn apply(new: &mut NewTask, change: Change) -> Result<()> {
     match change {
         Change::Queue(queue) => new.queue = queue.into(),
         Change::Priority(priority) => new.priority = priority,
@@ -256,5 +279,21 @@ fn apply(new: &mut NewTask, change: Change) {
             new.headers.insert(name, value);
         }
         Change::Parent(parent) => new.parent = Some(parent),
+        Change::Gate(of, limit) => add_gate(new, &of, limit)?,
     }
+    Ok(())
+}
+
+fn add_gate(new: &mut NewTask, of: &GateOf, limit: u32) -> Result<()> {
+    let template = match of {
+        GateOf::Template(template) => template.clone(),
+        GateOf::Exclusive(template) => GateTemplate::exclusive_key(&new.name, template),
+        GateOf::Limit => GateTemplate::limit_key(&new.name),
+    };
+    let key = render_template(&template, &new.args)?;
+    match new.gates.iter_mut().find(|gate| gate.key == key) {
+        Some(gate) => gate.limit = limit,
+        None => new.gates.push(Gate { key, limit }),
+    }
+    Ok(())
 }

@@ -226,13 +226,13 @@ impl TaskBuilder {
     /// Runs one at a time of those whose args give the same key, such as `"{user_id}"`. The key is this task's own; use
     /// [`gate`](Self::gate) with limit 1 to exclude runs of other tasks as well.
     pub fn exclusive(self, template: impl AsRef<str>) -> Self {
-        let template = format!("exclusive/{}/{}", self.literal_name(), template.as_ref());
+        let template = GateTemplate::exclusive_key(&self.def.name, template.as_ref());
         self.gate(template, 1)
     }
 
     /// Runs at most this many of it at once, on all workers together. Its gate is `limit/<name>`.
     pub fn limit(self, limit: u32) -> Self {
-        let template = format!("limit/{}", self.literal_name());
+        let template = GateTemplate::limit_key(&self.def.name);
         self.gate(template, limit)
     }
 
@@ -243,10 +243,6 @@ impl TaskBuilder {
             limit,
         });
         self
-    }
-
-    fn literal_name(&self) -> String {
-        self.def.name.replace('{', "{{").replace('}', "}}")
     }
 
     /// What occurrences of its schedule are given.

@@ -32,9 +32,9 @@ pub use self::into::IntoHandler;
 pub use self::into::{ByBlocking, ByFuture, ByHandler, ByShared};
 pub use self::layers::Layer;
 pub(crate) use self::layers::panic::panic_message;
-pub use self::outcome::IntoOutcome;
 #[doc(hidden)]
 pub use self::outcome::{Boxed, Plain};
+pub use self::outcome::{Gives, IntoOutcome};
 pub use self::period::{IntoInstant, IntoPeriod};
 pub use self::table::HandlerTable;
 pub use self::task::{Task, hours, millis, minutes, secs, task};

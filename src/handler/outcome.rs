@@ -23,6 +23,13 @@ pub trait IntoOutcome<Marker = Plain> {
     fn into_ended(self) -> Ended;
 }
 
+/// What a handler returns that gives a result of type `R` when it succeeds.
+pub trait Gives<R> {}
+
+impl Gives<()> for () {}
+
+impl<T, E> Gives<T> for Result<T, E> {}
+
 /// Marks outcomes whose error, if any, turns into a [`TaskError`].
 pub struct Plain(());
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
 mod crash;
+mod enlist;
 mod faults;
 mod kit;
 mod open;

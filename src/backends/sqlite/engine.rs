@@ -148,7 +148,11 @@ impl SqliteEngine {
     ) -> Result<()> {
         self.execute(connection, "BEGIN IMMEDIATE")?;
         let done = self.look(connection, seen).and_then(|()| {
-            run(&mut SqliteRows::new(&self.connector, connection, true)?)?;
+            run(&mut SqliteRows::new(
+                self.connector.place.path(),
+                connection,
+                true,
+            )?)?;
             self.execute(connection, "COMMIT")
         });
         // Some failures have rolled back already.
@@ -244,7 +248,13 @@ impl RowEngine for SqliteEngine {
     }
 
     fn read(&self, run: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
-        self.viewing(|connection| run(&SqliteRows::new(&self.connector, connection, false)?))
+        self.viewing(|connection| {
+            run(&SqliteRows::new(
+                self.connector.place.path(),
+                connection,
+                false,
+            )?)
+        })
     }
 
     fn foreign_writes(&self) -> Result<Option<u64>> {

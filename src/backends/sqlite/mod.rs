@@ -17,6 +17,7 @@
 mod connection;
 mod disk;
 mod engine;
+mod enlist;
 mod fault;
 mod options;
 mod place;

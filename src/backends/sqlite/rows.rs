@@ -1,10 +1,11 @@
 //! The rows inside one transaction.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection};
 
-use super::connection::Connector;
+use super::fault::fault;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::kv::{Pairs, Rows};
 
@@ -17,7 +18,8 @@ const DOWN: &str = "SELECT k, v FROM rows WHERE k >= ?1 AND k < ?2 ORDER BY k DE
 
 /// Statements are taken from the connection's cache once per transaction, not once per row.
 pub(super) struct SqliteRows<'c> {
-    connector: &'c Connector,
+    /// Of the file, for what is said of failures.
+    path: &'c Path,
     connection: &'c Connection,
     get: RefCell<CachedStatement<'c>>,
     up: RefCell<CachedStatement<'c>>,
@@ -26,18 +28,14 @@ pub(super) struct SqliteRows<'c> {
 }
 
 impl<'c> SqliteRows<'c> {
-    pub(super) fn new(
-        connector: &'c Connector,
-        connection: &'c Connection,
-        writes: bool,
-    ) -> Result<Self> {
+    pub(super) fn new(path: &'c Path, connection: &'c Connection, writes: bool) -> Result<Self> {
         let prepare = |sql| {
             connection
                 .prepare_cached(sql)
-                .map_err(|source| connector.fault("prepare", source))
+                .map_err(|source| fault(path, "prepare", source))
         };
         Ok(Self {
-            connector,
+            path,
             connection,
             get: RefCell::new(prepare(GET)?),
             up: RefCell::new(prepare(UP)?),
@@ -78,24 +76,24 @@ impl Rows for SqliteRows<'_> {
                 None => Ok(None),
             }
         };
-        read().map_err(|source| self.connector.fault("read row", source))
+        read().map_err(|source| fault(self.path, "read row", source))
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let connector = self.connector;
+        let path = self.path;
         let put = &mut self.change()?.0;
         match put.execute([key, value]) {
             Ok(_) => Ok(()),
-            Err(source) => Err(connector.fault("write row", source)),
+            Err(source) => Err(fault(path, "write row", source)),
         }
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<()> {
-        let connector = self.connector;
+        let path = self.path;
         let delete = &mut self.change()?.1;
         match delete.execute([key]) {
             Ok(_) => Ok(()),
-            Err(source) => Err(connector.fault("delete row", source)),
+            Err(source) => Err(fault(path, "delete row", source)),
         }
     }
 
@@ -118,6 +116,6 @@ impl Rows for SqliteRows<'_> {
                 collect(&mut self.up.borrow_mut())
             }
         };
-        read().map_err(|source| self.connector.fault("read rows", source))
+        read().map_err(|source| fault(self.path, "read rows", source))
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn migrate(connector: &Connector, connection: &Connection) -> Result<
 }
 
 /// The steps that this build knows.
-fn newest() -> u32 {
+pub(super) fn newest() -> u32 {
     u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
 }
 

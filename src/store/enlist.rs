@@ -1,0 +1,19 @@
+//! [`Enlist`]: commits inside a transaction of the caller.
+
+use super::commit::{Commit, Committed};
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::id::IdSource;
+
+/// An open transaction of the caller on the database of a store, which a commit can become a part of.
+///
+/// # Contract
+/// - What the commit writes is kept when the caller commits, and gone when the caller rolls back.
+/// - A refused or failed commit leaves the transaction as it was before.
+pub trait Enlist {
+    /// Writes the commit into the transaction. The clock and the ids are those that the store has.
+    ///
+    /// # Errors
+    /// `Invalid` when there is no open transaction or no store of this build, and those of the database.
+    fn enlist(&self, commit: &Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed>;
+}
