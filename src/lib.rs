@@ -51,6 +51,7 @@
 //! | `sqlite` (default) | the embedded durable store |
 //! | `testing` | manual clock, harness, conformance suite |
 //! | `command` | tasks that run programs |
+//! | `log-capture` | what handlers say with `tracing` becomes the log of their run |
 //! | `cli` | the commands of the binary |
 //! | `full` | everything |
 

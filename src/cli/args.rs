@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use super::commands::explain::ExplainArgs;
 use super::commands::inspect::InspectArgs;
 use super::commands::list::ListArgs;
+use super::commands::logs::LogsArgs;
 use super::commands::man::ManArgs;
 use super::commands::stats::StatsArgs;
 use super::commands::submit::SubmitArgs;
@@ -84,6 +85,11 @@ pub(super) enum Command {
     List(ListArgs),
     /// Show everything about one task
     Inspect(InspectArgs),
+    /// Print what the runs of a task said
+    ///
+    /// What handlers log is there within about a second, also while they run. What the last run of a command printed is
+    /// there when it has ended.
+    Logs(LogsArgs),
     /// Count tasks by status, queue, name and error
     Stats(StatsArgs),
     /// Submit a task by its name

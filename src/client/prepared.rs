@@ -75,7 +75,7 @@ impl<R> Prepared<R> {
     pub fn submit_in(self, transaction: &impl Enlist) -> Result<TaskHandle<R>> {
         let parts = &self.client.0;
         let commit = Commit::of([self.create()]);
-        let answer = transaction.enlist(&commit, &*parts.clock, &parts.ids);
+        let answer = transaction.enlist(commit, &*parts.clock, &parts.ids);
         let effects = answer.and_then(|committed| committed.map_err(Error::from));
         let effect = effects.map_err(refused)?.into_iter().next();
         let (id, existing) = submitted(self.new.id, effect);

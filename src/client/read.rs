@@ -6,8 +6,11 @@ use super::Client;
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::page::{Page, PageRequest};
-use crate::store::{CountBy, Counts, SCAN_LIMIT, TaskFilter, TaskStateStoreExt};
-use crate::task::{TaskStateRecord, TaskStatus, TaskSummary};
+use crate::store::{CountBy, Counts, SCAN_LIMIT, StreamId, TaskFilter, TaskStateStoreExt};
+use crate::task::{LogLine, TaskStateRecord, TaskStatus, TaskSummary, log_stream};
+
+/// Batches of lines read in one call.
+const LOG_PAGE: usize = 256;
 
 /// Numbers for an overview.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -29,6 +32,26 @@ impl Client {
     /// `NotFound` when there is none.
     pub async fn get(&self, id: &TaskId) -> Result<TaskStateRecord> {
         self.0.store.read(id).await
+    }
+
+    /// What the runs of an attempt said, the oldest line first. It is written within about a second while a run goes on.
+    ///
+    /// # Errors
+    /// Those of the store. A task that said nothing, or is not there, has no lines.
+    pub async fn log(&self, id: &TaskId, attempt: u32) -> Result<Vec<LogLine>> {
+        let stream = StreamId::new(id.as_str(), log_stream(attempt))?;
+        let mut lines = Vec::new();
+        let mut from = 0;
+        loop {
+            let events = self.0.store.events(&stream, from, LOG_PAGE).await?;
+            for event in &events {
+                lines.append(&mut event.data.decode::<Vec<LogLine>>()?);
+            }
+            match events.last() {
+                Some(last) if events.len() == LOG_PAGE => from = last.number + 1,
+                _ => return Ok(lines),
+            }
+        }
     }
 
     /// A page of the tasks that match.

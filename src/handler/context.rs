@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::blocking::BlockingPool;
 use super::extensions::Extensions;
 use super::interruption::Interruption;
+use super::log::{LogBatch, RunLog};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{TaskId, WorkerId};
 use crate::payload::{PAYLOAD_LIMIT, Payload};
-use crate::task::{TaskError, TaskStateRecord};
+use crate::task::{LineLevel, LogLine, TaskError, TaskStateRecord};
 use crate::timestamp::Timestamp;
 
 /// What all runs of a worker share.
@@ -77,6 +79,9 @@ struct Run {
     /// In microseconds.
     needed_grace: AtomicU64,
     progress: Mutex<Option<Payload>>,
+    log: RunLog,
+    /// Rung when there is something to write of a run that had nothing.
+    bell: Option<Arc<Notify>>,
     deadline: Option<Timestamp>,
     surroundings: Arc<Surroundings>,
 }
@@ -93,16 +98,18 @@ impl TaskContext {
         cancellation: CancellationToken,
         surroundings: Arc<Surroundings>,
     ) -> Self {
-        Self::with_token(record, worker, OnceLock::from(cancellation), surroundings)
+        let token = OnceLock::from(cancellation);
+        Self::with_token(record, worker, token, surroundings, None)
     }
 
-    /// The same with a token of its own.
+    /// The same with a token of its own, and a bell that is rung when the run has said something.
     pub(crate) fn of_run(
         record: Arc<TaskStateRecord>,
         worker: WorkerId,
         surroundings: Arc<Surroundings>,
+        bell: Arc<Notify>,
     ) -> Self {
-        Self::with_token(record, worker, OnceLock::new(), surroundings)
+        Self::with_token(record, worker, OnceLock::new(), surroundings, Some(bell))
     }
 
     fn with_token(
@@ -110,6 +117,7 @@ impl TaskContext {
         worker: WorkerId,
         cancellation: OnceLock<CancellationToken>,
         surroundings: Arc<Surroundings>,
+        bell: Option<Arc<Notify>>,
     ) -> Self {
         let deadline = record
             .timeout
@@ -123,6 +131,8 @@ impl TaskContext {
                 interruption: AtomicU8::new(0),
                 needed_grace: AtomicU64::new(0),
                 progress: Mutex::new(None),
+                log: RunLog::default(),
+                bell,
                 deadline,
                 surroundings,
             }),
@@ -333,6 +343,51 @@ impl TaskContext {
         if latest.is_none() {
             *latest = report;
         }
+    }
+
+    /// Adds a line to the log of the run, which [`Client::log`](crate::Client::log) and `tlo logs` read. The worker writes
+    /// lines within about a second, many at once, and the last ones with the end of the run. A run keeps 256 KiB of them, a
+    /// line 16 KiB; what was dropped is said at the end.
+    ///
+    /// A run that lost its lease, or was left behind, writes nothing any more.
+    ///
+    /// What handlers say with `tracing` goes the same way where the program's subscriber has
+    /// `tlo::observe::CaptureLogs` (feature `log-capture`); `tlo run` has it.
+    pub fn log(&self, text: impl Into<String>) {
+        self.log_at(LineLevel::Info, text);
+    }
+
+    /// The same of another level than `info`.
+    pub fn log_at(&self, level: LineLevel, text: impl Into<String>) {
+        let is_first = self.run.log.push(self.clock().now(), level, text.into());
+        if is_first && let Some(bell) = &self.run.bell {
+            bell.notify_one();
+        }
+    }
+
+    /// The lines that wait to be written, for tests of handlers.
+    #[must_use]
+    pub fn logged(&self) -> Vec<LogLine> {
+        self.run.log.lines()
+    }
+
+    pub(crate) fn has_log(&self) -> bool {
+        self.run.log.is_waiting()
+    }
+
+    pub(crate) fn take_log(&self) -> Vec<LogBatch> {
+        self.run.log.take()
+    }
+
+    pub(crate) fn return_log(&self, batches: Vec<LogBatch>) {
+        if !batches.is_empty() {
+            self.run.log.give_back(batches);
+        }
+    }
+
+    /// The last lines of the run; it says nothing any more.
+    pub(crate) fn close_log(&self) -> Vec<LogBatch> {
+        self.run.log.close(self.clock().now())
     }
 
     /// Where time comes from; handlers that wait should wait on it, so that tests can move time.

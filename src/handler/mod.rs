@@ -10,6 +10,7 @@ mod extensions;
 mod interruption;
 mod into;
 pub mod layers;
+mod log;
 mod outcome;
 mod period;
 mod table;
@@ -33,6 +34,7 @@ pub use self::into::{ByBlocking, ByFuture, ByHandler, ByShared};
 pub use self::layers::Layer;
 pub(crate) use self::layers::panic::panic_message;
 #[doc(hidden)]
+pub(crate) use self::log::LogBatch;
 pub use self::outcome::{Boxed, Plain};
 pub use self::outcome::{Gives, IntoOutcome};
 pub use self::period::{IntoInstant, IntoPeriod};

@@ -15,5 +15,5 @@ pub trait Enlist {
     ///
     /// # Errors
     /// `Invalid` when there is no open transaction or no store of this build, and those of the database.
-    fn enlist(&self, commit: &Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed>;
+    fn enlist(&self, commit: Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed>;
 }

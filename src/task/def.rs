@@ -14,23 +14,6 @@ use crate::id::check_name;
 use crate::payload::Payload;
 use crate::schedule::Schedule;
 
-impl GateTemplate {
-    /// The template of the gate that excludes others of the same task and key.
-    pub(crate) fn exclusive_key(name: &str, template: &str) -> String {
-        format!("exclusive/{}/{template}", literal(name))
-    }
-
-    /// The template of the gate that limits a task as a whole.
-    pub(crate) fn limit_key(name: &str) -> String {
-        format!("limit/{}", literal(name))
-    }
-}
-
-/// A name in which braces stand for themselves.
-fn literal(name: &str) -> String {
-    name.replace('{', "{{").replace('}', "}}")
-}
-
 /// The definition of a task: plain data, without its handler.
 ///
 /// A registry keeps definitions; `HandlerTable` keeps what runs. Fields left at their default follow the settings. The

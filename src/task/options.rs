@@ -18,6 +18,23 @@ pub struct GateTemplate {
     pub limit: u32,
 }
 
+impl GateTemplate {
+    /// The template of the gate that excludes others of the same task and key.
+    pub(crate) fn exclusive_key(name: &str, template: &str) -> String {
+        format!("exclusive/{}/{template}", literal(name))
+    }
+
+    /// The template of the gate that limits a task as a whole.
+    pub(crate) fn limit_key(name: &str) -> String {
+        format!("limit/{}", literal(name))
+    }
+}
+
+/// A name in which braces stand for themselves.
+fn literal(name: &str) -> String {
+    name.replace('{', "{{").replace('}', "}}")
+}
+
 /// What a [`TaskDef`](super::TaskDef) may say besides its name, its queue, its schedule and its args; a definition gives
 /// these fields as its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

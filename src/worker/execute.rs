@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::held::HeldTask;
 use super::{Shared, starters};
-use crate::handler::{Interruption, SharedHandler, TaskContext};
+use crate::handler::{Interruption, LogBatch, SharedHandler, TaskContext};
 use crate::observe::Lifecycle;
 use crate::payload::Payload;
 use crate::task::{Ended, LeaseRef, Outcome, TaskError, TaskStateRecord};
@@ -23,6 +23,8 @@ pub(super) struct Finished {
     pub(super) ended: Ended,
     /// The last report of the run, when it is not written yet.
     pub(super) progress: Option<Payload>,
+    /// The last lines that it said, when they are not written yet.
+    pub(super) log: Vec<LogBatch>,
 }
 
 impl Finished {
@@ -32,6 +34,7 @@ impl Finished {
             lease,
             ended,
             progress: None,
+            log: Vec::new(),
         }
     }
 
@@ -71,7 +74,8 @@ pub(super) fn start(shared: &Arc<Shared>, records: Vec<Arc<TaskStateRecord>>, pr
             .handlers
             .run_of(&record.name, record.version.as_deref());
         let surroundings = Arc::clone(&parts.surroundings);
-        let context = TaskContext::of_run(record, parts.id.clone(), surroundings);
+        let bell = Arc::clone(&shared.bell);
+        let context = TaskContext::of_run(record, parts.id.clone(), surroundings, bell);
         held.push(HeldTask {
             lease,
             ttl: ttl.unwrap_or(parts.options.lease),

@@ -6,10 +6,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::Shared;
 use super::held::HeldTask;
+use super::{Shared, logs};
 use crate::error::{Error, ErrorKind, Result};
-use crate::handler::Interruption;
+use crate::handler::{Interruption, LogBatch};
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::payload::Payload;
@@ -51,6 +51,7 @@ impl Heartbeat {
                 runtime.block_on(async {
                     tokio::select! {
                         () = beat(&shared) => {}
+                        () = logs::write_logs(&shared) => {}
                         _ = stopped => {}
                     }
                 });
@@ -98,11 +99,11 @@ pub(super) async fn renew(shared: &Shared, held: Vec<HeldTask>) -> bool {
     for batch in held.chunks(BATCH) {
         let reports: Vec<_> = batch
             .iter()
-            .map(|task| task.context.take_progress())
+            .map(|task| (task.context.take_progress(), task.context.take_log()))
             .collect();
         let extensions = batch.iter().zip(&reports);
         let commits = extensions
-            .map(|(task, report)| extend(task, report.clone()))
+            .map(|(task, (report, log))| extend(task, report.clone(), log))
             .collect();
         match shared.parts.store.commit(commits).await {
             Ok(answers) => {
@@ -112,8 +113,9 @@ pub(super) async fn renew(shared: &Shared, held: Vec<HeldTask>) -> bool {
             }
             Err(error) => {
                 answered = false;
-                for (task, report) in batch.iter().zip(reports) {
+                for (task, (report, log)) in batch.iter().zip(reports) {
                     task.context.return_progress(report);
+                    task.context.return_log(log);
                 }
                 tracing::warn!(%error, leases = batch.len(), "leases could not be renewed; trying again");
                 shared.parts.observers.notify(|| Lifecycle::StoreFailed {
@@ -140,7 +142,7 @@ fn heed(task: &HeldTask, answer: Result<Option<Effect>, Refusal>) {
     }
 }
 
-fn extend(task: &HeldTask, progress: Option<Payload>) -> Commit {
+fn extend(task: &HeldTask, progress: Option<Payload>, log: &[LogBatch]) -> Commit {
     let id = &task.record().id;
     let mut commit =
         Commit::of([Op::Extend(id.clone(), task.ttl)]).when(Guard::Held(id.clone(), task.lease));
@@ -153,7 +155,10 @@ fn extend(task: &HeldTask, progress: Option<Payload>) -> Commit {
             }),
         ));
     }
-    commit
+    match logs::append(task.record(), log) {
+        Some(append) => commit.then(append),
+        None => commit,
+    }
 }
 
 /// Learns by reading, without a write that others would see, whether somebody wants something of what runs here.

@@ -104,6 +104,13 @@ impl Held {
         self.runs.lock().tasks.values().cloned().collect()
     }
 
+    /// Those that have said something that is not written yet.
+    pub(super) fn with_log(&self) -> Vec<HeldTask> {
+        let runs = self.runs.lock();
+        let said = runs.tasks.values().filter(|task| task.context.has_log());
+        said.cloned().collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.runs.lock().tasks.len()
     }

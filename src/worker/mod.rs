@@ -5,6 +5,7 @@ mod ends;
 mod execute;
 mod heartbeat;
 mod held;
+mod logs;
 mod presence;
 mod reap;
 mod release;
@@ -22,11 +23,13 @@ use std::time::Duration;
 pub use door::Door;
 use ends::Ends;
 pub use heartbeat::Heartbeat;
-use held::Held;
+use held::{Held, HeldTask};
 pub use runs::Runs;
 pub use serve::Worker;
 use starters::Starters;
 pub use stop::Stop;
+
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::handler::{HandlerTable, Surroundings};
@@ -88,6 +91,8 @@ struct Shared {
     parts: WorkerParts,
     held: Held,
     starters: Starters,
+    /// Rung when a run has said something.
+    bell: Arc<Notify>,
     ends: Ends,
     /// The last claim left nothing behind, and nothing is known to have come since.
     is_open: AtomicBool,

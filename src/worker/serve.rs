@@ -75,6 +75,7 @@ impl Worker {
             parts,
             held: Held::default(),
             starters: Starters::default(),
+            bell: Arc::default(),
             ends: Ends::default(),
             is_open: AtomicBool::new(false),
             released: AtomicUsize::new(0),

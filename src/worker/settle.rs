@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Shared;
 use super::execute::Finished;
+use super::{Shared, logs};
 use crate::observe::Lifecycle;
 use crate::store::{Commit, Effect, Guard, Op, Patch, Refusal};
 use crate::task::{AttemptEnd, Ended, Outcome, Settlement, TaskError, TaskStateRecord, decide};
@@ -83,6 +83,9 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
                     told.status = *status;
                 }
                 tell(shared, finished.record(), end, told.as_ref());
+                if !finished.log.is_empty() {
+                    logs::trim(shared, finished.record(), &effects).await;
+                }
             }
             Err(Refusal::AlreadyDone(_)) => tell(shared, finished.record(), end, told.as_ref()),
             Err(Refusal::Invalid(message) | Refusal::TooLarge(message)) => {
@@ -90,6 +93,7 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
                 unstorable.push(Finished {
                     ended: Ended::Returned(Outcome::Error(TaskError::fail(message))),
                     progress: None,
+                    log: Vec::new(),
                     ..finished
                 });
                 continue;
@@ -114,6 +118,9 @@ fn decided(shared: &Shared, mut finished: Finished) -> (Deciding, Commit) {
     if finished.progress.is_none() {
         finished.progress = finished.context.take_progress();
     }
+    if finished.log.is_empty() {
+        finished.log = finished.context.close_log();
+    }
     if let Ended::Returned(Outcome::Success(result)) = &finished.ended
         && let Err(error) = result.check_size("result", shared.parts.surroundings.payload_limit)
     {
@@ -132,6 +139,9 @@ fn decided(shared: &Shared, mut finished: Finished) -> (Deciding, Commit) {
             ..Patch::default()
         };
         commit = commit.then(Op::Patch(id.clone(), Box::new(patch)));
+    }
+    if let Some(append) = logs::append(record, &finished.log) {
+        commit = commit.then(append);
     }
     let commit = commit.then(Op::Settle(id.clone(), Box::new(settlement)));
     let deciding = Deciding {

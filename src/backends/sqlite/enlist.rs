@@ -15,20 +15,20 @@ use crate::store::kv::{self, Moment, Overlay};
 use crate::store::{Commit, Committed, Enlist};
 
 impl Enlist for Transaction<'_> {
-    fn enlist(&self, commit: &Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed> {
+    fn enlist(&self, commit: Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed> {
         Connection::enlist(self, commit, clock, ids)
     }
 }
 
 impl Enlist for Savepoint<'_> {
-    fn enlist(&self, commit: &Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed> {
+    fn enlist(&self, commit: Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed> {
         Connection::enlist(self, commit, clock, ids)
     }
 }
 
 /// For transactions that were begun by a statement.
 impl Enlist for Connection {
-    fn enlist(&self, commit: &Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed> {
+    fn enlist(&self, commit: Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed> {
         let path = Path::new(self.path().unwrap_or_default());
         if self.is_autocommit() {
             return Err(Error::invalid(
@@ -57,7 +57,7 @@ impl Enlist for Connection {
 fn write(
     connection: &Connection,
     path: &Path,
-    commit: &Commit,
+    commit: Commit,
     clock: &dyn Clock,
     ids: &IdSource,
 ) -> Result<Committed> {

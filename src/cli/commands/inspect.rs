@@ -43,6 +43,22 @@ pub(crate) async fn run(client: &Client, args: InspectArgs) -> Result<()> {
     attempts(&record)
 }
 
+/// What the last run of a command printed; nothing for other tasks.
+pub(super) fn output_of(record: &TaskStateRecord) -> Result<()> {
+    let succeeded = record
+        .result
+        .as_ref()
+        .and_then(|result| result.decode().ok());
+    let Some(command) = succeeded.or_else(|| unsuccessful(record)) else {
+        return Ok(());
+    };
+    let CommandResult { stdout, stderr, .. } = command;
+    for text in [stdout, stderr] {
+        output::lines(&text).try_for_each(|line| output::line(&line))?;
+    }
+    Ok(())
+}
+
 /// The result; that of a command as it looked, not as JSON.
 fn result(record: &TaskStateRecord) -> Result<()> {
     let Some(result) = &record.result else {
@@ -143,7 +159,7 @@ fn attempts(record: &TaskStateRecord) -> Result<()> {
     )
 }
 
-async fn find(client: &Client, text: &str) -> Result<TaskStateRecord> {
+pub(super) async fn find(client: &Client, text: &str) -> Result<TaskStateRecord> {
     match client.get(&TaskId::new(text)?).await {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         other => return other,

@@ -8,6 +8,7 @@ pub(super) mod explain;
 mod init;
 pub(super) mod inspect;
 pub(super) mod list;
+pub(super) mod logs;
 pub(super) mod man;
 mod run;
 pub(super) mod stats;
@@ -51,6 +52,7 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
             match command {
                 Command::List(args) => list::run(&tlo, args).await?,
                 Command::Inspect(args) => inspect::run(&client, args).await?,
+                Command::Logs(args) => logs::run(&client, args).await?,
                 Command::Stats(args) => stats::run(&client, args).await?,
                 Command::Submit(args) => return submit::run(&tlo, args).await,
                 Command::Doctor(args) => return doctor::run(&tlo, &args).await,

@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::line::Lines;
 use super::output;
+use crate::observe::CaptureLogs;
 use crate::settings::LogLevel;
 
 /// Writes log lines of this level and above to standard error. A program that has a subscriber keeps its own.
@@ -25,5 +26,6 @@ pub(super) fn start(level: LogLevel) {
     let _ = tracing_subscriber::registry()
         .with(LevelFilter::from(level))
         .with(lines)
+        .with(CaptureLogs::default())
         .try_init();
 }

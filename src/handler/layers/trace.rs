@@ -1,14 +1,30 @@
 //! [`Trace`]: every run has a span.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use tracing::Instrument;
+use tracing::level_filters::LevelFilter;
 
 use super::Layer;
 use crate::handler::{Handler, SharedHandler, TaskContext};
 use crate::payload::Payload;
 use crate::task::Ended;
+
+/// The name of the span of a run.
+pub(crate) const SPAN: &str = "tlo.task";
+
+thread_local! {
+    /// The run whose span is being made: a subscriber that keeps what is said in it takes it from here.
+    static STARTING: RefCell<Option<TaskContext>> = const { RefCell::new(None) };
+}
+
+/// The run whose span is being made on this thread.
+#[cfg(feature = "log-capture")]
+pub(crate) fn starting() -> Option<TaskContext> {
+    STARTING.with_borrow_mut(Option::take)
+}
 
 /// Runs each task in a span `tlo.task` with its id, name, queue and attempt, so that whatever the handler logs can be
 /// found by task. Where nobody listens to that span it costs nothing.
@@ -34,7 +50,12 @@ impl Handler for Tracing {
         'life: 'run,
         Self: 'run,
     {
+        // Where nobody listens this is all that it costs.
+        if LevelFilter::current() < tracing::Level::INFO {
+            return self.0.run(context, args);
+        }
         let record = context.record();
+        STARTING.set(Some(context.clone()));
         let span = tracing::info_span!(
             "tlo.task",
             id = %record.id,
@@ -42,6 +63,7 @@ impl Handler for Tracing {
             queue = &*record.queue,
             attempt = record.attempt,
         );
+        STARTING.set(None);
         let run = self.0.run(context, args);
         if span.is_disabled() {
             run

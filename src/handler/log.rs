@@ -1,0 +1,191 @@
+//! [`RunLog`]: what a run says, on its way to the store.
+
+use parking_lot::Mutex;
+
+use crate::task::{LineLevel, LogLine, cut_text};
+use crate::timestamp::Timestamp;
+
+/// What is kept of a run, in bytes of JSON text.
+const RUN_LIMIT: usize = 256 * 1024;
+
+/// What is kept of a line, in bytes.
+const LINE_LIMIT: usize = 16 * 1024;
+
+/// Lines that are written together.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LogBatch {
+    /// Its number within the run, from 1: a batch that is sent again is known by it.
+    pub(crate) number: u64,
+    pub(crate) lines: Vec<LogLine>,
+}
+
+/// The lines that a run has said and that are not written yet. Nothing is allocated for a run that says nothing.
+#[derive(Debug, Default)]
+pub(super) struct RunLog(Mutex<Option<Box<Lines>>>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    waiting: Vec<LogLine>,
+    /// Batches that could not be written.
+    returned: Vec<LogBatch>,
+    batches: u64,
+    kept: usize,
+    dropped: u64,
+    dropped_bytes: u64,
+    closed: bool,
+}
+
+impl RunLog {
+    /// Keeps a line; answers whether it is the first that waits.
+    pub(super) fn push(&self, at: Timestamp, level: LineLevel, text: String) -> bool {
+        let mut log = self.0.lock();
+        let log = log.get_or_insert_default();
+        let text = cut_text(text, LINE_LIMIT);
+        let bytes = json_bytes(&text);
+        if log.closed || log.dropped > 0 || log.kept + bytes > RUN_LIMIT {
+            let is_first = log.dropped == 0;
+            log.dropped += 1;
+            log.dropped_bytes += text.len() as u64;
+            if !is_first || log.closed {
+                return false;
+            }
+            return log.say(
+                at,
+                "the log of this run is full: it keeps 256 KiB, and what follows is dropped",
+            );
+        }
+        log.kept += bytes;
+        log.waiting.push(LogLine { at, level, text });
+        log.waiting.len() == 1
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        let log = self.0.lock();
+        log.as_ref()
+            .is_some_and(|log| !log.waiting.is_empty() || !log.returned.is_empty())
+    }
+
+    /// The lines to write next.
+    pub(super) fn take(&self) -> Vec<LogBatch> {
+        let mut log = self.0.lock();
+        log.as_mut().map(|log| log.take()).unwrap_or_default()
+    }
+
+    /// The last lines, with what was dropped; nothing is kept any more.
+    pub(super) fn close(&self, now: Timestamp) -> Vec<LogBatch> {
+        let mut log = self.0.lock();
+        let Some(log) = log.as_mut() else {
+            return Vec::new();
+        };
+        if log.dropped > 0 && !log.closed {
+            let text = format!(
+                "dropped: lines {}, bytes {}",
+                log.dropped, log.dropped_bytes
+            );
+            log.say(now, &text);
+        }
+        log.closed = true;
+        log.take()
+    }
+
+    /// Takes back what could not be written.
+    pub(super) fn give_back(&self, batches: Vec<LogBatch>) {
+        if let Some(log) = self.0.lock().as_mut() {
+            log.returned = batches;
+        }
+    }
+
+    pub(super) fn lines(&self) -> Vec<LogLine> {
+        let log = self.0.lock();
+        log.as_ref()
+            .map(|log| log.waiting.clone())
+            .unwrap_or_default()
+    }
+}
+
+impl Lines {
+    fn say(&mut self, at: Timestamp, text: &str) -> bool {
+        self.waiting.push(LogLine {
+            at,
+            level: LineLevel::Warn,
+            text: text.to_owned(),
+        });
+        self.waiting.len() == 1
+    }
+
+    fn take(&mut self) -> Vec<LogBatch> {
+        // Those that may have been written stay as they are, so that the store knows them again.
+        let mut batches = std::mem::take(&mut self.returned);
+        if !self.waiting.is_empty() {
+            self.batches += 1;
+            batches.push(LogBatch {
+                number: self.batches,
+                lines: std::mem::take(&mut self.waiting),
+            });
+        }
+        batches
+    }
+}
+
+/// What a text takes as JSON, without its quotes.
+fn json_bytes(text: &str) -> usize {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    });
+    escaped.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(log: &RunLog, text: &str) -> bool {
+        log.push(Timestamp::UNIX_EPOCH, LineLevel::Info, text.to_owned())
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_sent_again_as_it_was() {
+        let log = RunLog::default();
+        assert!(log.take().is_empty() && log.close(Timestamp::UNIX_EPOCH).is_empty());
+        assert!(push(&log, "a"));
+        assert!(!push(&log, "b"));
+        let first = log.take();
+        assert_eq!(
+            (first.len(), first[0].number, first[0].lines.len()),
+            (1, 1, 2)
+        );
+        assert!(!log.is_waiting());
+        log.give_back(first.clone());
+        assert!(log.is_waiting());
+        assert!(push(&log, "c"));
+        let both = log.take();
+        assert_eq!(both[0], first[0]);
+        assert_eq!((both.len(), both[1].number), (2, 2));
+        assert_eq!(both[1].lines[0].text, "c");
+    }
+
+    #[test]
+    fn a_run_keeps_a_limited_amount_and_says_what_it_dropped() {
+        let log = RunLog::default();
+        // Six bytes of JSON for each.
+        let line = "\u{1}".repeat(1_000);
+        for _ in 0..100 {
+            push(&log, &line);
+        }
+        let kept: Vec<LogLine> = log.take().remove(0).lines;
+        assert_eq!(kept.len(), RUN_LIMIT / 6_000 + 1);
+        assert!(kept.last().unwrap().text.contains("256 KiB"));
+        push(&log, "small, but after the others");
+        let last = log.close(Timestamp::UNIX_EPOCH);
+        assert_eq!(last[0].lines.len(), 1);
+        assert_eq!(last[0].lines[0].text, "dropped: lines 58, bytes 57027");
+        // A run that ended says nothing any more.
+        assert!(!push(&log, "late"));
+        assert!(log.close(Timestamp::UNIX_EPOCH).is_empty());
+        let long = RunLog::default();
+        push(&long, &"x".repeat(LINE_LIMIT + 1));
+        assert!(long.lines()[0].text.ends_with("… (cut)"));
+    }
+}
