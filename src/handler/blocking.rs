@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
@@ -17,6 +18,7 @@ const DEFAULT_LIMIT: usize = 64;
 pub struct BlockingPool {
     places: Arc<Semaphore>,
     limit: usize,
+    left_behind: Arc<AtomicUsize>,
 }
 
 impl Default for BlockingPool {
@@ -34,6 +36,7 @@ impl BlockingPool {
         Self {
             places: Arc::new(Semaphore::new(limit)),
             limit,
+            left_behind: Arc::default(),
         }
     }
 
@@ -49,6 +52,12 @@ impl BlockingPool {
         self.limit.saturating_sub(self.free_places())
     }
 
+    /// How many functions go on although their task has ended.
+    #[must_use]
+    pub fn left_behind(&self) -> usize {
+        self.left_behind.load(Ordering::Relaxed)
+    }
+
     /// Runs the function when a place is free.
     ///
     /// # Errors
@@ -59,16 +68,63 @@ impl BlockingPool {
     ) -> Result<R, Box<dyn Any + Send>> {
         // The semaphore is never closed, so the permit is always there.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let watched = Arc::new(Watched {
+            state: AtomicU8::new(RUNNING),
+            left_behind: Arc::clone(&self.left_behind),
+        });
+        let (ending, waiting) = (Ending(Arc::clone(&watched)), Waiting(watched));
         let running = tokio::task::spawn_blocking(move || {
             let _place = place;
+            let _ending = ending;
             function()
         });
-        match running.await {
+        let ended = running.await;
+        drop(waiting);
+        match ended {
             Ok(result) => Ok(result),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => Err(panic),
                 Err(error) => Err(Box::new(error.to_string())),
             },
+        }
+    }
+}
+
+const RUNNING: u8 = 0;
+const LEFT: u8 = 1;
+const ENDED: u8 = 2;
+
+/// A function that runs, seen by itself and by who waits for it.
+#[derive(Debug)]
+struct Watched {
+    state: AtomicU8,
+    left_behind: Arc<AtomicUsize>,
+}
+
+/// Dropped when the function ends, however it does.
+struct Ending(Arc<Watched>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if self.0.state.swap(ENDED, Ordering::AcqRel) == LEFT {
+            self.0.left_behind.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Dropped when nobody waits any more.
+struct Waiting(Arc<Watched>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // Counted before it can be seen to have ended, so that the number never falls below none.
+        self.0.left_behind.fetch_add(1, Ordering::Relaxed);
+        let left =
+            self.0
+                .state
+                .compare_exchange(RUNNING, LEFT, Ordering::AcqRel, Ordering::Acquire);
+        if left.is_err() {
+            self.0.left_behind.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -76,6 +76,7 @@ struct Run {
     /// Made when somebody first wants it: most runs end before that.
     cancellation: OnceLock<CancellationToken>,
     interruption: AtomicU8,
+    left_behind: AtomicBool,
     /// In microseconds.
     needed_grace: AtomicU64,
     progress: Mutex<Option<Payload>>,
@@ -129,6 +130,7 @@ impl TaskContext {
                 worker,
                 cancellation,
                 interruption: AtomicU8::new(0),
+                left_behind: AtomicBool::new(false),
                 needed_grace: AtomicU64::new(0),
                 progress: Mutex::new(None),
                 log: RunLog::default(),
@@ -250,6 +252,15 @@ impl TaskContext {
         let code = self.run.interruption.load(Ordering::Acquire);
         // Whoever cancels the token itself, without a reason, means the plain one.
         Some(Interruption::from_code(code).unwrap_or(Interruption::Cancelled))
+    }
+
+    /// Notes that the run ends without its handler, which did not end in its grace.
+    pub(crate) fn leave_behind(&self) {
+        self.run.left_behind.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_left_behind(&self) -> bool {
+        self.run.left_behind.load(Ordering::Acquire)
     }
 
     /// The error to return when giving up because the run should end: see [`Interruption::error`].

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::handler::Interruption;
 use crate::id::{TaskId, WorkerId};
 use crate::schedule::Skipped;
 use crate::task::{AttemptEnd, Due, Settlement, TaskStateRecord, TaskStatus};
@@ -89,6 +90,15 @@ pub enum Lifecycle {
         record: Arc<TaskStateRecord>,
         /// How long it ran.
         took: Duration,
+    },
+    /// A handler was asked to end and did not in its grace: the run ends without it, as the next event says, and its place
+    /// is free. What waits for something is dropped; what does not, as a function without `async`, goes on for itself, and
+    /// nothing that it still does is recorded.
+    LeftBehind {
+        /// The task.
+        record: Arc<TaskStateRecord>,
+        /// Why it was asked to end.
+        why: Interruption,
     },
     /// The lease of a task ended without a word from its worker, and this process took it back.
     Lost {
@@ -213,6 +223,7 @@ impl Lifecycle {
             Self::Cancelled { .. } => "cancelled",
             Self::Snoozed { .. } => "snoozed",
             Self::Released { .. } => "released",
+            Self::LeftBehind { .. } => "left_behind",
             Self::Lost { .. } => "lost",
             Self::LeaseLost { .. } => "lease_lost",
             Self::ScheduleFired { .. } => "schedule_fired",

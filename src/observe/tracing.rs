@@ -23,6 +23,7 @@ impl Observer for TracingObserver {
             | Lifecycle::Cancelled { .. }
             | Lifecycle::Snoozed { .. }
             | Lifecycle::Released { .. }
+            | Lifecycle::LeftBehind { .. }
             | Lifecycle::Lost { .. }
             | Lifecycle::LeaseLost { .. } => task(event),
             _ => engine(event),
@@ -73,6 +74,9 @@ fn task(event: &Lifecycle) {
         }
         Lifecycle::Released { record, .. } => {
             info!(id = %record.id, name = %record.name, "handed back");
+        }
+        Lifecycle::LeftBehind { record, why } => {
+            warn!(id = %record.id, name = %record.name, why = why.as_str(), "its handler was left behind");
         }
         Lifecycle::Lost { record, status } => {
             warn!(id = %record.id, name = %record.name, %status, "its worker was lost");

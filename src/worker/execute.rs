@@ -151,6 +151,7 @@ async fn run(handler: SharedHandler, context: TaskContext, kill_grace: Duration)
         // It may have asked for more in the meantime.
         if context.needed_grace() <= grace {
             tracing::warn!(id = %context.id(), why = why.as_str(), "a handler did not end in its grace; it is left behind");
+            context.leave_behind();
             return why.ended();
         }
     }

@@ -108,7 +108,11 @@ pub(super) async fn renew(shared: &Shared, held: Vec<HeldTask>) -> bool {
         match shared.parts.store.commit(commits).await {
             Ok(answers) => {
                 for (task, answer) in batch.iter().zip(answers) {
-                    heed(task, answer.map(|effects| effects.into_iter().next()));
+                    heed(
+                        shared,
+                        task,
+                        answer.map(|effects| effects.into_iter().next()),
+                    );
                 }
             }
             Err(error) => {
@@ -128,16 +132,16 @@ pub(super) async fn renew(shared: &Shared, held: Vec<HeldTask>) -> bool {
     answered
 }
 
-fn heed(task: &HeldTask, answer: Result<Option<Effect>, Refusal>) {
+fn heed(shared: &Shared, task: &HeldTask, answer: Result<Option<Effect>, Refusal>) {
     match answer {
         Ok(Some(Effect::Extended {
             cancel_requested: true,
             ..
-        })) => task.context.interrupt(Interruption::Cancelled),
+        })) => shared.interrupt(task, Interruption::Cancelled),
         Ok(_) | Err(Refusal::AlreadyDone(_)) => {}
         Err(refusal) => {
             tracing::warn!(id = %task.record().id, reason = %Error::from(refusal), "a lease was lost; its run is told to stop");
-            task.context.interrupt(Interruption::LeaseLost);
+            shared.interrupt(task, Interruption::LeaseLost);
         }
     }
 }
@@ -171,7 +175,7 @@ pub(super) async fn look_after(shared: &Shared) -> Result<()> {
             let is_mine =
                 record.lease.as_ref().map(crate::task::Lease::reference) == Some(task.lease);
             if is_mine && record.cancel_requested {
-                task.context.interrupt(Interruption::Cancelled);
+                shared.interrupt(task, Interruption::Cancelled);
             }
         }
     }

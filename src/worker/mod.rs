@@ -6,6 +6,7 @@ mod execute;
 mod heartbeat;
 mod held;
 mod logs;
+mod overdue;
 mod presence;
 mod reap;
 mod release;
@@ -24,6 +25,7 @@ pub use door::Door;
 use ends::Ends;
 pub use heartbeat::Heartbeat;
 use held::{Held, HeldTask};
+use overdue::Asked;
 pub use runs::Runs;
 pub use serve::Worker;
 use starters::Starters;
@@ -96,6 +98,11 @@ struct Shared {
     ends: Ends,
     /// The last claim left nothing behind, and nothing is known to have come since.
     is_open: AtomicBool,
+    asked: Asked,
+    /// Handlers of runs that were given up, as long as they block their threads.
+    stuck: AtomicUsize,
+    /// Runs whose handlers were left behind.
+    left_behind: AtomicUsize,
     /// Runs that were handed back and whose end the store has taken.
     released: AtomicUsize,
 }

@@ -13,7 +13,7 @@ impl Worker {
         self.shared.starters.close();
         let running = self.shared.held.all();
         abort(&running);
-        self.shared.ends.take(&mut self.ended);
+        self.take_ends();
         let mut ended = std::mem::take(&mut self.ended);
         let had_ended = ended.len();
         for task in running {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::execute::{self, Finished};
 use super::heartbeat::{self, Heartbeat};
+use super::overdue::{Asked, GivenUp};
 use super::presence::Presence;
 use super::{Door, Ends, Held, Runs, Shared, Starters, Stop, WorkerParts, reap, settle};
 use crate::error::Result;
@@ -35,6 +36,7 @@ pub struct Worker {
     pub(super) lanes: Lanes,
     /// Runs that ended and are not recorded yet.
     pub(super) ended: Vec<Finished>,
+    pub(super) given_up: GivenUp,
     /// Writes of them that failed in a row, and when to try again.
     settles_failed: usize,
     pub(super) settle_at: Duration,
@@ -76,6 +78,9 @@ impl Worker {
             held: Held::default(),
             starters: Starters::default(),
             bell: Arc::default(),
+            asked: Asked::default(),
+            stuck: AtomicUsize::new(0),
+            left_behind: AtomicUsize::new(0),
             ends: Ends::default(),
             is_open: AtomicBool::new(false),
             released: AtomicUsize::new(0),
@@ -84,6 +89,7 @@ impl Worker {
             shared,
             lanes,
             ended: Vec::new(),
+            given_up: GivenUp::default(),
             settles_failed: 0,
             settle_at: Duration::ZERO,
             hints,
@@ -210,7 +216,7 @@ impl Worker {
     }
 
     async fn step_while(&mut self, may_claim: impl Fn() -> bool) -> bool {
-        self.shared.ends.take(&mut self.ended);
+        self.take_ends();
         self.heed_waiting_hints();
         self.ask_woken().await;
         let now = self.now();

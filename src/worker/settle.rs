@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::execute::Finished;
 use super::{Shared, logs};
+use crate::handler::Interruption;
 use crate::observe::Lifecycle;
 use crate::store::{Commit, Effect, Guard, Op, Patch, Refusal};
 use crate::task::{AttemptEnd, Ended, Outcome, Settlement, TaskError, TaskStateRecord, decide};
@@ -76,6 +77,10 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
             end,
             mut told,
         } = deciding;
+        let is_taken = !matches!(answer, Err(Refusal::Invalid(_) | Refusal::TooLarge(_)));
+        if is_taken && finished.context.is_left_behind() {
+            tell_left_behind(shared, &finished);
+        }
         match answer {
             Ok(effects) => {
                 if let (Some(told), Some(Effect::Status(status))) = (&mut told, effects.last()) {
@@ -150,6 +155,15 @@ fn decided(shared: &Shared, mut finished: Finished) -> (Deciding, Commit) {
         told,
     };
     (deciding, commit)
+}
+
+fn tell_left_behind(shared: &Shared, finished: &Finished) {
+    shared.left_behind.fetch_add(1, Ordering::Relaxed);
+    let why = finished.context.interruption();
+    shared.parts.observers.notify(|| Lifecycle::LeftBehind {
+        record: Arc::clone(finished.record()),
+        why: why.unwrap_or(Interruption::Cancelled),
+    });
 }
 
 fn tell(

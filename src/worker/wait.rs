@@ -88,6 +88,9 @@ impl Worker {
         if let Some(wait) = self.look_after_in() {
             no_longer(wait);
         }
+        if let Some(at) = self.shared.gives_up_at() {
+            no_longer(at.saturating_sub(now));
+        }
         if let Some(wait) = self.presence.due_in(now) {
             no_longer(wait);
         }

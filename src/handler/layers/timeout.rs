@@ -80,7 +80,10 @@ impl Handler for Timing {
             tokio::select! {
                 biased;
                 ended = &mut run => within_grace(ended, why),
-                () = clock.sleep(grace) => why.ended(),
+                () = clock.sleep(grace) => {
+                    context.leave_behind();
+                    why.ended()
+                }
             }
         })
     }
