@@ -118,6 +118,30 @@ fn queues_may_be_tables() {
 }
 
 #[test]
+fn weights_of_queues_are_a_table_or_text() {
+    let folder = folder(&[("tlo.toml", "[queue_weights]\nmail = 3\nreports = \"2\"\n")]);
+    let weights = |source: &SettingsSource| {
+        let weights = load(source).queue_weights;
+        weights
+            .into_iter()
+            .map(|(queue, weight)| format!("{queue} {weight}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(weights(&in_folder(&folder)), ["mail 3", "reports 2"]);
+    let source = in_folder(&folder).environment([("TLO_QUEUE_WEIGHTS", "mail=7, default = 1,")]);
+    assert_eq!(weights(&source), ["default 1", "mail 7"]);
+    let source = in_folder(&folder).environment([("TLO_QUEUE_WEIGHTS__MAIL", "9")]);
+    assert_eq!(weights(&source), ["mail 9", "reports 2"]);
+    let source = in_folder(&folder).environment([("TLO_QUEUE_WEIGHTS", "None")]);
+    assert!(weights(&source).is_empty());
+    assert!(weights(&SettingsSource::empty()).is_empty());
+    for wrong in ["mail", "mail=0", "mail=1001", "mail=x", "=3"] {
+        let error = message(&env(&[("TLO_QUEUE_WEIGHTS", wrong)]));
+        contains(&error, &["queue_weights"]);
+    }
+}
+
+#[test]
 fn later_layers_win() {
     let folder = folder(&[("tlo.toml", "concurrency = 2\nlease = '2m'\nstrict = 'on'\n")]);
     let source = in_folder(&folder)

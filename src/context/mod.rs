@@ -116,6 +116,7 @@ impl TloContext {
             id: self.0.ids.worker_id(&settings.name)?,
             options: WorkerOptions {
                 queues: settings.queues.clone(),
+                weights: settings.queue_weights.clone(),
                 concurrency: settings.concurrency,
                 lease: settings.lease,
                 poll: settings.tick_interval,

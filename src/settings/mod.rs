@@ -8,6 +8,7 @@
 //! | `task_registry` | `TLO_TASK_REGISTRY` | `memory` | plugin name or URL |
 //! | `name` | `TLO_NAME` | the host's name | |
 //! | `queues` | `TLO_QUEUES` | `default` and those of its tasks | list, or text with commas |
+//! | `queue_weights` | `TLO_QUEUE_WEIGHTS` | `none`: strictly in order | table, or text: `mail=3,reports=1` |
 //! | `concurrency` | `TLO_CONCURRENCY` | 16 | tasks at once |
 //! | `lease` | `TLO_LEASE` | `30s` | at least `100ms` |
 //! | `tick_interval` | `TLO_TICK_INTERVAL` | the store's | at least `1ms` |
@@ -49,6 +50,7 @@ mod secret;
 mod section;
 mod source;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A path in settings that is relative to the file it stands in: `relative()` gives the path to use.
@@ -99,6 +101,14 @@ pub struct TloSettings {
     /// for, in the order of their registration.
     #[serde(deserialize_with = "queue_list::deserialize")]
     pub queues: Vec<String>,
+    /// How many tasks a queue gets for those of the others, while all of them have some: with `{ mail = 3, reports = 1 }`
+    /// three of four that start are `mail`. A queue that is not named here has a weight of 1. Default: none, and queues are
+    /// served strictly in their order.
+    #[serde(
+        serialize_with = "queue_list::weights_as_text",
+        deserialize_with = "queue_list::weights"
+    )]
+    pub queue_weights: BTreeMap<String, u32>,
     /// How many tasks run at once in this process. The default, 16, suits tasks that mostly wait for others; tasks that
     /// compute want the number of processors.
     #[serde(deserialize_with = "number_field::concurrency")]
@@ -148,6 +158,7 @@ impl Default for TloSettings {
             task_registry: PluginAddress::from("memory"),
             name: host_name::host_name(),
             queues: vec!["default".to_owned()],
+            queue_weights: BTreeMap::new(),
             concurrency: 16,
             lease: Duration::from_secs(30),
             tick_interval: None,

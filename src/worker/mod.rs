@@ -8,6 +8,7 @@ mod held;
 mod logs;
 mod overdue;
 mod presence;
+mod queues;
 mod reap;
 mod release;
 mod runs;
@@ -17,6 +18,7 @@ mod starters;
 mod stop;
 mod wait;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
@@ -44,6 +46,9 @@ use crate::store::SharedStore;
 pub struct WorkerOptions {
     /// The queues it serves, the first one first.
     pub queues: Vec<String>,
+    /// How many tasks each queue gets for those of the others while all have some; 1 for one that is not named. Without any,
+    /// queues are served strictly in their order.
+    pub weights: BTreeMap<String, u32>,
     /// Tasks it runs at once, at most.
     pub concurrency: usize,
     /// How long its leases last; they are renewed every third of it.
@@ -58,6 +63,7 @@ impl Default for WorkerOptions {
     fn default() -> Self {
         Self {
             queues: vec!["default".to_owned()],
+            weights: BTreeMap::new(),
             concurrency: 16,
             lease: Duration::from_secs(30),
             poll: None,

@@ -10,12 +10,13 @@ use super::execute::{self, Finished};
 use super::heartbeat::{self, Heartbeat};
 use super::overdue::{Asked, GivenUp};
 use super::presence::Presence;
+use super::queues::{self, Turns};
 use super::{Door, Ends, Held, Runs, Shared, Starters, Stop, WorkerParts, reap, settle};
 use crate::error::Result;
 use crate::handler::Interruption;
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
-use crate::store::{ClaimRequest, Claims, HintStream, Lanes};
+use crate::store::{Claims, HintStream, Lanes};
 
 /// Claims, and ends of runs, in one call to the store, at most: the first of many begin while the others are claimed.
 const BATCH: usize = 256;
@@ -34,6 +35,8 @@ const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 pub struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Lanes,
+    /// Whose turn it is, when queues are served by weight.
+    turns: Option<Turns>,
     /// Runs that ended and are not recorded yet.
     pub(super) ended: Vec<Finished>,
     pub(super) given_up: GivenUp,
@@ -71,6 +74,7 @@ impl Worker {
             aliases: parts.handlers.aliases(),
         };
         let hints = Some(parts.store.hints().without_ends());
+        let turns = Turns::new(&lanes.queues, &parts.options.weights);
         let capability = parts.store.capability();
         let poll = parts.options.poll.unwrap_or(capability.poll);
         let shared = Arc::new(Shared {
@@ -88,6 +92,7 @@ impl Worker {
         Self {
             shared,
             lanes,
+            turns,
             ended: Vec::new(),
             given_up: GivenUp::default(),
             settles_failed: 0,
@@ -296,15 +301,12 @@ impl Worker {
         self.ended.extend(unsettled);
     }
 
-    async fn claim(&self, limit: usize) -> Result<Claims> {
+    async fn claim(&mut self, limit: usize) -> Result<Claims> {
         let parts = &self.shared.parts;
-        let request = ClaimRequest {
-            worker: parts.id.clone(),
-            lanes: self.lanes.clone(),
-            limit,
-            ttl: parts.options.lease,
-        };
-        parts.store.claim(request).await
+        match &mut self.turns {
+            Some(turns) => turns.claim(parts, &self.lanes, limit).await,
+            None => queues::claim(parts, &self.lanes, self.lanes.queues.clone(), limit).await,
+        }
     }
 
     fn claim_later(&mut self, error: &crate::Error) {
