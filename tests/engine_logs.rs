@@ -209,7 +209,7 @@ async fn lines_wait_for_a_store_that_is_away_and_arrive_once() {
 async fn an_attempt_that_snoozes_for_ever_keeps_its_latest_lines() {
     let mut tlo = TloContext::for_test()
         .task(task("t").run(|context: TaskContext, _: ()| async move {
-            let turn = u64::from(context.record().leases);
+            let turn = context.record().leases;
             context.log(format!("turn {turn}"));
             if turn < 6_000 {
                 return Err(TaskError::snooze(millis(1)));

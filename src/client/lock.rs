@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Client;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::payload::Payload;
 use crate::store::{Commit, Create, Effect, Guard, LeaseTo, Op, SharedStore, TaskStateStoreExt};
@@ -39,16 +39,24 @@ impl Client {
     /// # Errors
     /// `Invalid` for a key that cannot be a gate's, and those of the store.
     pub async fn lock(&self, key: impl Into<String>) -> Result<Option<Lock>> {
+        let (client, key) = (self.clone(), key.into());
+        // A caller that goes away before the answer must not leave a lock behind that nobody holds: then the lock ends up
+        // here, is dropped, and goes back.
+        tokio::spawn(async move { client.take_lock(key).await })
+            .await
+            .map_err(|source| {
+                Error::new(ErrorKind::Closed, "lock", "the runtime is ending").with_source(source)
+            })?
+    }
+
+    async fn take_lock(&self, key: String) -> Result<Option<Lock>> {
         let parts = &self.0;
         let id = parts.ids.task_id(parts.clock.now());
         let mut task = NewTask::new(id.clone(), NAME, Payload::null());
         // Nobody can run it again: whoever held it is gone.
         task.max_lost = 0;
         task.created_by.clone_from(&parts.created_by);
-        task.gates = vec![Gate {
-            key: key.into(),
-            limit: 1,
-        }];
+        task.gates = vec![Gate { key, limit: 1 }];
         let worker = parts.ids.worker_id("lock")?;
         let create = Create {
             task,
@@ -177,7 +185,6 @@ async fn renew(held: Held, clock: Arc<dyn crate::clock::Clock>, lost: Cancellati
 }
 
 fn is_for_good(error: &Error) -> bool {
-    use crate::error::ErrorKind;
     matches!(
         error.kind(),
         ErrorKind::LeaseLost | ErrorKind::NotFound | ErrorKind::Conflict

@@ -136,6 +136,11 @@ impl<R> Submit<R> {
         self.with(Change::Expires(Due::In(wait)))
     }
 
+    /// Cancelled instead of started after this instant.
+    pub fn expires_at(self, instant: Timestamp) -> Self {
+        self.with(Change::Expires(Due::At(instant)))
+    }
+
     /// Total attempts; below 1 counts as 1.
     pub fn max_attempts(self, attempts: u32) -> Self {
         self.with(Change::MaxAttempts(attempts))

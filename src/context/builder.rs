@@ -9,7 +9,7 @@ use super::{Parts, TloContext};
 use crate::client::{Client, ClientParts};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::handler::{HandlerTable, Layer, Surroundings, Task};
+use crate::handler::{BlockingPool, HandlerTable, Layer, Surroundings, Task};
 use crate::id::IdSource;
 use crate::observe::{Observer, Observers};
 use crate::plugin::PluginTable;
@@ -178,6 +178,7 @@ impl TloContextBuilder {
         });
         let mut surroundings = self.surroundings;
         surroundings.clock = Arc::clone(&clock);
+        surroundings.blocking = BlockingPool::beside(loaded.settings.concurrency);
         surroundings.payload_limit = loaded.settings.payload_limit;
         surroundings.extensions.insert(client.clone());
         Ok(TloContext(Arc::new(Parts {

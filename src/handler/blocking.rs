@@ -9,6 +9,10 @@ use tokio::sync::Semaphore;
 /// The most blocking handlers that run at once unless a pool says otherwise.
 const DEFAULT_LIMIT: usize = 64;
 
+/// Places beyond those that a worker needs, and the most places of a worker's pool.
+const SPARE: usize = 64;
+const MOST: usize = 384;
+
 /// Runs functions that block, at most so many at once, on the runtime's threads for blocking work.
 ///
 /// A function that has started cannot be interrupted: when its task is cancelled or times out, the task ends, but the
@@ -38,6 +42,14 @@ impl BlockingPool {
             limit,
             left_behind: Arc::default(),
         }
+    }
+
+    /// A pool for a worker that runs so many tasks at once: each has a place, also while 64 functions go on that were left
+    /// behind. No more than 384, for a runtime has 512 threads for what blocks unless it is made with more, and stores
+    /// need some of them.
+    #[must_use]
+    pub fn beside(concurrency: usize) -> Self {
+        Self::new(concurrency.saturating_add(SPARE).min(MOST))
     }
 
     /// How many more functions could start now.
