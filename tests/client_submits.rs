@@ -358,3 +358,28 @@ async fn a_handle_cancels_and_shows_progress() {
     stop.stop();
     running.await.unwrap().unwrap();
 }
+
+/// The answer is under way when the caller gives up.
+#[tokio::test]
+async fn a_lock_whose_caller_went_away_is_free_again() {
+    let store = Place::new();
+    let tlo = program().store(store.open()).build().await.unwrap();
+    let client = tlo.client();
+    for _ in 0..20 {
+        tokio::select! {
+            biased;
+            lock = client.lock("k") => panic!("its write takes a while: {lock:?}"),
+            () = std::future::ready(()) => {}
+        }
+        until("it is free again", async || {
+            match client.lock("k").await.unwrap() {
+                Some(lock) => {
+                    lock.release().await.unwrap();
+                    true
+                }
+                None => false,
+            }
+        })
+        .await;
+    }
+}

@@ -1,11 +1,11 @@
-//! Claims on their way to who asked: leases that nobody takes go back at once, not when they end.
+//! Leases on their way to who asked: those that nobody takes go back at once, not when they end.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::store::{Claims, Commit, Guard, Op};
-use crate::task::{Ended, decide};
+use crate::store::{Claims, Commit, Committed, Effect, Guard, Op};
+use crate::task::{Ended, TaskStateRecord, decide};
 
 /// Leases that nobody took, and the commits that hand them back.
 #[derive(Clone, Debug, Default)]
@@ -24,35 +24,63 @@ impl Returned {
 /// What tells the writer that something was returned; it may be busy, and look by itself.
 type Wake = Box<dyn Fn() + Send>;
 
-/// Claims that were written. Whoever asked takes them; dropped before, because the caller gave up or went away, their
+/// An answer that may bring leases.
+pub(super) trait Leases {
+    /// The tasks that were leased.
+    fn leased(self) -> Vec<Arc<TaskStateRecord>>;
+}
+
+impl Leases for Claims {
+    fn leased(self) -> Vec<Arc<TaskStateRecord>> {
+        self.tasks
+    }
+}
+
+impl Leases for Vec<Committed> {
+    fn leased(self) -> Vec<Arc<TaskStateRecord>> {
+        let effects = self.into_iter().flatten().flatten();
+        effects
+            .filter_map(|effect| match effect {
+                Effect::Created { leased, .. } => leased,
+                _ => None,
+            })
+            // A lock is a record that nobody can run: it ends with its lease.
+            .filter(|task| task.max_lost > 0)
+            .collect()
+    }
+}
+
+/// An answer that was written. Whoever asked takes it; dropped before, because the caller gave up or went away, its
 /// leases are returned.
-pub(super) struct Handed {
-    claims: Option<Claims>,
+pub(super) struct Handed<T: Leases> {
+    answer: Option<T>,
     returned: Returned,
     wake: Wake,
 }
 
-impl Handed {
-    pub(super) fn new(claims: Claims, returned: Returned, wake: Wake) -> Self {
+impl<T: Leases> Handed<T> {
+    pub(super) fn new(answer: T, returned: Returned, wake: Wake) -> Self {
         Self {
-            claims: Some(claims),
+            answer: Some(answer),
             returned,
             wake,
         }
     }
 
-    /// The claims; `None` never, for this takes itself away.
-    pub(super) fn take(mut self) -> Option<Claims> {
-        self.claims.take()
+    /// The answer; `None` never, for this takes itself away.
+    pub(super) fn take(mut self) -> Option<T> {
+        self.answer.take()
     }
 }
 
-impl Drop for Handed {
+impl<T: Leases> Drop for Handed<T> {
     fn drop(&mut self) {
-        let tasks = self.claims.take().map(|claims| claims.tasks);
-        let back: Vec<Commit> = tasks
+        let Some(answer) = self.answer.take() else {
+            return;
+        };
+        let back: Vec<Commit> = answer
+            .leased()
             .into_iter()
-            .flatten()
             .filter_map(|task| {
                 let lease = task.lease.as_ref()?.reference();
                 let released = Box::new(decide(Ended::Released, &task, 0.0));

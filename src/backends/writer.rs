@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::deadline::{CALL_TIMEOUT, Turn, within};
-use super::handed::{Handed, Returned};
+use super::handed::{Handed, Leases, Returned};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdSource;
@@ -29,8 +29,8 @@ const GROUP_LIMIT: usize = 512;
 const WAITING_LIMIT: usize = 4096;
 
 enum Job {
-    Commit(Vec<Commit>, Reply<Vec<Committed>>),
-    Claim(Box<ClaimRequest>, Reply<Handed>),
+    Commit(Vec<Commit>, Reply<Handed<Vec<Committed>>>),
+    Claim(Box<ClaimRequest>, Reply<Handed<Claims>>),
     Maintain(Maintain, Reply<Maintained>),
 }
 
@@ -116,17 +116,17 @@ impl Writer {
     }
 
     pub(super) async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>> {
-        self.ask("commit", |reply| Job::Commit(commits, reply))
-            .await
+        let handed = self
+            .ask("commit", |reply| Job::Commit(commits, reply))
+            .await?;
+        handed.take().ok_or_else(|| taken("commit"))
     }
 
     pub(super) async fn claim(&self, request: ClaimRequest) -> Result<Claims> {
         let handed = self
             .ask("claim", |reply| Job::Claim(Box::new(request), reply))
             .await?;
-        handed
-            .take()
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "claim", "the claims were taken before"))
+        handed.take().ok_or_else(|| taken("claim"))
     }
 
     pub(super) async fn maintain(&self, request: Maintain) -> Result<Maintained> {
@@ -161,6 +161,14 @@ impl Writer {
             .await
             .unwrap_or_else(|| Err(turn.give_up(operation, self.limit)))
     }
+}
+
+fn taken(operation: &'static str) -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        operation,
+        "the answer was taken before",
+    )
 }
 
 struct Group<E> {
@@ -211,8 +219,8 @@ impl<E: RowEngine> Group<E> {
         }
     }
 
-    /// Claims that return their leases when nobody takes them.
-    fn hand(&self, claims: Claims) -> Handed {
+    /// An answer that returns its leases when nobody takes it.
+    fn hand<T: Leases>(&self, answer: T) -> Handed<T> {
         let jobs = self.jobs.clone();
         let wake = move || {
             // Without room, or behind a closed door, the writer looks anyway.
@@ -221,7 +229,7 @@ impl<E: RowEngine> Group<E> {
                 let _ = jobs.try_send(nothing);
             }
         };
-        Handed::new(claims, self.returned.clone(), Box::new(wake))
+        Handed::new(answer, self.returned.clone(), Box::new(wake))
     }
 
     fn run(&self, jobs: Vec<Job>) {
@@ -258,7 +266,7 @@ impl<E: RowEngine> Group<E> {
 
     fn answer(&self, job: Job, done: Done) {
         match (job, done) {
-            (Job::Commit(_, reply), Done::Commit(done)) => reply.send(Ok(done)),
+            (Job::Commit(_, reply), Done::Commit(done)) => reply.send(Ok(self.hand(done))),
             (Job::Claim(_, reply), Done::Claim(done)) => reply.send(Ok(self.hand(done))),
             (Job::Maintain(_, reply), Done::Maintain(done)) => reply.send(Ok(done)),
             (job, _) => refuse(

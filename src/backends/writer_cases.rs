@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdSource, TaskId, WorkerId};
 use crate::payload::Payload;
 use crate::store::kv::{Pairs, RowEngine, Rows};
-use crate::store::{Capability, TaskStateStore, TaskStateStoreExt};
+use crate::store::{Capability, Commit, Create, LeaseTo, Op, TaskStateStore, TaskStateStoreExt};
 use crate::task::{NewTask, TaskStatus};
 
 #[derive(Clone, Debug, Default)]
@@ -323,6 +323,36 @@ async fn leases_in_an_answer_that_nobody_reads_go_back_at_once() {
     assert_eq!(record.status, TaskStatus::Running);
     drop(claiming);
     assert_eq!(state(&store).await, (TaskStatus::Pending, 0, 0, 1));
+}
+
+/// A task is made and leased to its creator, who goes away before the answer.
+#[tokio::test]
+async fn a_lease_at_creation_that_nobody_takes_goes_back_at_once() {
+    let store = store();
+    let (hold, held) = mpsc::channel();
+    *store.engine().hold.lock() = Some(held);
+    let made = |id: &str, max_lost: u32| {
+        let mut task = task(id);
+        task.max_lost = max_lost;
+        let worker = WorkerId::new("w#1").unwrap();
+        let ttl = Duration::from_secs(30);
+        Op::Create(Box::new(Create {
+            task,
+            lease_to: Some(LeaseTo { worker, ttl }),
+        }))
+    };
+    let mut creating = store.commit(vec![Commit::of([made("a", 5), made("lock", 0)])]);
+    tokio::select! {
+        biased;
+        _ = &mut creating => panic!("its transaction is held up"),
+        () = std::future::ready(()) => {}
+    }
+    drop::<mpsc::Sender<()>>(hold);
+    drop(creating);
+    assert_eq!(state(&store).await, (TaskStatus::Pending, 0, 0, 1));
+    // Nobody could run it again: it ends with its lease.
+    let lock = store.read(&TaskId::new("lock").unwrap()).await.unwrap();
+    assert_eq!(lock.status, TaskStatus::Running);
 }
 
 #[tokio::test]

@@ -115,6 +115,9 @@ pub struct Create {
     pub task: NewTask,
     /// Leases it in the same write when its gates allow and it is due. Rules of gates hold as in a claim, but nothing here
     /// says which task an older name stands for: of a task made under an alias, only rules of the alias are looked at.
+    /// When the answer does not arrive, because its caller went away or the reply was lost, nobody renews the lease. Stores
+    /// in this process hand such a task back at once, unless it has `max_lost` 0; else the lease ends by itself and
+    /// counts as lost, so at most its length is lost.
     pub lease_to: Option<LeaseTo>,
 }
 
