@@ -1,4 +1,4 @@
-//! Acceptance cases seen from outside, through the binary: T44, P15, P21, P22.
+//! Acceptance cases seen from outside, through the binary: F01, T44, P15, P21, P22.
 
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
@@ -138,4 +138,55 @@ fn p22_a_worker_says_what_it_is_finishes_what_runs_and_refuses_a_bad_file() {
     operator.write("bad.toml", "[[tasks]]\nname = \"slow\"\n");
     let said = operator.fails(1, &["run", "--config", "bad.toml"]);
     assert!(said.contains("this task runs nothing"), "{said}");
+}
+
+/// The machine's zone must not decide when something runs.
+#[test]
+fn f01_a_submitted_command_waits_with_the_defaults_and_runs_at_once_in_any_zone() {
+    for zone in [
+        "UTC",
+        "America/Los_Angeles",
+        "Asia/Tokyo",
+        "Pacific/Kiritimati",
+    ] {
+        let operator = Operator::with_jobs("[[tasks]]\nname = \"say\"\nshell = \"echo hello\"\n");
+        let here = [("TZ", zone)];
+        let submitted = operator.tlo_with(&here, &["submit", "say"]).ok("submit");
+        let id = submitted.trim();
+        assert!(id.starts_with("tsk_"), "{id}");
+        let waiting = operator.json(&["inspect", id, "--json"]);
+        assert_eq!(
+            (
+                text(&waiting, "id"),
+                text(&waiting, "name"),
+                text(&waiting, "status")
+            ),
+            (id, "say", "pending")
+        );
+        let number = |field: &str| waiting[field].as_u64();
+        assert_eq!(
+            (
+                number("priority"),
+                number("attempt"),
+                number("max_attempts")
+            ),
+            (Some(5), Some(0), Some(5))
+        );
+        let due: tlo::Timestamp = text(&waiting, "run_at").parse().unwrap();
+        let created: tlo::Timestamp = text(&waiting, "created_at").parse().unwrap();
+        assert_eq!(due, created);
+        assert!(text(&waiting, "run_at").ends_with('Z'));
+        let mut command = operator.command(&["run", "--for", operator::LONGEST]);
+        let folder = operator.path("");
+        let running = operator::Running::of(command.envs(here), &folder);
+        until("it has run", || {
+            operator.list(&["--status", "succeeded"]).len() == 1
+        });
+        let done = operator.json(&["inspect", id, "--json"]);
+        let started: tlo::Timestamp = text(&done, "started_at").parse().unwrap();
+        let finished: tlo::Timestamp = text(&done, "finished_at").parse().unwrap();
+        assert!(finished.since(started) < secs(1), "{done}");
+        assert_eq!(done["result"]["stdout"], "hello\n");
+        running.stop();
+    }
 }
