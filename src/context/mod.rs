@@ -118,6 +118,7 @@ impl TloContext {
                 queues: settings.queues.clone(),
                 weights: settings.queue_weights.clone(),
                 concurrency: settings.concurrency,
+                prefetch: settings.prefetch,
                 lease: settings.lease,
                 poll: settings.tick_interval,
                 kill_grace: settings.kill_grace,

@@ -10,6 +10,7 @@
 //! | `queues` | `TLO_QUEUES` | `default` and those of its tasks | list, or text with commas |
 //! | `queue_weights` | `TLO_QUEUE_WEIGHTS` | `none`: strictly in order | table, or text: `mail=3,reports=1` |
 //! | `concurrency` | `TLO_CONCURRENCY` | 16 | tasks at once |
+//! | `prefetch` | `TLO_PREFETCH` | 0 | tasks leased beyond those that run, at most 1,000 |
 //! | `lease` | `TLO_LEASE` | `30s` | at least `100ms` |
 //! | `tick_interval` | `TLO_TICK_INTERVAL` | the store's | at least `1ms` |
 //! | `stop_behavior` | `TLO_STOP_BEHAVIOR` | `drain` | `drain`, `cancel`, `ignore` |
@@ -113,6 +114,10 @@ pub struct TloSettings {
     /// compute want the number of processors.
     #[serde(deserialize_with = "number_field::concurrency")]
     pub concurrency: usize,
+    /// Tasks that this process leases beyond those that it runs, up to 1,000, to begin each the moment that a place is free.
+    /// Until then no other process can have them, so it is for tasks that take milliseconds. Default 0.
+    #[serde(deserialize_with = "number_field::prefetch")]
+    pub prefetch: usize,
     /// How long a task belongs to a worker that is not heard of again, at least 100 ms. Default 30 s. It is renewed
     /// every third of that while the handler lives, so it does not bound how long a task may run.
     #[serde(
@@ -160,6 +165,7 @@ impl Default for TloSettings {
             queues: vec!["default".to_owned()],
             queue_weights: BTreeMap::new(),
             concurrency: 16,
+            prefetch: 0,
             lease: Duration::from_secs(30),
             tick_interval: None,
             stop_behavior: StopBehavior::Drain,

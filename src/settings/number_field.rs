@@ -49,6 +49,20 @@ pub(super) fn concurrency<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         })
 }
 
+/// The most tasks that one process may lease beyond those that it runs.
+const PREFETCH_LIMIT: i128 = 1_000;
+
+pub(super) fn prefetch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    whole(&Scalar::deserialize(deserializer)?)
+        .filter(|number| (0..=PREFETCH_LIMIT).contains(number))
+        .and_then(|number| usize::try_from(number).ok())
+        .ok_or_else(|| {
+            D::Error::custom(format_args!(
+                "expected a whole number from 0 to {PREFETCH_LIMIT}"
+            ))
+        })
+}
+
 /// The name of a worker, which must leave room for the incarnation that its id adds.
 pub(super) fn worker_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = super::scalar::text(deserializer, "text")?;

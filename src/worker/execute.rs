@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -51,8 +52,15 @@ pub(super) struct Start {
     handler: Option<SharedHandler>,
 }
 
-/// Holds tasks that were just leased, in the places set aside for them, and lets them begin. How each ends arrives at the ends of the worker, whatever
-/// happens.
+impl Start {
+    /// It goes back without having begun.
+    pub(super) fn released(self) -> Finished {
+        Finished::new(self.context, self.lease, Ended::Released)
+    }
+}
+
+/// Holds tasks that were just leased, in the places set aside for them, and lets them begin. How each ends arrives at the
+/// ends of the worker, whatever happens.
 pub(super) fn start(shared: &Arc<Shared>, records: Vec<Arc<TaskStateRecord>>, promised: usize) {
     let parts = &shared.parts;
     let mut starts = Vec::with_capacity(records.len());
@@ -99,16 +107,20 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
         lease,
         handler,
     } = start;
-    let Some(handler) = handler else {
-        let ended = without_handler(&context);
-        shared.ends.push(Finished::new(context, lease, ended));
-        return;
-    };
     let grace = shared.parts.options.kill_grace;
     let mut place = Place {
         shared: Arc::clone(shared),
         run: Some((context.clone(), lease)),
     };
+    let Some(handler) = handler else {
+        place.finish(without_handler(&context));
+        return;
+    };
+    // It may have waited for its place.
+    if let Some(why) = context.interruption() {
+        place.finish(why.ended());
+        return;
+    }
     let mut running = Box::pin(run(handler, context, grace));
     // Nobody is woken by this waker; what waits is asked again at once, by the task that it becomes.
     let mut quiet = std::task::Context::from_waker(Waker::noop());
@@ -116,7 +128,10 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
     match first {
         Ok(Poll::Ready(ended)) => place.finish(ended),
         Ok(Poll::Pending) => {
-            let running = tokio::spawn(async move { place.finish(running.await) });
+            let running = tokio::spawn(async move {
+                place.finish(running.await);
+                starters::more(&place.shared);
+            });
             shared.held.set_abort(lease, running.abort_handle());
             if shared.starters.is_closed() {
                 running.abort();
@@ -183,6 +198,7 @@ struct Place {
 impl Place {
     fn finish(&mut self, ended: Ended) {
         if let Some((context, lease)) = self.run.take() {
+            self.shared.begun.fetch_sub(1, Ordering::AcqRel);
             self.shared.ends.push(Finished::new(context, lease, ended));
         }
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::execute::Finished;
 use super::held::HeldTask;
-use super::{Shared, Worker};
+use super::{Shared, Worker, starters};
 use crate::handler::Interruption;
 use crate::id::LeaseToken;
 use crate::task::LeaseRef;
@@ -108,6 +108,7 @@ impl Worker {
             self.shared.stuck.fetch_add(1, Ordering::Relaxed);
             let finished = Finished::new(task.context, task.lease, why.ended());
             self.ended.push(finished);
+            starters::more(&self.shared);
         }
     }
 }

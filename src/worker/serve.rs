@@ -11,7 +11,7 @@ use super::heartbeat::{self, Heartbeat};
 use super::overdue::{Asked, GivenUp};
 use super::presence::Presence;
 use super::queues::{self, Turns};
-use super::{Door, Ends, Held, Runs, Shared, Starters, Stop, WorkerParts, reap, settle};
+use super::{Door, Ends, Held, Runs, Shared, Starters, Stop, WorkerParts, reap, settle, starters};
 use crate::error::Result;
 use crate::handler::Interruption;
 use crate::id::TaskId;
@@ -83,6 +83,7 @@ impl Worker {
             starters: Starters::default(),
             bell: Arc::default(),
             asked: Asked::default(),
+            begun: AtomicUsize::new(0),
             stuck: AtomicUsize::new(0),
             left_behind: AtomicUsize::new(0),
             ends: Ends::default(),
@@ -182,6 +183,9 @@ impl Worker {
                 }
                 Stop::Abandon => break,
             }
+            if phase >= Stop::Drain {
+                starters::hand_back(&self.shared);
+            }
             if phase >= Stop::Drain && self.is_idle() {
                 break;
             }
@@ -239,7 +243,7 @@ impl Worker {
             // Until this claim has shown otherwise, others wait for a place.
             self.close_door();
         }
-        let places = self.shared.parts.options.concurrency + settling_now;
+        let places = self.places() + settling_now;
         let wanted = if claims {
             self.shared.held.promise(places, BATCH)
         } else {
@@ -281,9 +285,15 @@ impl Worker {
         progressed
     }
 
-    /// Places that neither a run nor an end that is not recorded takes.
+    /// Places of runs, and those of tasks that wait for one.
+    fn places(&self) -> usize {
+        let options = &self.shared.parts.options;
+        options.concurrency.saturating_add(options.prefetch)
+    }
+
+    /// Places that neither a run nor an end that is not recorded takes, and those for tasks that wait for one.
     pub(super) fn free_places(&self) -> usize {
-        self.shared.held.free(self.shared.parts.options.concurrency)
+        self.shared.held.free(self.places())
     }
 
     /// Runs begin only by being claimed, until a claim leaves nothing behind.

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
@@ -77,10 +78,51 @@ async fn work(shared: Arc<Shared>) {
     }
 }
 
+/// Goes on beginning what waits for a place, after a run has ended.
+pub(super) fn more(shared: &Arc<Shared>) {
+    if shared.parts.options.prefetch == 0 {
+        return;
+    }
+    let mut waiting = shared.starters.0.lock();
+    if waiting.starts.is_empty() || waiting.coming > 0 || waiting.closed {
+        return;
+    }
+    waiting.coming += 1;
+    drop(waiting);
+    spawn(shared);
+}
+
+/// Hands back what waits for a place, when there is to be none.
+pub(super) fn hand_back(shared: &Shared) {
+    if shared.parts.options.prefetch == 0 {
+        return;
+    }
+    let back = std::mem::take(&mut shared.starters.0.lock().starts);
+    for start in back {
+        shared.ends.push(start.released());
+    }
+}
+
+/// Whether a run may begin. What was leased for places that were free always may.
+fn has_place(shared: &Shared) -> bool {
+    let options = &shared.parts.options;
+    if options.prefetch == 0 {
+        return true;
+    }
+    // Handlers of runs that were given up take no place.
+    let stuck = shared.stuck.load(Ordering::Relaxed);
+    let begun = shared.begun.load(Ordering::Acquire);
+    begun.saturating_sub(stuck) < options.concurrency
+}
+
 /// The next task to begin; leaves another starter behind when there are more.
 fn next(shared: &Arc<Shared>) -> Option<Start> {
     let mut waiting = shared.starters.0.lock();
+    if !has_place(shared) {
+        return None;
+    }
     let start = waiting.starts.pop_front()?;
+    shared.begun.fetch_add(1, Ordering::AcqRel);
     let needs_another = waiting.coming == 0 && !waiting.starts.is_empty();
     waiting.coming += usize::from(needs_another);
     drop(waiting);
