@@ -201,6 +201,37 @@ async fn a_worker_that_drains_does_not_spin() {
     assert!(waits <= 10, "{waits} waits in a minute with nothing to do");
 }
 
+/// It asked for an hour of grace, and nobody gives it up before.
+#[tokio::test]
+async fn a_run_that_takes_its_time_to_end_does_not_keep_a_worker_busy() {
+    let clock = Watched::new();
+    let tidy = task("tidy").run(|context: TaskContext, _: ()| async move {
+        context.need_grace(hours(1));
+        context.cancelled().await;
+        context.clock().sleep(minutes(30)).await;
+    });
+    let context = program()
+        .clock(clock.clone())
+        .store(store(&clock))
+        .task(tidy)
+        .build()
+        .await
+        .unwrap();
+    let handle = context.client().task("tidy").submit().await.unwrap();
+    let (_stop, stopping) = tokio::sync::watch::channel(Stop::No);
+    tokio::spawn(Worker::new(context.worker_parts().unwrap()).run(stopping));
+    settle().await;
+    handle.cancel("enough").await.unwrap();
+    settle().await;
+    let before = clock.sleeps();
+    clock.pass(secs(60)).await;
+    let waits = clock.sleeps() - before;
+    assert!(waits <= 10, "{waits} waits in a minute with nothing to do");
+    clock.pass(minutes(30)).await;
+    let ended = handle.record().await.unwrap();
+    assert_eq!(ended.status, TaskStatus::Succeeded);
+}
+
 #[tokio::test]
 async fn tasks_that_nobody_here_knows_do_not_keep_a_worker_busy() {
     let clock = Watched::new();

@@ -26,7 +26,7 @@ pub enum Lifecycle {
         /// Nothing was created: this one was there.
         existing: bool,
     },
-    /// A worker leased a task and runs it.
+    /// A worker leased a task and runs it, or has it wait for a place, when it leases ahead.
     Started {
         /// The task.
         record: Arc<TaskStateRecord>,

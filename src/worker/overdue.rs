@@ -17,11 +17,19 @@ use crate::task::LeaseRef;
 /// How long after its grace a run is given up that cannot be dropped. One that waits for something is dropped by then.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Runs that were asked to end, with when on the steady clock, and when the next is given up.
+/// Runs that were asked to end.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     any: AtomicBool,
-    runs: Mutex<Vec<(Duration, LeaseRef)>>,
+    runs: Mutex<Vec<AskedRun>>,
+}
+
+#[derive(Debug)]
+struct AskedRun {
+    lease: LeaseRef,
+    /// When it was asked, and when it is given up unless it said by then that it needs longer; on the steady clock.
+    at: Duration,
+    until: Duration,
 }
 
 impl Shared {
@@ -31,7 +39,11 @@ impl Shared {
         task.context.interrupt(why);
         if is_first {
             let now = self.parts.clock.steady().at;
-            self.asked.runs.lock().push((now, task.lease));
+            self.asked.runs.lock().push(AskedRun {
+                lease: task.lease,
+                at: now,
+                until: now + self.parts.options.kill_grace + MARGIN,
+            });
             self.asked.any.store(true, Ordering::Release);
         }
     }
@@ -42,21 +54,20 @@ impl Shared {
             return None;
         }
         let asked = self.asked.runs.lock();
-        let next = asked.iter().map(|(at, _)| *at).min();
-        next.map(|at| at + self.parts.options.kill_grace + MARGIN)
+        asked.iter().map(|run| run.until).min()
     }
 
     /// The runs that did not end in time.
     fn overdue(&self, now: Duration) -> Vec<HeldTask> {
         let mut asked = self.asked.runs.lock();
         let mut overdue = Vec::new();
-        asked.retain(|(at, lease)| {
-            let Some(task) = self.held.get(*lease) else {
+        asked.retain_mut(|run| {
+            let Some(task) = self.held.get(run.lease) else {
                 return false;
             };
             let grace = self.parts.options.kill_grace;
-            let grace = grace.max(task.context.needed_grace());
-            let is_overdue = now >= *at + grace + MARGIN;
+            run.until = run.at + grace.max(task.context.needed_grace()) + MARGIN;
+            let is_overdue = now >= run.until;
             if is_overdue {
                 overdue.push(task);
             }

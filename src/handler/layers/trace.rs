@@ -13,6 +13,7 @@ use crate::payload::Payload;
 use crate::task::Ended;
 
 /// The name of the span of a run.
+#[cfg(feature = "log-capture")]
 pub(crate) const SPAN: &str = "tlo.task";
 
 thread_local! {
