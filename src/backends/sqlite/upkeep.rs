@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::connection::Connector;
 use super::engine::SqliteEngine;
-use super::fault::is_busy;
+use super::fault::{is_busy, was_busy};
 use super::schema;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -146,23 +146,26 @@ fn checkpoint(connector: &Connector, connection: &Connection, truncate: bool) ->
 
 /// Whether a process died with the file open: its log is still there and nobody uses the file.
 ///
-/// Leaving WAL mode works only for the one connection that is alone, so SQLite's own locks give the answer.
+/// A connection that wants the file for itself gets it only when it is alone, so SQLite's own locks give the answer. It
+/// stays in WAL mode all the while: another process that opens the file now waits, and never sees it without a log.
 pub(super) fn was_left_open(connector: &Connector) -> Result<bool> {
     if connector.place.wal_bytes() == 0 {
         return Ok(false);
     }
     let fault = |source| connector.fault("open sqlite", source);
     let connection = connector.bare()?;
-    // Nothing is changed in a file that will be refused.
-    connector.expect_owned(&connection)?;
-    schema::expect_known(connector, &connection)?;
     connection.busy_timeout(Duration::ZERO).map_err(fault)?;
-    let alone: rusqlite::Result<String> =
-        connection.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get(0));
-    match alone {
-        Ok(mode) => Ok(mode.eq_ignore_ascii_case("delete")),
-        Err(source) if is_busy(&source) => Ok(false),
-        // Opening in earnest comes next and says what is wrong.
-        Err(_) => Ok(true),
+    // Before its first look at the file: afterwards it would share the log with others.
+    connection
+        .pragma_update(None, "locking_mode", "exclusive")
+        .map_err(fault)?;
+    // Nothing is changed in a file that will be refused.
+    let looked = connector
+        .expect_owned(&connection)
+        .and_then(|()| schema::expect_known(connector, &connection));
+    match looked {
+        Ok(_) => Ok(true),
+        Err(error) if was_busy(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }
