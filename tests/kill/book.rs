@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tlo::{TaskId, TaskStatus};
 
 use crate::journal::{Line, Note, UnderLease};
+use crate::orders::AT_MOST_ONCE;
 
 /// One lease of a task, as its holder saw it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,7 +50,11 @@ pub(crate) struct Kill {
 pub(crate) struct Book {
     /// Tasks that somebody tried to submit, by submit.
     pub(crate) tried: Vec<Vec<TaskId>>,
+    /// Those that may be started once: a lost lease ends them.
+    pub(crate) at_most_once: BTreeSet<TaskId>,
     pub(crate) acknowledged: BTreeSet<TaskId>,
+    /// Why submits failed.
+    pub(crate) not_submitted: Vec<String>,
     /// Leases by task and fence.
     pub(crate) leases: BTreeMap<TaskId, BTreeMap<u64, Held>>,
     pub(crate) kills: Vec<Kill>,
@@ -69,7 +74,13 @@ impl Book {
         let (at, who) = (line.at, line.who);
         match &line.what {
             Note::Up => drop(self.up.insert(who)),
-            Note::Trying { ids } => self.tried.push(ids.clone()),
+            Note::Trying { ids, name } => {
+                self.tried.push(ids.clone());
+                if name == AT_MOST_ONCE {
+                    self.at_most_once.extend(ids.iter().cloned());
+                }
+            }
+            Note::NotSubmitted { why } => self.not_submitted.push(why.clone()),
             Note::Acknowledged { id } => drop(self.acknowledged.insert(id.clone())),
             Note::Claimed {
                 id,

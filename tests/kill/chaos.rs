@@ -91,23 +91,21 @@ async fn nothing_is_lost_or_done_out_of_turn_however_processes_are_killed() {
         "taken back after a kill (lease {LEASE:?}): {}",
         percentiles(&took)
     );
-    for what in [
-        Wrong::Lost,
-        Wrong::Overlap,
-        Wrong::WrongResult,
-        Wrong::StaleSettle,
-        Wrong::DuplicateSlot,
-        Wrong::DuplicateKey,
-        Wrong::GatePassed,
-        Wrong::LeakedLease,
-        Wrong::LeakedGate,
-        Wrong::LeakedKey,
+    for (label, what) in [
+        ("lost", Wrong::Lost),
+        ("overlap inside a live lease", Wrong::Overlap),
+        ("wrong result", Wrong::FalseResult),
+        ("stale settle accepted", Wrong::StaleSettle),
+        ("duplicate slot", Wrong::DuplicateSlot),
+        ("missing slot", Wrong::MissingSlot),
+        ("duplicate key", Wrong::DuplicateKey),
+        ("gate passed", Wrong::GatePassed),
+        ("leaked lease", Wrong::LeakedLease),
+        ("leaked gate", Wrong::LeakedGate),
+        ("leaked key", Wrong::LeakedKey),
     ] {
-        let count = wrong
-            .iter()
-            .filter(|violation| violation.what == what)
-            .count();
-        print!("{what:?} {count}, ");
+        let found = wrong.iter().filter(|violation| violation.what == what);
+        print!("{label} {}, ", found.count());
     }
     println!("all violations: {}", wrong.len());
     home.nobody_failed();
@@ -122,8 +120,10 @@ fn tell(book: &Book, statuses: impl Iterator<Item = TaskStatus>) {
     }
     let leases = book.all_leases().count();
     println!(
-        "{} submits acknowledged, {} tasks: {by_status:?}",
+        "{} submits acknowledged, {} refused {:?}, {} tasks: {by_status:?}",
         book.acknowledged.len(),
+        book.not_submitted.len(),
+        book.not_submitted.first(),
         by_status.values().sum::<usize>()
     );
     println!(

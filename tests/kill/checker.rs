@@ -20,7 +20,7 @@ pub(crate) enum Wrong {
     /// A task was given to somebody while the lease of another was live.
     Overlap,
     /// A result that is not what the run found whose lease was the last.
-    WrongResult,
+    FalseResult,
     /// The end of a run was taken although its lease was lost.
     StaleSettle,
     /// More than one end of a task was taken.
@@ -106,12 +106,13 @@ fn submits(
         match by_id.get(id) {
             Some(record) if record.status.is_terminal() => {}
             Some(record) => note(Wrong::Lost, format!("{id} is {}", record.status)),
-            None if filed.is_thinned && was_answered(book, id) => {}
+            None if filed.is_thinned && has_ended(book, id) => {}
             None => note(Wrong::Lost, format!("{id} is not there")),
         }
     }
     for ids in &book.tried {
-        let there = |id: &&TaskId| by_id.contains_key(id) || was_answered(book, id);
+        let there =
+            |id: &&TaskId| by_id.contains_key(id) || (filed.is_thinned && has_ended(book, id));
         let count = ids.iter().filter(there).count();
         if count != 0 && count != ids.len() {
             note(Wrong::HalfBatch, format!("{count} of {ids:?}"));
@@ -125,9 +126,11 @@ fn submits(
     }
 }
 
-fn was_answered(book: &Book, id: &TaskId) -> bool {
+/// Whether the journal says that the task came to an end. One that is started at most once also ends when its lease does.
+fn has_ended(book: &Book, id: &TaskId) -> bool {
+    let is_once = book.at_most_once.contains(id);
     let leases = book.leases.get(id);
-    leases.is_some_and(|leases| leases.values().any(|held| held.ended.is_some()))
+    leases.is_some_and(|leases| leases.values().any(|held| is_once || held.ended.is_some()))
 }
 
 /// The result is that of the run with the last lease, which found the right one.
@@ -147,7 +150,7 @@ fn ended_well(book: &Book, record: &TaskStateRecord, wrong: &mut Vec<Violation>)
                 .ok()
                 .map(|args| value_of(args.n));
             let Some(answer) = answer else {
-                return note(Wrong::WrongResult, format!("{:?}", record.result));
+                return note(Wrong::FalseResult, format!("{:?}", record.result));
             };
             if answer.fence != record.fence {
                 let fence = record.fence;
@@ -160,7 +163,7 @@ fn ended_well(book: &Book, record: &TaskStateRecord, wrong: &mut Vec<Violation>)
             let found = run.and_then(|held| held.ended?.1);
             if found != Some(answer.value) || expected != Some(answer.value) {
                 let seen = format!("{answer:?}, the run found {found:?}, right is {expected:?}");
-                note(Wrong::WrongResult, seen);
+                note(Wrong::FalseResult, seen);
             }
         }
         TaskStatus::Failed => {

@@ -27,10 +27,12 @@ pub(crate) struct Line {
 pub(crate) enum Note {
     /// The process has begun to do what it is for.
     Up,
-    /// These tasks are about to be submitted, all in one write.
-    Trying { ids: Vec<TaskId> },
+    /// These tasks of one name are about to be submitted, all in one write.
+    Trying { ids: Vec<TaskId>, name: String },
     /// The submit was answered: this task was made, or was there.
     Acknowledged { id: TaskId },
+    /// The submit failed: what it was for may be there or not.
+    NotSubmitted { why: String },
     /// A claim was answered with this task.
     Claimed {
         id: TaskId,

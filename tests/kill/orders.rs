@@ -46,8 +46,11 @@ pub(crate) fn value_of(n: u64) -> u64 {
     n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20
 }
 
+/// The name of tasks that are started once.
+pub(crate) const AT_MOST_ONCE: &str = "once";
+
 /// The names that are submitted.
-pub(crate) const NAMES: [&str; 5] = ["plain", "blocking", "keyed", "flaky", "once"];
+const NAMES: [&str; 5] = ["plain", "blocking", "keyed", "flaky", AT_MOST_ONCE];
 
 /// The definitions. A worker has handlers for them; who only submits does not need any.
 pub(crate) fn definitions(with_handlers: bool) -> Vec<Task> {
@@ -57,7 +60,7 @@ pub(crate) fn definitions(with_handlers: bool) -> Vec<Task> {
             .max_lost(1_000);
         match name {
             "keyed" => task.exclusive("{user}"),
-            "once" => task.max_lost(0),
+            AT_MOST_ONCE => task.max_lost(0),
             _ => task,
         }
     };
@@ -102,6 +105,10 @@ async fn work(context: TaskContext, args: Args) -> TaskResult<Answer> {
     end(&context, &args)
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "this is what handlers without `async` look like"
+)]
 fn block(context: TaskContext, args: Args) -> TaskResult<Answer> {
     begin(&context)?;
     std::thread::sleep(millis(args.millis));
@@ -149,13 +156,14 @@ pub(crate) async fn submit(
     let name = match n % 11 {
         0..=2 => "keyed",
         3 | 4 => "flaky",
-        5 => "once",
+        5 => AT_MOST_ONCE,
         6 => "blocking",
         7 => return submit_together(client, journal, id, &args).await,
         _ => "plain",
     };
     journal.note(Note::Trying {
         ids: vec![task_id.clone()],
+        name: name.to_owned(),
     });
     let mut submit = client.task(name).id(task_id).args(&args);
     if name == "keyed" {
@@ -189,7 +197,10 @@ async fn submit_together(
             lease_to: None,
         })));
     }
-    journal.note(Note::Trying { ids: ids.clone() });
+    journal.note(Note::Trying {
+        ids: ids.clone(),
+        name: definition.name.to_string(),
+    });
     client.store().apply(Commit::of(creates)).await?;
     for id in ids {
         journal.note(Note::Acknowledged { id });
@@ -208,7 +219,8 @@ pub(crate) async fn submit_for_ever(
     for n in from.. {
         // What is not answered is nobody's promise: the next one may be.
         if let Err(error) = submit(&client, &journal, &format!("{label}-{n}"), n).await {
-            eprintln!("a submit failed: {error}");
+            let why = error.to_string();
+            journal.note(Note::NotSubmitted { why });
         }
         SystemClock.sleep(pause).await;
     }

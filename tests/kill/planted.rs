@@ -12,12 +12,17 @@ use crate::book::Book;
 use crate::checker::{Filed, Wrong, check, recoveries};
 use crate::journal::{Line, Note, UnderLease};
 use crate::leftovers;
-use crate::orders::{Answer, Args, SCHEDULES, value_of};
+use crate::orders::{AT_MOST_ONCE, Answer, Args, SCHEDULES, value_of};
 
 const SECOND: u64 = 1_000_000;
 
 fn id(text: &str) -> TaskId {
     TaskId::new(text).unwrap()
+}
+
+fn trying(ids: Vec<TaskId>, name: &str) -> Note {
+    let name = name.to_owned();
+    Note::Trying { ids, name }
 }
 
 fn at(micros: u64) -> Timestamp {
@@ -44,14 +49,13 @@ impl Scene {
         };
         let mut new = NewTask::new(id(task), "plain", Payload::of(&args).unwrap());
         change(&mut new);
+        let name = if new.max_lost == 0 {
+            AT_MOST_ONCE
+        } else {
+            "plain"
+        };
         if new.schedule.is_none() {
-            self.note(
-                1,
-                0,
-                Note::Trying {
-                    ids: vec![id(task)],
-                },
-            );
+            self.note(1, 0, trying(vec![id(task)], name));
             self.note(1, 0, Note::Acknowledged { id: id(task) });
         }
         let seq = self.filed.records.len() as u64;
@@ -250,22 +254,21 @@ fn what_is_lost_is_found() {
         scene.record("plain").status = TaskStatus::Pending;
     });
     // One that ran may have been removed, where tasks are removed; one that did not may not.
-    finds(&[], |scene| {
+    for ended in ["plain", "once"] {
+        finds(&[], |scene| {
+            scene.filed.is_thinned = true;
+            scene.filed.records.retain(|record| record.id != id(ended));
+        });
+    }
+    finds(&[Wrong::Lost], |scene| {
         scene.filed.is_thinned = true;
-        scene
-            .filed
-            .records
-            .retain(|record| record.id != id("plain"));
+        scene.submitted("gone", |_| {});
+        scene.leased("gone", 3, 0);
+        scene.filed.records.retain(|record| record.id != id("gone"));
     });
     finds(&[Wrong::Lost], |scene| {
         scene.filed.is_thinned = true;
-        scene.note(
-            1,
-            0,
-            Note::Trying {
-                ids: vec![id("gone")],
-            },
-        );
+        scene.note(1, 0, trying(vec![id("gone")], "plain"));
         scene.note(1, 0, Note::Acknowledged { id: id("gone") });
     });
     finds(&[Wrong::Failed], |scene| {
@@ -273,10 +276,10 @@ fn what_is_lost_is_found() {
     });
     finds(&[Wrong::HalfBatch], |scene| {
         let ids = vec![id("plain"), id("never")];
-        scene.note(1, 0, Note::Trying { ids });
+        scene.note(1, 0, trying(ids, "plain"));
     });
     finds(&[Wrong::Unknown], |scene| {
-        scene.book.tried.retain(|ids| *ids != [id("plain")])
+        scene.book.tried.retain(|ids| *ids != [id("plain")]);
     });
 }
 
@@ -322,12 +325,12 @@ fn what_a_stale_run_wrote_is_found() {
         let result = Payload::of(&Answer { value, fence: 1 }).unwrap();
         scene.record("lost").result = Some(result);
     });
-    finds(&[Wrong::WrongResult], |scene| {
+    finds(&[Wrong::FalseResult], |scene| {
         let result = Payload::of(&Answer { value: 1, fence: 1 }).unwrap();
         scene.record("plain").result = Some(result);
     });
-    finds(&[Wrong::WrongResult], |scene| {
-        scene.record("plain").result = None
+    finds(&[Wrong::FalseResult], |scene| {
+        scene.record("plain").result = None;
     });
     finds(&[Wrong::History], |scene| {
         let record = scene.record("flaky");
@@ -355,7 +358,7 @@ fn too_many_runs_are_found() {
     });
     finds(&[Wrong::OverLimit], |scene| scene.record("lost").lost = 6);
     finds(&[Wrong::OverLimit], |scene| {
-        scene.record("flaky").leases = 1
+        scene.record("flaky").leases = 1;
     });
 }
 

@@ -133,6 +133,7 @@ async fn leave_leases_behind(home: &Home, time: usize) {
         let task = definition.submission(id.clone(), Payload::of(&args).unwrap());
         home.journal.note(Note::Trying {
             ids: vec![id.clone()],
+            name: definition.name.to_string(),
         });
         let create = Create {
             task: task.unwrap(),

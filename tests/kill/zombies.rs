@@ -102,6 +102,7 @@ async fn whoever_was_stopped_beyond_a_lease_cannot_write_any_more() {
         };
         home.journal.note(Note::Trying {
             ids: vec![id.clone()],
+            name: slow.name.to_string(),
         });
         let submit = context.client().defined(slow.clone()).id(id.clone());
         submit.args(&args).submit().await.unwrap();
