@@ -7,6 +7,7 @@ use tlo::TaskStatus;
 
 use crate::book::Book;
 use crate::checker::{Wrong, recoveries};
+use crate::faulty::Fault;
 use crate::journal::UnderLease;
 use crate::parent::{Home, Process, chance, is_full, pause, until};
 
@@ -16,14 +17,24 @@ const CREW: [&str; 8] = [
     "submit", "submit", "schedule", "schedule", "work", "work", "work", "work",
 ];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_or_done_out_of_turn_however_processes_are_killed() {
-    let (mut chance, seed) = chance();
-    let wanted = if is_full() { 220 } else { 12 };
-    let home = Home::new(LEASE);
-    let mut crew: Vec<Process> = CREW.iter().map(|role| home.start(role)).collect();
+/// Kills of each role.
+type Kills = BTreeMap<&'static str, usize>;
+
+/// Starts the crew, kills until it is enough, lets the workers finish what is there, and ends them.
+async fn rage(
+    home: &Home,
+    chance: &mut fastrand::Rng,
+    wanted: usize,
+    fault: Option<&str>,
+) -> Kills {
+    let told: Vec<_> = fault
+        .map(|fault| ("FAULT", fault.to_owned()))
+        .into_iter()
+        .collect();
+    let start = |role: &'static str| home.start_with(role, &told);
+    let mut crew: Vec<Process> = CREW.map(start).into();
     until("all are up", || home.book().up.len() == CREW.len());
-    let mut kills: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut kills = Kills::new();
     // A worker that is stopped, and the blow before which it goes on.
     let mut stopped: Option<(usize, usize)> = None;
     let mut blow = 0;
@@ -62,7 +73,7 @@ async fn nothing_is_lost_or_done_out_of_turn_however_processes_are_killed() {
             *kills.entry(crew[*victim].role).or_default() += 1;
         }
         for victim in victims {
-            crew[victim] = home.start(CREW[victim]);
+            crew[victim] = start(CREW[victim]);
         }
     }
     if let Some((worker, _)) = stopped {
@@ -75,11 +86,21 @@ async fn nothing_is_lost_or_done_out_of_turn_however_processes_are_killed() {
     }
     let store = home.open();
     home.drained(&*store).await;
-    home.everything_can_be_had_again(store).await;
+    if fault.is_none() {
+        home.everything_can_be_had_again(store).await;
+    }
     for process in &mut crew[4..] {
         process.kill_9();
     }
+    kills
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_done_out_of_turn_however_processes_are_killed() {
+    let (mut chance, seed) = chance();
+    let wanted = if is_full() { 220 } else { 12 };
+    let home = Home::new(LEASE);
+    let kills = rage(&home, &mut chance, wanted, None).await;
     let (book, filed, wrong) = home.violations(false).await;
     let took = recoveries(&book, &filed.records);
     println!(
@@ -111,6 +132,22 @@ async fn nothing_is_lost_or_done_out_of_turn_however_processes_are_killed() {
     home.nobody_failed();
     assert_eq!(wrong, []);
     assert!(!took.is_empty(), "no kill hit a run");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_does_not_keep_its_word_is_found_out() {
+    let (mut chance, seed) = chance();
+    for (name, fault, expected) in Fault::ALL {
+        let home = Home::new(LEASE);
+        rage(&home, &mut chance, 3, Some(name)).await;
+        let (_, _, wrong) = home.violations(false).await;
+        let mut found: BTreeMap<Wrong, usize> = BTreeMap::new();
+        for violation in &wrong {
+            *found.entry(violation.what).or_default() += 1;
+        }
+        println!("seed {seed}; a store that {name}: {found:?}");
+        assert!(found.contains_key(&expected), "{fault:?}: {wrong:?}");
+    }
 }
 
 fn tell(book: &Book, statuses: impl Iterator<Item = TaskStatus>) {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use tlo::prelude::*;
@@ -12,6 +13,7 @@ use tlo::{
 };
 
 use crate::crashing::CrashingEngine;
+use crate::faulty::{Fault, Faulty};
 use crate::journal::{Journal, Note};
 use crate::orders::{definitions, schedules, submit_for_ever};
 use crate::trap::{POINTS, Trap, Verb};
@@ -83,7 +85,15 @@ impl Seat {
             SystemClock::shared(),
             Arc::new(IdSource::random()),
         );
-        Watched::around(Arc::new(store.unwrap()), Arc::clone(&self.journal))
+        let mut store: SharedStore = Arc::new(store.unwrap());
+        if let Some(name) = told("FAULT") {
+            store = Arc::new(Faulty {
+                inner: store,
+                fault: Fault::named(&name),
+                submits: AtomicU32::new(0),
+            });
+        }
+        Watched::around(store, Arc::clone(&self.journal))
     }
 
     async fn context(&self, store: Watched, tasks: Vec<Task>) -> TloContext {

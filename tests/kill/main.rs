@@ -5,8 +5,9 @@
 //! - `points`: one process that dies at a named point of its work;
 //! - `zombies`: a worker that is stopped beyond its lease and comes back when another has its task.
 //!
-//! What the processes saw is in a journal beside the file. `checker` compares it with the file, and `planted` shows that
-//! it finds what it looks for. `TLO_PROOF=full` runs the full counts, `TLO_TEST_SEED` repeats what was chosen by chance;
+//! What the processes saw is in a journal beside the file. `checker` compares it with the file; `planted` shows that it
+//! finds what it looks for, and `faulty` that processes on a store that does not keep its word are found out.
+//! `TLO_PROOF=full` runs the full counts, `TLO_TEST_SEED` repeats what was chosen by chance;
 //! what the machine makes of it differs all the same.
 #![cfg(all(target_os = "linux", feature = "sqlite"))]
 #![allow(
@@ -20,6 +21,7 @@ mod chaos;
 mod checker;
 mod child;
 mod crashing;
+mod faulty;
 mod journal;
 mod leftovers;
 mod orders;
