@@ -3,6 +3,7 @@
 //!
 //! - `chaos`: submitters, schedulers and workers, random ones killed again and again;
 //! - `points`: one process that dies at a named point of its work;
+//! - `makers`: processes that die while they make the file;
 //! - `zombies`: a worker that is stopped beyond its lease and comes back when another has its task.
 //!
 //! What the processes saw is in a journal beside the file. `checker` compares it with the file; `planted` shows that it
@@ -24,6 +25,7 @@ mod crashing;
 mod faulty;
 mod journal;
 mod leftovers;
+mod makers;
 mod orders;
 mod parent;
 mod planted;
