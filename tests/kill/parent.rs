@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tempfile::TempDir;
 use tlo::prelude::*;
 use tlo::settings::SettingsSource;
@@ -219,8 +219,11 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Stops it. All of its threads stand still afterwards: one that was inside the kernel goes on there for a while.
     pub(crate) fn stop(&self) {
         kill_process(self.pid(), Signal::STOP).unwrap();
+        let stopped = waitpid(Some(self.pid()), WaitOptions::UNTRACED).unwrap();
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()));
         self.journal.note(Note::Stopped { who: self.who });
     }
 
