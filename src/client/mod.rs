@@ -15,6 +15,11 @@ use std::sync::Arc;
 
 pub use batch::{BatchRefused, RefusedItem};
 pub use context::ClientContext;
+pub(crate) use control::{AUDIT_KEPT, trim_audit};
+pub use control::{
+    AuditData, AuditEvent, Bulk, BulkAction, BulkRefusal, BulkReport, DeclaredLimits, LimitChange,
+    LimitedTarget, Limits, Paused, Target,
+};
 pub use handle::TaskHandle;
 pub use known::WorkerInfo;
 pub(crate) use known::{WORKER_MARK, live_workers};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::client::{AUDIT_KEPT, trim_audit};
 use crate::context::TloContext;
 use crate::store::Maintain;
 
@@ -63,6 +64,10 @@ pub(super) async fn tidy(context: &TloContext) {
                     let took = clock.steady().at.saturating_sub(begun);
                     (took * 3).clamp(SHORTEST_BREATH, LONGEST_BREATH)
                 } else {
+                    let old = clock.now().saturating_sub(AUDIT_KEPT);
+                    if let Err(error) = trim_audit(store, old, STEP).await {
+                        tracing::warn!(%error, "old audit events could not be removed; trying again");
+                    }
                     until_next_round(std::mem::take(&mut removed))
                 }
             }

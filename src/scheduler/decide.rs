@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::cursor::{Cursor, Overlapped};
 use super::entry::Entry;
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::payload::Payload;
 use crate::schedule::{CatchUp, Overlap, Skipped, missed_from};
 use crate::store::{Commit, Create, Guard, NewEvent, Op, StreamId};
-use crate::task::OnConflict;
+use crate::task::{Cursor, OnConflict, Overlapped};
 use crate::timestamp::Timestamp;
 
 /// Notes of a schedule that are kept: a schedule whose runs take longer than its period makes some for ever.

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::cursor::Cursor;
 use crate::schedule::Schedule;
 use crate::store::{Mark, MarkExpect};
-use crate::task::{Pattern, TaskDef};
+use crate::task::{Cursor, Pattern, TaskDef};
 use crate::timestamp::Timestamp;
 
 /// One schedule on this node.
@@ -25,17 +24,25 @@ pub(super) struct Entry {
     pub(super) noted: u64,
     /// What the cursor's mark was when it was read or written last.
     pub(super) expected: MarkExpect,
+    /// While it is paused: when this node last looked whether it still is.
+    pub(super) looked: Option<Timestamp>,
     /// This node no longer fires it: another specification of this name took over on another node, or it cannot fire.
     pub(super) stood_down: bool,
 }
 
 impl Entry {
-    /// The next slot to decide.
+    /// The next slot to decide; while the schedule is paused, the next one at which to look whether it goes on.
     pub(super) fn next(&self) -> Option<Timestamp> {
         if self.stood_down || self.is_used_up() {
             return None;
         }
-        self.slot_after_cursor()
+        match self.looked.filter(|_| self.is_paused()) {
+            Some(looked) => {
+                let last = self.cursor.last.max(looked);
+                self.schedule.next(self.cursor.anchor, last)
+            }
+            None => self.slot_after_cursor(),
+        }
     }
 
     /// The slot after the last one that was decided.
@@ -50,6 +57,10 @@ impl Entry {
         self.following = following;
     }
 
+    pub(super) fn is_paused(&self) -> bool {
+        self.cursor.paused.is_some()
+    }
+
     fn is_used_up(&self) -> bool {
         self.def
             .policy
@@ -62,10 +73,11 @@ impl Entry {
     pub(super) fn adopt(&mut self, mark: Option<&Mark>) {
         let Some(mark) = mark else {
             self.expected = MarkExpect::Absent;
+            self.cursor.paused = None;
             return;
         };
         self.expected = MarkExpect::Version(mark.version);
-        let Some(cursor) = Cursor::read(mark) else {
+        let Some(cursor) = Cursor::read(&mark.key, &mark.value) else {
             return;
         };
         if cursor.hash != self.cursor.hash {

@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::cursor::Cursor;
 use super::decide::{self, Decision};
 use super::starts::Reserved;
 use super::unblock::unblock;
@@ -15,7 +14,7 @@ use crate::observe::Lifecycle;
 use crate::page::{PAGE_LIMIT, PageRequest};
 use crate::schedule::Overlap;
 use crate::store::{CountBy, Effect, MarkExpect, Op, Refusal, TaskFilter, TaskStateStoreExt};
-use crate::task::TaskStatus;
+use crate::task::{Cursor, TaskStatus};
 use crate::timestamp::Timestamp;
 
 /// Commits that one slot takes, at most, before it is given up.
@@ -43,6 +42,12 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
     let mut failed = None;
     let mut round = Vec::with_capacity(indexes.len());
     for index in indexes {
+        if scheduler.entries[*index].is_paused() {
+            if let Err(error) = look_whether_paused(scheduler, *index, now).await {
+                failed = failed.or(Some(error));
+            }
+            continue;
+        }
         match decide::first(&scheduler.entries[*index], *index, now) {
             Ok(decision) if is_ready(scheduler, &decision) => round.push(decision),
             Ok(decision) => match prepared(scheduler, decision, now).await {
@@ -135,6 +140,20 @@ fn begin(reserved: &mut Option<Reserved>, effects: &[Effect]) -> bool {
         }
     }
     all_begin
+}
+
+/// A paused schedule writes nothing at its slots: it looks whether it goes on. Who resumes it moves its cursor past the
+/// slots of the pause.
+async fn look_whether_paused(
+    scheduler: &mut Scheduler,
+    index: usize,
+    now: Timestamp,
+) -> Result<()> {
+    let mark = scheduler.store.mark(&scheduler.entries[index].key).await;
+    let entry = &mut scheduler.entries[index];
+    entry.looked = Some(now);
+    entry.adopt(mark?.as_ref());
+    Ok(())
 }
 
 /// Something else owns the key of the schedule and is no unfinished run, or each run that was to be replaced ended just

@@ -4,7 +4,6 @@
 //! occurrence under a derived id and moves the cursor from the version that was read: a node that comes second is refused
 //! and reads on. Nothing is remembered that cannot be read again.
 
-mod cursor;
 mod decide;
 mod entry;
 mod fire;

@@ -54,6 +54,9 @@ async fn follow(scheduler: &mut Scheduler, now: Timestamp, step: Duration) -> Re
         "the clock was set back; schedules follow it"
     );
     write_cursors(scheduler, ahead).await?;
+    for entry in &mut scheduler.entries {
+        entry.looked = entry.looked.map(|looked| looked.min(now));
+    }
     scheduler.arm_all();
     Ok(())
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cursor::{Cursor, PREFIX};
 use super::entry::Entry;
 use super::fire::write_cursors;
 use super::set_back::FAR_AHEAD;
@@ -13,7 +12,7 @@ use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::schedule::Schedule;
 use crate::store::{Commit, Create, Guard, Mark, MarkExpect, Op, SharedStore};
-use crate::task::{Pattern, TaskDef};
+use crate::task::{CURSOR_MARK, Cursor, Pattern, TaskDef};
 use crate::timestamp::Timestamp;
 
 /// Different patterns that are looked through for one to share; most schedules of a program are alike.
@@ -45,7 +44,10 @@ pub(super) async fn start(
         };
         let schedule = schedule.clone().seeded(&def.name)?;
         if schedule.is_reboot() {
-            at_boot.push(def);
+            let cursor = known.get(&*def.name).and_then(read);
+            if cursor.is_none_or(|cursor| cursor.paused.is_none()) {
+                at_boot.push(def);
+            }
             continue;
         }
         let mark = known.remove(&*def.name);
@@ -81,7 +83,8 @@ fn take_up(
 ) -> (Entry, bool) {
     let hash = schedule.spec_hash();
     let expected = mark.map_or(MarkExpect::Absent, |mark| MarkExpect::Version(mark.version));
-    let stored = mark.and_then(Cursor::read);
+    let stored = mark.and_then(read);
+    let paused = stored.as_ref().and_then(|cursor| cursor.paused.clone());
     let (cursor, is_stale) = match stored.filter(|cursor| cursor.hash == hash) {
         Some(cursor) if cursor.last > now.saturating_add(FAR_AHEAD) => {
             tracing::warn!(schedule = &*def.name, ahead = %cursor.last, "a schedule was decided far into the future, by a clock that was wrong; it goes on from now");
@@ -97,7 +100,11 @@ fn take_up(
             )
         }
         Some(cursor) => (cursor, false),
-        None => (Cursor::first(hash, now), true),
+        // A schedule that somebody paused stays so when it is written anew.
+        None => {
+            let first = Cursor::first(hash, now);
+            (Cursor { paused, ..first }, true)
+        }
     };
     let entry = Entry {
         key: Cursor::key(&def.name),
@@ -108,6 +115,7 @@ fn take_up(
         cursor,
         following: None,
         expected,
+        looked: None,
         stood_down: false,
     };
     (entry, is_stale)
@@ -127,7 +135,7 @@ async fn run_once(
         .map(|def| (def, format!("{}@boot:{boot:016x}", def.name)));
     let starts = scheduler.entries[first..]
         .iter()
-        .filter(|entry| entry.def.policy.run_at_start && !entry.stood_down)
+        .filter(|entry| entry.def.policy.run_at_start && !entry.stood_down && !entry.is_paused())
         .map(|entry| {
             let Cursor { anchor, last, .. } = entry.cursor;
             let slot = entry.schedule.previous(anchor, now);
@@ -170,17 +178,22 @@ fn tell(scheduler: &Scheduler, name: &Arc<str>, error: Error) -> Result<()> {
     Ok(())
 }
 
+/// The cursor of a mark, if it can be read.
+pub(super) fn read(mark: &Mark) -> Option<Cursor> {
+    Cursor::read(&mark.key, &mark.value)
+}
+
 /// All cursors of the store, by schedule.
 pub(super) async fn cursors(store: &SharedStore) -> Result<HashMap<String, Mark>> {
     let mut found = HashMap::new();
     let mut after: Option<Arc<str>> = None;
     loop {
-        let page = store.marks(PREFIX, after.as_deref(), PAGE).await?;
+        let page = store.marks(CURSOR_MARK, after.as_deref(), PAGE).await?;
         let is_last = page.len() < PAGE;
         after = page.last().map(|mark| mark.key.clone());
         found.extend(
             page.into_iter()
-                .map(|mark| (mark.key[PREFIX.len()..].to_owned(), mark)),
+                .map(|mark| (mark.key[CURSOR_MARK.len()..].to_owned(), mark)),
         );
         if is_last {
             return Ok(found);

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::cursor::Cursor;
-use super::start::cursors;
+use super::start::{cursors, read};
 use crate::error::Result;
 use crate::store::SharedStore;
-use crate::task::TaskDef;
+use crate::task::{Cursor, Pause, TaskDef};
 use crate::timestamp::Timestamp;
 
 /// The next slot of a schedule.
@@ -18,6 +17,8 @@ pub struct Upcoming {
     pub next: Option<Timestamp>,
     /// The first slot that nobody was there to start, if there is one: the misfire policy decides about it.
     pub missed: Option<Timestamp>,
+    /// Who paused it, when it is paused: then nothing fires, whatever `next` says.
+    pub paused: Option<Pause>,
 }
 
 /// The next slot of each of these definitions that has a schedule, the soonest first. Writes nothing; a schedule that
@@ -37,9 +38,9 @@ pub async fn upcoming(
             continue;
         };
         let schedule = schedule.clone().seeded(&def.name)?;
-        let cursor = known
-            .get(&*def.name)
-            .and_then(Cursor::read)
+        let stored = known.get(&*def.name).and_then(read);
+        let paused = stored.as_ref().and_then(|cursor| cursor.paused.clone());
+        let cursor = stored
             .filter(|cursor| cursor.hash == schedule.spec_hash())
             .unwrap_or_else(|| Cursor::first(schedule.spec_hash(), now));
         let is_used_up = def.policy.max_runs.is_some_and(|max| cursor.runs >= max);
@@ -50,7 +51,8 @@ pub async fn upcoming(
         found.push(Upcoming {
             schedule: Arc::clone(&def.name),
             next: after(cursor.last.max(now)),
-            missed: after(cursor.last).filter(|slot| *slot <= now),
+            missed: after(cursor.last).filter(|slot| *slot <= now && paused.is_none()),
+            paused: paused.map(|paused| *paused),
         });
     }
     found.sort_by(|a, b| {

@@ -1,6 +1,7 @@
 //! Which records are asked for.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -93,6 +94,44 @@ impl TaskFilter {
                 .id_prefix
                 .as_ref()
                 .is_none_or(|prefix| record.id.as_str().starts_with(prefix.as_str()))
+    }
+}
+
+impl fmt::Display for TaskFilter {
+    /// `status failed, queue "mail"`; `anything` when it is empty.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if !self.status.is_empty() {
+            let statuses: Vec<_> = self.status.iter().map(|status| status.as_str()).collect();
+            parts.push(format!("status {}", statuses.join(" or ")));
+        }
+        parts.extend(
+            self.kind
+                .map(|kind| format!("kind {kind:?}").to_lowercase()),
+        );
+        let texts = [
+            ("name", self.name.as_deref()),
+            ("queue", self.queue.as_deref()),
+            ("tag", self.tag.as_deref()),
+            ("parent", self.parent.as_ref().map(TaskId::as_str)),
+            ("schedule", self.schedule.as_deref()),
+            ("error group", self.error_group.as_deref()),
+            ("worker", self.worker.as_ref().map(WorkerId::as_str)),
+            ("an id that starts with", self.id_prefix.as_deref()),
+        ];
+        let set = texts
+            .into_iter()
+            .filter_map(|(label, text)| Some((label, text?)));
+        parts.extend(set.map(|(label, text)| format!("{label} \"{text}\"")));
+        if self.lease_expired {
+            parts.push("an ended lease".to_owned());
+        }
+        parts.extend(self.created_from.map(|at| format!("created since {at}")));
+        parts.extend(self.created_before.map(|at| format!("created before {at}")));
+        match parts.is_empty() {
+            true => f.write_str("anything"),
+            false => f.write_str(&parts.join(", ")),
+        }
     }
 }
 

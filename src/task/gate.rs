@@ -54,9 +54,15 @@ pub struct GateRule {
     /// Nothing of this key starts.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
-    /// Why, for people.
+    /// Why it is paused, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Who paused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The file that `max`, `rate` and `max_depth` come from; absent when somebody set them while it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declared_by: Option<String>,
     /// For a queue: a submit, a move to it and a revival are refused when this many tasks wait. What it took before comes
     /// back whatever this says: retries, snoozes and lost leases.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +70,18 @@ pub struct GateRule {
 }
 
 impl GateRule {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.paused && !self.has_limits()
+    }
+
+    /// Whether it limits how many run, start or wait.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        self.max.is_some() || self.rate.is_some() || self.max_depth.is_some()
+    }
+
     /// Reads the rule of a gate as it is stored.
     ///
     /// # Errors
@@ -74,7 +92,7 @@ impl GateRule {
                 "gate rule",
                 format!(
                     "the rule of the gate \"{gate}\" cannot be used: {why}; \
-                     it is an object of max, rate, paused, reason and max_depth, such as {{\"max\": 3}}"
+                     it is an object of max, rate, paused, reason, by, declared_by and max_depth, such as {{\"max\": 3}}"
                 ),
             )
         };

@@ -3,6 +3,7 @@
 //! Plain data and total functions: nothing here does I/O or waits.
 
 mod attempt;
+mod cursor;
 mod decide;
 mod def;
 mod details;
@@ -22,6 +23,8 @@ mod unique;
 
 pub(crate) use attempt::push_attempt;
 pub use attempt::{ATTEMPTS_KEPT, Attempt, AttemptEnd, ERROR_LIMIT, cut_text};
+pub use cursor::Pause;
+pub(crate) use cursor::{CURSOR_MARK, Cursor, Overlapped};
 pub use decide::{Ended, Settlement, decide};
 pub use def::TaskDef;
 pub use details::TaskDetails;

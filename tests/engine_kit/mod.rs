@@ -138,3 +138,15 @@ pub fn plain_retry(base: Duration) -> RetryPolicy {
         delays: Vec::new(),
     }
 }
+
+/// The harness of a program on each of the stores: in memory, and on a SQLite file that goes away with the test.
+pub async fn on_each_store(
+    build: impl Fn() -> tlo::testing::HarnessBuilder,
+) -> Vec<(tlo::testing::Harness, Place)> {
+    let mut all = vec![(build().start().await.unwrap(), Place::new())];
+    let (place, clock) = (Place::new(), tlo::testing::ManualClock::shared());
+    let store = place.open_with(Arc::clone(&clock) as Arc<dyn Clock>);
+    let builder = build().clock(clock).store(store);
+    all.push((builder.start().await.unwrap(), place));
+    all
+}

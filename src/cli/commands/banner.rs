@@ -74,6 +74,7 @@ fn when(schedule: &Upcoming, defs: &[Arc<TaskDef>], now: Timestamp) -> String {
         .and_then(|def| def.schedule.as_ref())
         .is_some_and(crate::schedule::Schedule::is_reboot);
     let next = match schedule.next {
+        Some(_) if schedule.paused.is_some() => "paused".to_owned(),
         Some(at) => format!(
             "next {} (in {})",
             output::instant(Some(at)),
@@ -82,6 +83,13 @@ fn when(schedule: &Upcoming, defs: &[Arc<TaskDef>], now: Timestamp) -> String {
         None if is_reboot => "once per boot".to_owned(),
         None => "has ended".to_owned(),
     };
+    if let Some(reason) = schedule
+        .paused
+        .as_ref()
+        .and_then(|pause| pause.reason.as_ref())
+    {
+        return format!("{next}: {}", output::one_line(reason));
+    }
     match schedule.missed {
         Some(at) => format!("{next}; missed since {}", output::instant(Some(at))),
         None => next,

@@ -83,8 +83,9 @@ pub(super) fn check(
     let gate = keys::gate_word(key);
     if let Some(rule) = rule.filter(|rule| rule.paused) {
         let why = rule.reason.as_deref().unwrap_or("no reason given");
+        let by = rule.by.as_ref().map(|by| format!(" by {by}"));
         return Ok(Verdict::Closed {
-            reason: format!("paused: {why}"),
+            reason: format!("paused{}: {why}", by.unwrap_or_default()),
             opens_at: None,
         });
     }

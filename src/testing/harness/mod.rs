@@ -14,7 +14,7 @@ pub use builder::HarnessBuilder;
 pub use probe::{Calls, ProbeStore};
 
 use super::ManualClock;
-use crate::client::{Client, TaskHandle};
+use crate::client::{AUDIT_KEPT, Client, TaskHandle, trim_audit};
 use crate::clock::Clock;
 use crate::context::TloContext;
 use crate::error::Result;
@@ -319,6 +319,8 @@ impl Harness {
             };
             // One that fails is made up for by the next.
             while let Ok(Maintained { more: true, .. }) = self.probe.maintain(request).await {}
+            let old = self.now().saturating_sub(AUDIT_KEPT);
+            let _ = trim_audit(self.context.store(), old, request.limit).await;
         }
     }
 }

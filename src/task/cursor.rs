@@ -1,4 +1,4 @@
-//! The cursor of a schedule, as stored.
+//! The cursor of a schedule, as stored: how far it was decided, and whether it is paused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,44 +6,59 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::payload::Payload;
-use crate::store::Mark;
 use crate::timestamp::Timestamp;
 
 /// The marks of cursors start so.
-pub(super) const PREFIX: &str = "cursor/";
+pub(crate) const CURSOR_MARK: &str = "cursor/";
+
+/// Who stopped a schedule from firing, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
 
 /// How far a schedule was decided. Stored as a list of its fields, in this order: there is one of each schedule, and it is
 /// written with every slot. One that was stored with the names of its fields is read as well.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     /// The specification that the cursor belongs to.
-    pub(super) hash: u64,
+    pub(crate) hash: u64,
     /// Where intervals count from.
     #[serde(deserialize_with = "micros")]
-    pub(super) anchor: Timestamp,
+    pub(crate) anchor: Timestamp,
     /// The last slot that was decided, or the anchor.
     #[serde(deserialize_with = "micros")]
-    pub(super) last: Timestamp,
+    pub(crate) last: Timestamp,
     /// Occurrences created.
     #[serde(default)]
-    pub(super) runs: u64,
+    pub(crate) runs: u64,
     /// Slots skipped because the run before was unfinished. They become one decision when a slot runs again.
     #[serde(default)]
-    pub(super) overlapped: Option<Box<Overlapped>>,
+    pub(crate) overlapped: Option<Box<Overlapped>>,
+    /// While it is set nothing fires.
+    #[serde(default)]
+    pub(crate) paused: Option<Box<Pause>>,
 }
 
 /// A range of slots that were skipped for one unfinished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Overlapped {
-    pub(super) from: Timestamp,
-    pub(super) to: Timestamp,
-    pub(super) count: u64,
-    pub(super) behind: String,
+pub(crate) struct Overlapped {
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    pub(crate) count: u64,
+    pub(crate) behind: String,
 }
 
 impl Overlapped {
     /// These slots, in order, behind that run.
-    pub(super) fn of(slots: &[Timestamp], behind: &str) -> Option<Self> {
+    pub(crate) fn of(slots: &[Timestamp], behind: &str) -> Option<Self> {
         Some(Self {
             from: *slots.first()?,
             to: *slots.last()?,
@@ -54,25 +69,26 @@ impl Overlapped {
 }
 
 impl Cursor {
-    pub(super) fn first(hash: u64, now: Timestamp) -> Self {
+    pub(crate) fn first(hash: u64, now: Timestamp) -> Self {
         Self {
             hash,
             anchor: now,
             last: now,
             runs: 0,
             overlapped: None,
+            paused: None,
         }
     }
 
     /// Whether the last slot that was decided was skipped for an unfinished run; with the id of that run.
-    pub(super) fn is_behind(&self) -> Option<&str> {
+    pub(crate) fn is_behind(&self) -> Option<&str> {
         let range = self.overlapped.as_ref()?;
         (range.to >= self.last).then_some(&*range.behind)
     }
 
     /// The same cursor for a clock that was set back by `step`: intervals go on where they were in elapsed time, other
     /// schedules find that they have decided nothing yet of the time that comes again.
-    pub(super) fn set_back(&self, step: Duration) -> Self {
+    pub(crate) fn set_back(&self, step: Duration) -> Self {
         // The microsecond keeps the slots of intervals apart from those that had the same wall time before.
         let anchor = self.anchor.saturating_sub(step + Duration::from_micros(1));
         Self {
@@ -82,20 +98,22 @@ impl Cursor {
         }
     }
 
-    pub(super) fn key(name: &str) -> Arc<str> {
-        Arc::from(format!("{PREFIX}{name}"))
+    pub(crate) fn key(name: &str) -> Arc<str> {
+        Arc::from(format!("{CURSOR_MARK}{name}"))
     }
 
-    pub(super) fn payload(&self) -> Payload {
+    pub(crate) fn payload(&self) -> Payload {
         // Numbers and text always have a JSON form.
         Payload::of(self).unwrap_or_default()
     }
 
-    /// The cursor of a mark; one that cannot be read counts as none and is replaced.
-    pub(super) fn read(mark: &Mark) -> Option<Self> {
-        mark.value
+    /// The cursor that a mark of this key holds; one that cannot be read counts as none and is replaced.
+    pub(crate) fn read(key: &str, value: &Payload) -> Option<Self> {
+        value
             .decode()
-            .inspect_err(|error| tracing::warn!(mark = &*mark.key, %error, "a cursor cannot be read; it starts anew"))
+            .inspect_err(
+                |error| tracing::warn!(mark = key, %error, "a cursor cannot be read; it starts anew"),
+            )
             .ok()
     }
 }
@@ -103,9 +121,11 @@ impl Cursor {
 impl Serialize for Cursor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (anchor, last) = (self.anchor.as_micros(), self.last.as_micros());
-        match &self.overlapped {
-            None => (self.hash, anchor, last, self.runs).serialize(serializer),
-            Some(over) => (self.hash, anchor, last, self.runs, over).serialize(serializer),
+        let (hash, runs) = (self.hash, self.runs);
+        match (&self.overlapped, &self.paused) {
+            (None, None) => (hash, anchor, last, runs).serialize(serializer),
+            (Some(over), None) => (hash, anchor, last, runs, over).serialize(serializer),
+            (over, Some(paused)) => (hash, anchor, last, runs, over, paused).serialize(serializer),
         }
     }
 }
@@ -128,6 +148,15 @@ mod tests {
         ] {
             cursor.overlapped = overlapped.map(Box::new);
             assert_eq!(cursor.payload().decode::<Cursor>().unwrap(), cursor);
+            let paused = Cursor {
+                paused: Some(Box::new(Pause {
+                    since: Timestamp::from_micros(9),
+                    by: None,
+                    reason: Some("why".to_owned()),
+                })),
+                ..cursor.clone()
+            };
+            assert_eq!(paused.payload().decode::<Cursor>().unwrap(), paused);
         }
         let named = Payload::parse(r#"{"hash":5,"anchor":-7,"last":8,"runs":3}"#).unwrap();
         let read: Cursor = named.decode().unwrap();

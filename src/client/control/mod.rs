@@ -1,0 +1,19 @@
+//! Steering: tasks one by one and many at once, queues, names, schedules and keys. Every verb writes an audit event.
+
+mod audit;
+mod bulk;
+mod bulk_run;
+mod limit;
+mod one;
+mod pause;
+mod rules;
+mod schedule;
+mod target;
+
+pub(crate) use audit::{AUDIT_KEPT, trim_audit};
+pub use audit::{AuditData, AuditEvent};
+pub use bulk::{Bulk, BulkAction, BulkRefusal, BulkReport};
+pub use limit::{LimitChange, LimitedTarget, Limits};
+pub use pause::Paused;
+pub use rules::DeclaredLimits;
+pub use target::Target;

@@ -1,0 +1,158 @@
+//! Steering one task.
+
+use super::audit::AuditData;
+use crate::client::Client;
+use crate::error::Result;
+use crate::id::TaskId;
+use crate::store::{Commit, Op, Patch, TaskStateStoreExt};
+use crate::task::Due;
+
+impl Client {
+    /// The same client, acting for somebody: what it submits and what it steers says so.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> tlo::Result<()> {
+    /// # use tlo::client::Target;
+    /// # let tlo = tlo::TloContext::builder().build().await?;
+    /// let ada = tlo.client().acting_as("ada");
+    /// ada.pause(&Target::Queue("mail".to_owned()), Some("the relay is down")).await?;
+    /// let audit = ada.audit(None, 10).await?;
+    /// assert_eq!(audit[0].action, "pause");
+    /// assert_eq!(audit[0].data.who.as_deref(), Some("ada"));
+    /// assert_eq!(audit[0].data.why.as_deref(), Some("the relay is down"));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn acting_as(&self, actor: impl Into<String>) -> Self {
+        let mut parts = (*self.0).clone();
+        parts.created_by = Some(actor.into());
+        Self::new(parts)
+    }
+
+    /// Who it acts for.
+    #[must_use]
+    pub fn actor(&self) -> Option<&str> {
+        self.0.created_by.as_deref()
+    }
+
+    /// Cancels a task: at once while it waits; while it runs it is asked to stop.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Conflict` when it has ended.
+    pub async fn cancel(&self, id: &TaskId, reason: &str) -> Result<()> {
+        let data = AuditData {
+            why: Some(reason.to_owned()),
+            ..AuditData::default()
+        };
+        self.steer(
+            "cancel",
+            id,
+            Op::Cancel(id.clone(), reason.to_owned()),
+            data,
+        )
+        .await
+    }
+
+    /// Runs a failed or cancelled task again, with a fresh budget of attempts.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it has not ended so, or another task owns its unique key; `QueueFull`.
+    pub async fn revive(&self, id: &TaskId) -> Result<()> {
+        let op = Op::Revive(id.clone(), Due::Now);
+        self.steer("revive", id, op, AuditData::default()).await
+    }
+
+    /// Makes a waiting task due at another time.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Conflict` unless it waits.
+    pub async fn reschedule(&self, id: &TaskId, due: Due) -> Result<()> {
+        let data = AuditData {
+            to: Some(due_text(due)),
+            ..AuditData::default()
+        };
+        self.patch("reschedule", id, due_patch(due), data).await
+    }
+
+    /// Moves a waiting task to another queue.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` unless it waits, or `QueueFull`.
+    pub async fn move_to(&self, id: &TaskId, queue: &str) -> Result<()> {
+        let data = AuditData {
+            to: Some(queue.to_owned()),
+            ..AuditData::default()
+        };
+        self.patch("move", id, queue_patch(queue), data).await
+    }
+
+    /// Gives a waiting task another priority, 0 to 255; larger starts first.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Conflict` unless it waits.
+    pub async fn reprioritise(&self, id: &TaskId, priority: u8) -> Result<()> {
+        let data = AuditData {
+            to: Some(priority.to_string()),
+            ..AuditData::default()
+        };
+        let patch = priority_patch(priority);
+        self.patch("reprioritise", id, patch, data).await
+    }
+
+    /// Removes a task that is not running.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Conflict` while it runs.
+    pub async fn delete(&self, id: &TaskId) -> Result<()> {
+        let op = Op::Delete(id.clone());
+        self.steer("delete", id, op, AuditData::default()).await
+    }
+
+    async fn patch(&self, action: &str, id: &TaskId, patch: Patch, data: AuditData) -> Result<()> {
+        let op = Op::Patch(id.clone(), Box::new(patch));
+        self.steer(action, id, op, data).await
+    }
+
+    /// One operation and its audit event in one commit.
+    async fn steer(&self, action: &str, id: &TaskId, op: Op, data: AuditData) -> Result<()> {
+        let note = self.note(
+            action,
+            AuditData {
+                target: id.to_string(),
+                count: Some(1),
+                ..data
+            },
+        )?;
+        self.store().apply(Commit::of([op, note])).await.map(drop)
+    }
+}
+
+pub(super) fn due_patch(due: Due) -> Patch {
+    Patch {
+        due: Some(due),
+        ..Patch::default()
+    }
+}
+
+pub(super) fn queue_patch(queue: &str) -> Patch {
+    Patch {
+        queue: Some(queue.to_owned()),
+        ..Patch::default()
+    }
+}
+
+pub(super) fn priority_patch(priority: u8) -> Patch {
+    Patch {
+        priority: Some(priority),
+        ..Patch::default()
+    }
+}
+
+/// When something is due, for people.
+pub(super) fn due_text(due: Due) -> String {
+    match due {
+        Due::Now => "now".to_owned(),
+        Due::At(at) => at.to_string(),
+        Due::In(wait) => format!("in {}", crate::schedule::format_duration(wait)),
+    }
+}

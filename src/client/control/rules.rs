@@ -1,0 +1,182 @@
+//! The rules of gates: read, changed and written back unless somebody else was faster.
+
+use std::sync::Arc;
+
+use super::audit::AuditData;
+use super::limit::Limits;
+use super::target::Target;
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Commit, GATE_MARK, Guard, Mark, MarkExpect, Op, Refusal, TaskStateStoreExt};
+use crate::task::GateRule;
+
+/// Writes of one change, at most: each that fails lost against another writer.
+const ROUNDS: usize = 16;
+
+/// Marks read at a time.
+const PAGE: usize = 1_000;
+
+/// What a file says about the limits of a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeclaredLimits {
+    /// Of what.
+    pub target: Target,
+    /// The limits.
+    pub limits: Limits,
+}
+
+impl Client {
+    /// Changes the rule of a gate in one commit with its audit event. Answers whether there was something to change.
+    pub(super) async fn change_rule(
+        &self,
+        target: &Target,
+        action: &str,
+        data: AuditData,
+        change: impl Fn(&mut GateRule) + Send + Sync,
+    ) -> Result<bool> {
+        let Some(gate) = target.gate() else {
+            return Err(Error::invalid(
+                action.to_owned(),
+                format!("the {target} has no limits of its own; limit the task of that name"),
+            ));
+        };
+        crate::id::check_name("a gate key", &gate)?;
+        let key: Arc<str> = format!("{GATE_MARK}{gate}").into();
+        for _ in 0..ROUNDS {
+            let mark = self.store().mark(&key).await?;
+            // One that cannot be read counts as none where it is obeyed, too.
+            let before: GateRule = mark
+                .as_ref()
+                .and_then(|mark| mark.value.decode().ok())
+                .unwrap_or_default();
+            let mut rule = before.clone();
+            change(&mut rule);
+            if rule == before {
+                return Ok(false);
+            }
+            let note = AuditData {
+                target: target.to_string(),
+                ..data.clone()
+            };
+            let commit = write(&key, mark.as_ref(), &rule, self.clock().now())?
+                .then(self.note(action, note)?);
+            match self.store().commit(vec![commit]).await?.pop() {
+                Some(Err(Refusal::Mark(..))) => {}
+                Some(Err(refusal)) => return Err(refusal.into()),
+                Some(Ok(_)) | None => return Ok(true),
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            action.to_owned(),
+            format!("others change the {target} all the time; try again"),
+        ))
+    }
+
+    /// Takes over the limits that a file declares, and gives up those that it declared before and does not any more.
+    /// Limits that somebody set while it ran stand: answers with their targets. `file` names the file and its machine.
+    ///
+    /// # Errors
+    /// As for [`limit`](Self::limit).
+    pub async fn declare_limits(
+        &self,
+        file: &str,
+        declared: &[DeclaredLimits],
+    ) -> Result<Vec<Target>> {
+        let mut stand = Vec::new();
+        for DeclaredLimits { target, limits } in declared {
+            limits.check(target)?;
+            let data = AuditData {
+                to: Some(limits.to_string()),
+                why: Some(format!("as {file} says")),
+                ..AuditData::default()
+            };
+            self.change_rule(target, "limit", data, |rule| {
+                if rule.declared_by.is_some() || !rule.has_limits() {
+                    limits.put(rule);
+                    rule.declared_by = Some(file.to_owned());
+                }
+            })
+            .await?;
+            let rule = self.rule(target).await?;
+            if rule.declared_by.is_none() {
+                stand.push(target.clone());
+            }
+        }
+        for (target, rule, _) in self.rules().await? {
+            let is_declared = declared.iter().any(|declared| declared.target == target);
+            if is_declared || rule.declared_by.as_deref() != Some(file) {
+                continue;
+            }
+            let data = AuditData {
+                to: Some(Limits::default().to_string()),
+                why: Some(format!("{file} says nothing of it any more")),
+                ..AuditData::default()
+            };
+            self.change_rule(&target, "limit", data, |rule| {
+                if rule.declared_by.as_deref() == Some(file) {
+                    Limits::default().put(rule);
+                }
+            })
+            .await?;
+        }
+        Ok(stand)
+    }
+
+    async fn rule(&self, target: &Target) -> Result<GateRule> {
+        let gate = target.gate().unwrap_or_default();
+        let mark = self.store().mark(&format!("{GATE_MARK}{gate}")).await?;
+        Ok(mark
+            .and_then(|mark| mark.value.decode().ok())
+            .unwrap_or_default())
+    }
+
+    /// All rules that can be read.
+    pub(super) async fn rules(&self) -> Result<Vec<(Target, GateRule, Mark)>> {
+        let marks = all_marks(self, GATE_MARK).await?;
+        Ok(marks
+            .into_iter()
+            .filter_map(|mark| Some((Target::of_mark(&mark.key), mark.value.decode().ok()?, mark)))
+            .collect())
+    }
+}
+
+/// All marks of a prefix.
+pub(super) async fn all_marks(client: &Client, prefix: &str) -> Result<Vec<Mark>> {
+    let mut found: Vec<Mark> = Vec::new();
+    loop {
+        let after = found.last().map(|mark| Arc::clone(&mark.key));
+        let page = client.store().marks(prefix, after.as_deref(), PAGE).await?;
+        let is_last = page.len() < PAGE;
+        found.extend(page);
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
+/// The commit that writes a rule over the mark that was read. A rule that says nothing goes; one that ends by itself
+/// still does.
+fn write(
+    key: &Arc<str>,
+    mark: Option<&Mark>,
+    rule: &GateRule,
+    now: crate::Timestamp,
+) -> Result<Commit> {
+    let expected = mark.map_or(MarkExpect::Absent, |mark| MarkExpect::Version(mark.version));
+    let op = if rule.is_empty() {
+        Op::DropMark(Arc::clone(key))
+    } else {
+        let value = crate::payload::Payload::of(rule)?;
+        // What the store would not take as a rule is refused in words.
+        GateRule::read(&key[GATE_MARK.len()..], &value)?;
+        Op::PutMark {
+            key: Arc::clone(key),
+            value,
+            ttl: mark
+                .and_then(|mark| mark.until)
+                .map(|until| until.since(now)),
+        }
+    };
+    Ok(Commit::of([op]).when(Guard::Mark(Arc::clone(key), expected)))
+}
