@@ -245,14 +245,15 @@ impl<E: RowEngine> Group<E> {
                 if self.failing.swap(false, Ordering::Relaxed) {
                     tracing::info!("writing works again");
                 }
+                // Before the answers: who has one finds that the hint of its write is out.
+                for hint in hints {
+                    self.hints.send(hint);
+                }
                 for (job, done) in jobs.into_iter().zip(answers) {
                     match done {
                         Ok(done) => self.answer(job, done),
                         Err(error) => refuse(job, error),
                     }
-                }
-                for hint in hints {
-                    self.hints.send(hint);
                 }
             }
             Err(error) => {
