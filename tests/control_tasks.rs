@@ -7,7 +7,7 @@ mod engine_kit;
 use std::sync::Arc;
 
 use engine_kit::{Notes, on_each_store};
-use tlo::client::{BulkAction, BulkReport};
+use tlo::client::{BulkReport, TaskAction};
 use tlo::prelude::*;
 use tlo::store::{Maintain, Retention, TaskFilter, TaskStateStore};
 use tlo::task::{Due, UniqueScope};
@@ -143,7 +143,7 @@ async fn a_bulk_of_one_step_is_one_commit_and_leaves_no_record() {
         let client = tlo.client().acting_as("ada");
         submit(&tlo, "good", 30).await;
         submit(&tlo, "bad", 5).await;
-        let bulk = client.bulk(BulkAction::Cancel, TaskFilter::name("good"));
+        let bulk = client.bulk(TaskAction::Cancel, TaskFilter::name("good"));
         assert_eq!(bulk.count().await.unwrap(), 30);
         let report = bulk.why("the wrong file").run().await.unwrap();
         let wanted = BulkReport {
@@ -163,7 +163,7 @@ async fn a_bulk_of_one_step_is_one_commit_and_leaves_no_record() {
         assert_eq!(audit[0].data.count, Some(30));
         assert_eq!(audit[0].data.who.as_deref(), Some("ada"));
         // Nothing matches any more: nothing is done and nothing is noted.
-        let again = client.bulk(BulkAction::Cancel, TaskFilter::name("good"));
+        let again = client.bulk(TaskAction::Cancel, TaskFilter::name("good"));
         assert_eq!(again.run().await.unwrap(), BulkReport::default());
         assert_eq!(client.audit(None, 10).await.unwrap().len(), 1);
     }
@@ -179,7 +179,7 @@ async fn a_long_bulk_is_a_record_with_progress() {
         let notes = seen.clone();
         let report = client
             .bulk(
-                BulkAction::Revive(Due::In(hours(1))),
+                TaskAction::Revive(Due::In(hours(1))),
                 TaskFilter::name("bad"),
             )
             .why("the lock is gone")
@@ -219,7 +219,7 @@ async fn a_throttled_bulk_takes_its_time_and_can_be_stopped() {
         tlo.run_until_idle().await.unwrap();
         let begun = tlo.now();
         let bulk = client.bulk(
-            BulkAction::Revive(Due::In(hours(9))),
+            TaskAction::Revive(Due::In(hours(9))),
             TaskFilter::name("bad"),
         );
         let running = tokio::spawn(bulk.rate(10).run());
@@ -266,7 +266,7 @@ async fn a_bulk_whose_process_dies_ends_as_failed_with_what_it_did() {
         let client = tlo.client();
         submit(&tlo, "bad", 50).await;
         tlo.run_until_idle().await.unwrap();
-        let bulk = client.bulk(BulkAction::Delete, TaskFilter::name("bad"));
+        let bulk = client.bulk(TaskAction::Delete, TaskFilter::name("bad"));
         let running = tokio::spawn(bulk.rate(10).run());
         engine_kit::until("a step is done", async || {
             count(&tlo, TaskFilter::name("bad")).await == 40
@@ -304,7 +304,7 @@ async fn what_refuses_is_counted_and_named_and_the_others_are_done() {
         let owner = keyed(2).delay(hours(1)).submit().await.unwrap();
         let report = client
             .bulk(
-                BulkAction::Revive(Due::In(hours(2))),
+                TaskAction::Revive(Due::In(hours(2))),
                 TaskFilter::name("bad"),
             )
             .run()
@@ -339,7 +339,7 @@ async fn errors_of_one_group_are_revived_together() {
             ..TaskFilter::default()
         };
         let report = client
-            .bulk(BulkAction::Revive(Due::Now), filter)
+            .bulk(TaskAction::Revive(Due::Now), filter)
             .run()
             .await
             .unwrap();
@@ -360,12 +360,12 @@ async fn nothing_is_done_to_everything_by_accident() {
     let client = tlo.client();
     submit(&tlo, "good", 3).await;
     for action in [
-        BulkAction::Cancel,
-        BulkAction::Revive(Due::Now),
-        BulkAction::Move("slow".to_owned()),
-        BulkAction::Reprioritise(9),
-        BulkAction::Reschedule(Due::Now),
-        BulkAction::Delete,
+        TaskAction::Cancel,
+        TaskAction::Revive(Due::Now),
+        TaskAction::Move("slow".to_owned()),
+        TaskAction::Reprioritise(9),
+        TaskAction::Reschedule(Due::Now),
+        TaskAction::Delete,
     ] {
         let bulk = client.bulk(action, TaskFilter::default());
         assert_eq!(bulk.count().await.unwrap_err().kind(), ErrorKind::Invalid);
@@ -375,7 +375,7 @@ async fn nothing_is_done_to_everything_by_accident() {
     }
     let wrong = TaskFilter::status([TaskStatus::Succeeded]);
     let error = client
-        .bulk(BulkAction::Cancel, wrong)
+        .bulk(TaskAction::Cancel, wrong)
         .run()
         .await
         .unwrap_err();
@@ -384,12 +384,12 @@ async fn nothing_is_done_to_everything_by_accident() {
         "succeeded tasks are not there to cancel; it is for pending and running ones"
     );
     // What waits is deleted only when the filter says so.
-    let all = client.bulk(BulkAction::Delete, TaskFilter::default()).all();
+    let all = client.bulk(TaskAction::Delete, TaskFilter::default()).all();
     assert_eq!(all.run().await.unwrap().done, 0);
     let waiting = TaskFilter::status([TaskStatus::Pending]);
     assert_eq!(
         client
-            .bulk(BulkAction::Delete, waiting)
+            .bulk(TaskAction::Delete, waiting)
             .run()
             .await
             .unwrap()
@@ -405,9 +405,9 @@ async fn waiting_tasks_are_moved_reprioritised_and_rescheduled_together() {
         let ids = submit(&tlo, "good", 3).await;
         let all = TaskFilter::name("good");
         for action in [
-            BulkAction::Move("slow".to_owned()),
-            BulkAction::Reprioritise(77),
-            BulkAction::Reschedule(Due::In(hours(3))),
+            TaskAction::Move("slow".to_owned()),
+            TaskAction::Reprioritise(77),
+            TaskAction::Reschedule(Due::In(hours(3))),
         ] {
             assert_eq!(
                 client.bulk(action, all.clone()).run().await.unwrap().done,
@@ -440,7 +440,7 @@ async fn a_running_task_that_is_cancelled_with_others_is_asked_to_stop() {
     started.notified().await;
     let bulk = tlo
         .client()
-        .bulk(BulkAction::Cancel, TaskFilter::default())
+        .bulk(TaskAction::Cancel, TaskFilter::default())
         .all();
     assert_eq!(bulk.why("enough").run().await.unwrap().done, 1);
     tlo.run_until_idle().await.unwrap();

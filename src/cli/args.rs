@@ -6,12 +6,21 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::commands::bench::BenchArgs;
 use super::commands::explain::ExplainArgs;
 use super::commands::inspect::InspectArgs;
 use super::commands::list::ListArgs;
 use super::commands::logs::LogsArgs;
 use super::commands::man::ManArgs;
 use super::commands::stats::StatsArgs;
+use super::commands::steer::audit::AuditArgs;
+use super::commands::steer::dead::DeadArgs;
+use super::commands::steer::limit::LimitArgs;
+use super::commands::steer::pause::{PauseArgs, ResumeArgs};
+use super::commands::steer::trigger::TriggerArgs;
+use super::commands::steer::verbs::{
+    CancelArgs, MoveArgs, PurgeArgs, ReprioritiseArgs, RescheduleArgs, ReviveArgs,
+};
 use super::commands::submit::SubmitArgs;
 use super::output::ListFormat;
 use crate::schedule::parse_duration;
@@ -26,6 +35,8 @@ Begin:
   tlo run --crontab /etc/crontab          run a crontab as well
   tlo list --status failed                what went wrong lately
   tlo inspect ID                          everything about one run: output, errors, attempts
+  tlo dead                                what failed, grouped by error
+  tlo pause queue mail --reason TEXT      nothing of it starts until `tlo resume queue mail`
   tlo explain \"0 3 * * *\" --zone Europe/Berlin
 
 Settings, the weakest first:
@@ -76,6 +87,10 @@ pub(super) enum Command {
     /// Ctrl-C or SIGTERM stops: nothing new is started, and what runs may finish for `drain_timeout` (30s). A second
     /// one stops at once: what still runs is told to end and handed back, to be run again.
     Run(RunArgs),
+    /// Run tasks until Ctrl-C, without firing schedules
+    ///
+    /// As `tlo run`, and it leaves the schedules to others. Several may share one store with a `tlo run`.
+    Worker(RunArgs),
     /// Say everything that is wrong with the jobs file and crontabs, running nothing
     ///
     /// With --json or --jsonl it prints the tasks and exits with 0, or the mistakes with level, file, line, column,
@@ -97,6 +112,46 @@ pub(super) enum Command {
     /// Prints its id, or with --wait its result. The jobs file says what the names mean; a process with `tlo run` on
     /// the same store runs it.
     Submit(SubmitArgs),
+    /// Run a recurring task once, now
+    ///
+    /// As if a slot of its schedule had come: with its args and its rule of overlapping. Its slots go on as before.
+    Trigger(TriggerArgs),
+    /// Cancel tasks: at once while they wait; what runs is asked to stop
+    Cancel(CancelArgs),
+    /// Run failed tasks again, and cancelled ones
+    ///
+    /// They keep their ids and their history, and get a fresh budget of attempts. With a filter it takes failed ones unless
+    /// --status says otherwise.
+    Revive(ReviveArgs),
+    /// Show what failed, grouped by error, and run a group again
+    Dead(DeadArgs),
+    /// Move waiting tasks to another queue
+    Move(MoveArgs),
+    /// Give waiting tasks another priority
+    #[command(alias = "reprioritize")]
+    Reprioritise(ReprioritiseArgs),
+    /// Make waiting tasks due at another time
+    Reschedule(RescheduleArgs),
+    /// Remove tasks that have ended
+    ///
+    /// With --status pending those that wait, too. Their records are gone for good.
+    Purge(PurgeArgs),
+    /// Pause a queue, a task, a schedule or a key, in the whole cluster; or list what is paused
+    ///
+    /// What runs goes on, and what is submitted waits.
+    Pause(PauseArgs),
+    /// Let a queue, a task, a schedule or a key go on
+    ///
+    /// Slots that passed while a schedule was paused are not made up for.
+    Resume(ResumeArgs),
+    /// Limit how many of a queue, a task or a key run at once, and how often they start; or list the limits
+    ///
+    /// It holds from now on, in the whole cluster, and above what tasks and jobs files say.
+    Limit(LimitArgs),
+    /// Show who steered what, when and why
+    Audit(AuditArgs),
+    /// Measure throughput and latency on a throw-away store
+    Bench(BenchArgs),
     /// Say what a schedule means, when it runs next, and what it does when clocks change
     Explain(ExplainArgs),
     /// Check the store and this machine, and say what is promised
@@ -127,6 +182,9 @@ pub(super) struct RunArgs {
     /// How many tasks run at once
     #[arg(long, value_name = "N")]
     pub(super) concurrency: Option<usize>,
+    /// Serve only these queues, the first first; several with commas
+    #[arg(long, value_name = "QUEUE", value_delimiter = ',')]
+    pub(super) queue: Vec<String>,
     /// Stop by itself after this long, such as 10s; for trying things out
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(super) limit: Option<Duration>,

@@ -17,8 +17,8 @@ pub use batch::{BatchRefused, RefusedItem};
 pub use context::ClientContext;
 pub(crate) use control::{AUDIT_KEPT, trim_audit};
 pub use control::{
-    AuditData, AuditEvent, Bulk, BulkAction, BulkRefusal, BulkReport, DeclaredLimits, LimitChange,
-    LimitedTarget, Limits, Paused, Target,
+    AuditData, AuditEvent, Bulk, BulkRefusal, BulkReport, DeclaredLimits, LimitChange,
+    LimitedTarget, Limits, Paused, Target, TaskAction,
 };
 pub use handle::TaskHandle;
 pub use known::WorkerInfo;

@@ -38,6 +38,7 @@ use crate::worker::{Stop, Worker};
 pub struct Runner {
     context: TloContext,
     requests: watch::Sender<Request>,
+    fires_schedules: bool,
 }
 
 impl Runner {
@@ -47,7 +48,16 @@ impl Runner {
         Self {
             context,
             requests: watch::Sender::new(Request::Run),
+            fires_schedules: true,
         }
+    }
+
+    /// The same without firing schedules: it runs tasks, those of schedules that others fire included, and keeps the
+    /// store tidy.
+    #[must_use]
+    pub fn without_schedules(mut self) -> Self {
+        self.fires_schedules = false;
+        self
     }
 
     /// Something to stop it with from elsewhere.
@@ -111,8 +121,10 @@ impl Runner {
             context.observers().clone(),
             context.settings().strict,
         );
-        let definitions = context.registry().list().await?;
-        scheduler.start(definitions).await?;
+        if self.fires_schedules {
+            let definitions = context.registry().list().await?;
+            scheduler.start(definitions).await?;
+        }
         let worker = Worker::new(context.worker_parts()?);
         let scheduler = scheduler.starting(Arc::new(worker.door()));
         let heartbeat = worker.heartbeat()?;

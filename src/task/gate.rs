@@ -1,5 +1,6 @@
 //! Gates: how many tasks of one key may run at once, and how often.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::check_name;
 use crate::payload::Payload;
-use crate::schedule::duration_text;
+use crate::schedule::{duration_text, parse_duration};
 
 /// The most gates a task may carry.
 pub const GATE_LIMIT: usize = 4;
@@ -132,6 +133,42 @@ impl Rate {
     #[must_use]
     pub fn interval(self) -> Duration {
         (self.per / self.n.max(1)).max(Duration::from_micros(1))
+    }
+}
+
+impl FromStr for Rate {
+    type Err = Error;
+
+    /// Reads `10/1m`, `5/s` for 5 a second, and `10/1m/20` for at most 20 at once after a quiet time.
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = |why: &str| {
+            let message = format!(
+                "\"{text}\" is no rate: {why}; write 10/1m for 10 a minute, and 10/1m/20 for at most 20 at once after a quiet time"
+            );
+            Error::invalid("rate", message)
+        };
+        let mut parts = text.split('/').map(str::trim);
+        let (Some(n), Some(per)) = (parts.next(), parts.next()) else {
+            return Err(bad("it has no \"/\""));
+        };
+        let number = |text: &str| {
+            let number = text.parse().ok().filter(|n| *n >= 1);
+            number.ok_or_else(|| bad(&format!("\"{text}\" is no number of starts above 0")))
+        };
+        let n = number(n)?;
+        let per = match per.starts_with(|c: char| c.is_ascii_digit()) {
+            true => parse_duration(per),
+            false => parse_duration(&format!("1{per}")),
+        };
+        let per = per.map_err(|error| bad(&error.to_string()))?;
+        if per.is_zero() {
+            return Err(bad("its period is 0"));
+        }
+        let burst = parts.next().map(number).transpose()?;
+        match parts.next() {
+            Some(_) => Err(bad("it has too many parts")),
+            None => Ok(Self { n, per, burst }),
+        }
     }
 }
 
@@ -264,6 +301,36 @@ mod tests {
             assert!(render_template(bad, &args).is_err(), "{bad}");
         }
         assert_eq!(template_fields("{a}-{b.c}").unwrap(), ["a", "b.c"]);
+    }
+
+    #[test]
+    fn rates_are_read_as_people_write_them() {
+        let rate = |n, secs, burst| Rate {
+            n,
+            per: Duration::from_secs(secs),
+            burst,
+        };
+        for (text, wanted) in [
+            ("10/1m", rate(10, 60, None)),
+            ("5/s", rate(5, 1, None)),
+            (" 3 / 2h / 9 ", rate(3, 7_200, Some(9))),
+        ] {
+            assert_eq!(text.parse::<Rate>().unwrap(), wanted, "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "0/1m",
+            "-1/1m",
+            "x/1m",
+            "10/0s",
+            "10/1m/0",
+            "10/1m/2/3",
+            "10/fast",
+        ] {
+            let error = text.parse::<Rate>().unwrap_err();
+            assert!(error.to_string().contains("is no rate"), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! What `tlo run` says when it starts.
+//! What `tlo run` and `tlo worker` say when they start.
 
 use std::sync::Arc;
 
+use super::run::Fires;
 use crate::cli::output;
 use crate::context::TloContext;
 use crate::error::Result;
@@ -17,7 +18,7 @@ const LISTED: usize = 20;
 ///
 /// # Errors
 /// Those of reading the store.
-pub(super) async fn show(tlo: &TloContext, notes: &[String]) -> Result<()> {
+pub(super) async fn show(tlo: &TloContext, notes: &[String], fires: Fires) -> Result<()> {
     let defs = tlo.registry().list().await?;
     let store = tlo.store().capability();
     let settings = tlo.settings();
@@ -31,6 +32,10 @@ pub(super) async fn show(tlo: &TloContext, notes: &[String]) -> Result<()> {
     output::say(&format!("store {}: {}", store.name, store.promise));
     for note in notes {
         output::say(note);
+    }
+    if fires == Fires::Nothing {
+        handlers(tlo);
+        return Ok(());
     }
     let now = tlo.clock().now();
     let schedules = upcoming(tlo.store(), now, defs.iter().map(AsRef::as_ref)).await?;
@@ -66,6 +71,22 @@ pub(super) async fn show(tlo: &TloContext, notes: &[String]) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// What a worker runs that fires no schedules.
+fn handlers(tlo: &TloContext) {
+    let mut names: Vec<String> = Vec::new();
+    for (name, _) in tlo.handlers().lanes().iter() {
+        let name = output::one_line(name);
+        if names.last() != Some(&name) {
+            names.push(name);
+        }
+    }
+    let more = if names.len() > LISTED { ", …" } else { "" };
+    let count = output::counted(names.len(), "handler");
+    names.truncate(LISTED);
+    output::say(&format!("{count}: {}{more}", names.join(", ")));
+    output::say("it fires no schedules: `tlo run` does");
 }
 
 fn when(schedule: &Upcoming, defs: &[Arc<TaskDef>], now: Timestamp) -> String {

@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 
 use clap::Args;
 
-use crate::cli::args::parsed;
+use super::filters::Filters;
+use super::steer::Known;
 use crate::cli::output;
 use crate::cli::output::{Cell, ListFormat};
 use crate::clock::{Clock, SystemClock};
@@ -12,31 +13,14 @@ use crate::context::TloContext;
 use crate::error::Result;
 use crate::page::{Cursor, PageRequest};
 use crate::schedule::short_duration;
-use crate::store::TaskFilter;
 use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
 /// Which tasks to list.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ListArgs {
-    /// Only these statuses: pending, running, succeeded, failed, cancelled; in any case, several with commas
-    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = parsed::<TaskStatus>)]
-    status: Vec<TaskStatus>,
-    /// Only tasks of this name
-    #[arg(long)]
-    name: Option<String>,
-    /// Only tasks of this queue
-    #[arg(long)]
-    queue: Option<String>,
-    /// Only occurrences of this schedule
-    #[arg(long)]
-    schedule: Option<String>,
-    /// Only tasks with this tag
-    #[arg(long)]
-    tag: Option<String>,
-    /// Only tasks whose id starts so
-    #[arg(long, value_name = "ID")]
-    prefix: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
     /// The oldest first
     #[arg(long)]
     oldest: bool,
@@ -56,15 +40,7 @@ pub(crate) struct ListArgs {
 /// Those of the store.
 pub(super) async fn run(tlo: &TloContext, args: ListArgs) -> Result<()> {
     let client = tlo.client();
-    let filter = TaskFilter {
-        status: args.status,
-        name: args.name,
-        queue: args.queue,
-        schedule: args.schedule,
-        tag: args.tag,
-        id_prefix: args.prefix,
-        ..TaskFilter::default()
-    };
+    let filter = args.filters.filter(tlo.clock().now());
     let mut after = args.after.map(Cursor);
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut records: Vec<TaskStateRecord> = Vec::new();
@@ -100,6 +76,9 @@ pub(super) async fn run(tlo: &TloContext, args: ListArgs) -> Result<()> {
         let promise = tlo.store().capability().promise;
         let place = promise.split("; ").next().unwrap_or_default();
         output::say(&format!("no tasks match; the store is {place}"));
+        if let Some(unknown) = Known::of(tlo).await?.missing(&filter) {
+            output::say(&output::one_line(&unknown.to_string()));
+        }
         return Ok(());
     }
     if std::io::stdout().is_terminal() {

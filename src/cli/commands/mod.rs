@@ -1,10 +1,12 @@
 //! One file for each command.
 
 mod banner;
+pub(super) mod bench;
 mod check;
 mod config;
 mod doctor;
 pub(super) mod explain;
+mod filters;
 mod init;
 pub(super) mod inspect;
 pub(super) mod list;
@@ -12,12 +14,14 @@ pub(super) mod logs;
 pub(super) mod man;
 mod run;
 pub(super) mod stats;
+pub(super) mod steer;
 pub(super) mod submit;
 
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 
+use self::run::Fires;
 use super::args::{Cli, Command};
 use super::{logging, output, program};
 use crate::clock::SystemClock;
@@ -30,7 +34,9 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
     let config = cli.config.as_deref();
     match cli.command {
         Command::Init => init::run(config)?,
-        Command::Run(args) => return run::run(config, args, context).await,
+        Command::Run(args) => return run::run(config, args, context, Fires::Schedules).await,
+        Command::Worker(args) => return run::run(config, args, context, Fires::Nothing).await,
+        Command::Bench(args) => bench::run(&args).await?,
         Command::Check(args) => check::run(config, &args, &context)?,
         Command::Explain(args) => explain::run(&SystemClock, &args)?,
         Command::Config(command) => config::run(config, &command, &context)?,
@@ -55,6 +61,18 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
                 Command::Logs(args) => logs::run(&client, args).await?,
                 Command::Stats(args) => stats::run(&client, args).await?,
                 Command::Submit(args) => return submit::run(&tlo, args).await,
+                Command::Cancel(args) => return steer::verbs::cancel(&tlo, args).await,
+                Command::Revive(args) => return steer::verbs::revive(&tlo, args).await,
+                Command::Move(args) => return steer::verbs::move_to(&tlo, args).await,
+                Command::Reprioritise(args) => return steer::verbs::reprioritise(&tlo, args).await,
+                Command::Reschedule(args) => return steer::verbs::reschedule(&tlo, args).await,
+                Command::Purge(args) => return steer::verbs::purge(&tlo, args).await,
+                Command::Dead(args) => return steer::dead::run(&tlo, args).await,
+                Command::Pause(args) => steer::pause::pause(&tlo, args).await?,
+                Command::Resume(args) => steer::pause::resume(&tlo, args).await?,
+                Command::Limit(args) => steer::limit::run(&tlo, args).await?,
+                Command::Trigger(args) => steer::trigger::run(&tlo, &args).await?,
+                Command::Audit(args) => steer::audit::run(&client, &args).await?,
                 Command::Doctor(args) => return doctor::run(&tlo, &args).await,
                 _ => {}
             }

@@ -17,6 +17,13 @@ use crate::observe::TracingObserver;
 use crate::runner::Runner;
 use crate::settings::SettingsSource;
 
+/// Whether a process fires schedules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fires {
+    Schedules,
+    Nothing,
+}
+
 /// Fires schedules and runs tasks until a signal, or for as long as asked.
 ///
 /// # Errors
@@ -25,10 +32,14 @@ pub(super) async fn run(
     config: Option<&Path>,
     args: RunArgs,
     context: TloContextBuilder,
+    fires: Fires,
 ) -> Result<ExitCode> {
     let mut source = program::settings(config, &context)?;
     if let Some(concurrency) = args.concurrency {
         source = source.set_by("argument --concurrency", "concurrency", concurrency);
+    }
+    if !args.queue.is_empty() {
+        source = source.set_by("argument --queue", "queues", &args.queue);
     }
     let mut jobs = program::jobs(&source, Some(&args.crontabs), &context)?;
     program::report(&mut jobs, &source, &context.plugin_table())?;
@@ -42,9 +53,12 @@ pub(super) async fn run(
         .observer(TracingObserver);
     let tlo = program::build(context, &source).await?;
     logging::start(tlo.settings().log_level);
-    banner::show(&tlo, &jobs.notes).await?;
+    banner::show(&tlo, &jobs.notes, fires).await?;
     let clock = Arc::clone(tlo.clock());
-    let runner = Runner::new(tlo);
+    let runner = match fires {
+        Fires::Schedules => Runner::new(tlo),
+        Fires::Nothing => Runner::new(tlo).without_schedules(),
+    };
     let handle = runner.handle();
     let running = runner.run_until_signal();
     tokio::pin!(running);

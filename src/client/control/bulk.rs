@@ -14,10 +14,10 @@ use crate::page::{PAGE_LIMIT, PageRequest};
 use crate::store::{CountBy, Op, TaskFilter};
 use crate::task::{Due, TaskStatus};
 
-/// What a bulk operation does to each task.
+/// What is done to a task, or to each of many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum BulkAction {
+pub enum TaskAction {
     /// Cancels what waits at once, and asks what runs to stop.
     Cancel,
     /// Runs failed tasks again; cancelled ones when the filter names that status.
@@ -32,7 +32,7 @@ pub enum BulkAction {
     Delete,
 }
 
-impl BulkAction {
+impl TaskAction {
     /// The verb, as audit events have it.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -73,7 +73,7 @@ impl BulkAction {
 
     pub(super) fn to(&self) -> Option<String> {
         match self {
-            Self::Cancel | Self::Delete => None,
+            Self::Cancel | Self::Delete | Self::Revive(Due::Now) => None,
             Self::Revive(due) | Self::Reschedule(due) => Some(due_text(*due)),
             Self::Move(queue) => Some(queue.clone()),
             Self::Reprioritise(priority) => Some(priority.to_string()),
@@ -115,7 +115,7 @@ type OnProgress = Box<dyn FnMut(&BulkReport) + Send + Sync>;
 #[must_use = "nothing happens before `run` is called"]
 pub struct Bulk {
     pub(super) client: Client,
-    pub(super) action: BulkAction,
+    pub(super) action: TaskAction,
     filter: TaskFilter,
     all: bool,
     pub(super) why: Option<String>,
@@ -139,19 +139,19 @@ impl Client {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> tlo::Result<()> {
-    /// use tlo::client::BulkAction;
+    /// use tlo::client::TaskAction;
     /// use tlo::prelude::*;
     /// use tlo::store::TaskFilter;
     /// let tlo = TloContext::builder().task(task("greet").declare()).build().await?;
     /// let client = tlo.client();
     /// client.task("greet").submit().await?;
-    /// let report = client.bulk(BulkAction::Cancel, TaskFilter::name("greet")).why("not today").run().await?;
+    /// let report = client.bulk(TaskAction::Cancel, TaskFilter::name("greet")).why("not today").run().await?;
     /// assert_eq!((report.done, report.refused), (1, 0));
-    /// assert!(client.bulk(BulkAction::Delete, TaskFilter::default()).run().await.is_err());
-    /// assert_eq!(client.bulk(BulkAction::Delete, TaskFilter::default()).all().run().await?.done, 1);
+    /// assert!(client.bulk(TaskAction::Delete, TaskFilter::default()).run().await.is_err());
+    /// assert_eq!(client.bulk(TaskAction::Delete, TaskFilter::default()).all().run().await?.done, 1);
     /// # Ok(()) }
     /// ```
-    pub fn bulk(&self, action: BulkAction, filter: TaskFilter) -> Bulk {
+    pub fn bulk(&self, action: TaskAction, filter: TaskFilter) -> Bulk {
         Bulk {
             client: self.clone(),
             action,

@@ -12,7 +12,7 @@ mod target;
 
 pub(crate) use audit::{AUDIT_KEPT, trim_audit};
 pub use audit::{AuditData, AuditEvent};
-pub use bulk::{Bulk, BulkAction, BulkRefusal, BulkReport};
+pub use bulk::{Bulk, BulkRefusal, BulkReport, TaskAction};
 pub use limit::{LimitChange, LimitedTarget, Limits};
 pub use pause::Paused;
 pub use rules::DeclaredLimits;

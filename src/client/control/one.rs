@@ -1,10 +1,11 @@
 //! Steering one task.
 
 use super::audit::AuditData;
+use super::bulk::TaskAction;
 use crate::client::Client;
 use crate::error::Result;
 use crate::id::TaskId;
-use crate::store::{Commit, Op, Patch, TaskStateStoreExt};
+use crate::store::{Commit, Patch, TaskStateStoreExt};
 use crate::task::Due;
 
 impl Client {
@@ -35,22 +36,33 @@ impl Client {
         self.0.created_by.as_deref()
     }
 
+    /// Does something to one task, with its audit event in the same commit.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when the task's status does not allow it, and `QueueFull` for a move or a revival.
+    pub async fn act(&self, id: &TaskId, action: &TaskAction, why: Option<&str>) -> Result<()> {
+        let by = self.actor().unwrap_or("an operator");
+        let reason = why.map_or_else(|| format!("cancelled by {by}"), str::to_owned);
+        let note = self.note(
+            action.as_str(),
+            AuditData {
+                target: id.to_string(),
+                why: why.map(str::to_owned),
+                to: action.to(),
+                count: Some(1),
+                ..AuditData::default()
+            },
+        )?;
+        let commit = Commit::of([action.op(id.clone(), &reason), note]);
+        self.store().apply(commit).await.map(drop)
+    }
+
     /// Cancels a task: at once while it waits; while it runs it is asked to stop.
     ///
     /// # Errors
     /// `NotFound`, or `Conflict` when it has ended.
     pub async fn cancel(&self, id: &TaskId, reason: &str) -> Result<()> {
-        let data = AuditData {
-            why: Some(reason.to_owned()),
-            ..AuditData::default()
-        };
-        self.steer(
-            "cancel",
-            id,
-            Op::Cancel(id.clone(), reason.to_owned()),
-            data,
-        )
-        .await
+        self.act(id, &TaskAction::Cancel, Some(reason)).await
     }
 
     /// Runs a failed or cancelled task again, with a fresh budget of attempts.
@@ -58,8 +70,7 @@ impl Client {
     /// # Errors
     /// `NotFound`; `Conflict` when it has not ended so, or another task owns its unique key; `QueueFull`.
     pub async fn revive(&self, id: &TaskId) -> Result<()> {
-        let op = Op::Revive(id.clone(), Due::Now);
-        self.steer("revive", id, op, AuditData::default()).await
+        self.act(id, &TaskAction::Revive(Due::Now), None).await
     }
 
     /// Makes a waiting task due at another time.
@@ -67,11 +78,7 @@ impl Client {
     /// # Errors
     /// `NotFound`, or `Conflict` unless it waits.
     pub async fn reschedule(&self, id: &TaskId, due: Due) -> Result<()> {
-        let data = AuditData {
-            to: Some(due_text(due)),
-            ..AuditData::default()
-        };
-        self.patch("reschedule", id, due_patch(due), data).await
+        self.act(id, &TaskAction::Reschedule(due), None).await
     }
 
     /// Moves a waiting task to another queue.
@@ -79,11 +86,8 @@ impl Client {
     /// # Errors
     /// `NotFound`, `Conflict` unless it waits, or `QueueFull`.
     pub async fn move_to(&self, id: &TaskId, queue: &str) -> Result<()> {
-        let data = AuditData {
-            to: Some(queue.to_owned()),
-            ..AuditData::default()
-        };
-        self.patch("move", id, queue_patch(queue), data).await
+        let action = TaskAction::Move(queue.to_owned());
+        self.act(id, &action, None).await
     }
 
     /// Gives a waiting task another priority, 0 to 255; larger starts first.
@@ -91,12 +95,8 @@ impl Client {
     /// # Errors
     /// `NotFound`, or `Conflict` unless it waits.
     pub async fn reprioritise(&self, id: &TaskId, priority: u8) -> Result<()> {
-        let data = AuditData {
-            to: Some(priority.to_string()),
-            ..AuditData::default()
-        };
-        let patch = priority_patch(priority);
-        self.patch("reprioritise", id, patch, data).await
+        let action = TaskAction::Reprioritise(priority);
+        self.act(id, &action, None).await
     }
 
     /// Removes a task that is not running.
@@ -104,26 +104,7 @@ impl Client {
     /// # Errors
     /// `NotFound`, or `Conflict` while it runs.
     pub async fn delete(&self, id: &TaskId) -> Result<()> {
-        let op = Op::Delete(id.clone());
-        self.steer("delete", id, op, AuditData::default()).await
-    }
-
-    async fn patch(&self, action: &str, id: &TaskId, patch: Patch, data: AuditData) -> Result<()> {
-        let op = Op::Patch(id.clone(), Box::new(patch));
-        self.steer(action, id, op, data).await
-    }
-
-    /// One operation and its audit event in one commit.
-    async fn steer(&self, action: &str, id: &TaskId, op: Op, data: AuditData) -> Result<()> {
-        let note = self.note(
-            action,
-            AuditData {
-                target: id.to_string(),
-                count: Some(1),
-                ..data
-            },
-        )?;
-        self.store().apply(Commit::of([op, note])).await.map(drop)
+        self.act(id, &TaskAction::Delete, None).await
     }
 }
 

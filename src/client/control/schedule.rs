@@ -14,10 +14,9 @@ use crate::observe::Lifecycle;
 use crate::payload::Payload;
 use crate::schedule::nearest::nearest;
 use crate::store::{
-    Commit, Create, Effect, Guard, Mark, MarkExpect, NewEvent, Op, Refusal, StreamId,
-    TaskStateStoreExt,
+    Commit, Create, Guard, Mark, MarkExpect, NewEvent, Op, Refusal, StreamId, TaskStateStoreExt,
 };
-use crate::task::{CURSOR_MARK, Cursor, Pause};
+use crate::task::{CURSOR_MARK, Cursor, OnConflict, Pause};
 use crate::timestamp::Timestamp;
 
 /// Writes of one change, at most: a schedule of every second moves its cursor all the time.
@@ -47,6 +46,7 @@ impl Client {
         let id = TaskId::new(format!("{}@now:{}", def.name, parts.clock.now()))?;
         let mut task = def.scheduled(id.clone())?;
         task.created_by.clone_from(&parts.created_by);
+        task.on_conflict = OnConflict::Fail;
         let queue = std::sync::Arc::clone(&task.queue);
         let create = Op::Create(Box::new(Create {
             task,
@@ -59,10 +59,12 @@ impl Client {
             ..AuditData::default()
         };
         let note = self.note("run", data)?;
-        let effects = self.store().apply(Commit::of([create, note])).await?;
-        let (id, existing) = match effects.into_iter().next() {
-            Some(Effect::Existing { id, .. }) => (id, true),
-            _ => (id, false),
+        // An unfinished run refuses all of it: then nothing is noted, for nothing was done.
+        let answer = self.store().commit(vec![Commit::of([create, note])]);
+        let (id, existing) = match answer.await?.pop() {
+            Some(Err(Refusal::KeyTaken { owner, .. } | Refusal::Exists(owner))) => (owner, true),
+            Some(Err(refusal)) => return Err(refusal.into()),
+            Some(Ok(_)) | None => (id, false),
         };
         parts.observers.notify(|| Lifecycle::Submitted {
             id: id.clone(),
