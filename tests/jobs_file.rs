@@ -291,6 +291,7 @@ fn what_init_writes_is_a_good_jobs_file() {
 #[test]
 fn the_comments_of_the_init_file_are_true() {
     let (_, comments) = INIT.split_once("# What else a task may say:").unwrap();
+    let (comments, queue) = comments.split_once("# And about a queue").unwrap();
     let mut tried = 0;
     for line in comments.lines().filter_map(|line| line.strip_prefix("# ")) {
         let key = line.split(' ').next().unwrap();
@@ -302,7 +303,13 @@ fn the_comments_of_the_init_file_are_true() {
         assert_eq!(&*job.def.name, "t");
         tried += 1;
     }
-    assert_eq!(tried, 22);
+    assert_eq!(tried, 23);
+    let lines = queue.lines().filter_map(|line| line.strip_prefix("# "));
+    let file = read(&lines.collect::<Vec<_>>().join("\n"));
+    assert!(file.mistakes.is_empty(), "{}", file.mistakes);
+    assert_eq!(file.queues[0].target.to_string(), "queue \"mail\"");
+    let limits = file.queues[0].limits.to_string();
+    assert_eq!(limits, "3 at once, 100 per 1h, at most 10000 waiting");
 }
 
 #[test]

@@ -278,7 +278,9 @@ fn every_mistake_is_reported_where_it_is() {
         ("exclusive = 1", 4, 13, "true, or a key", ""),
         ("limit = 0", 4, 9, "from 1 to", ""),
         ("limit = { max = 1 }", 4, 9, "no \"key\"", "limit = 3"),
-        ("rate = \"5/s\"", 4, 1, "\"rate\" is reserved", ""),
+        ("rate = \"5\"", 4, 9, "it has no \"/\"", ""),
+        ("rate = { n = 5 }", 4, 8, "no \"per\"", "per = \"1m\""),
+        ("rate = { n = 0, per = 1 }", 4, 14, "from 1 to", ""),
         (
             "shell = \"y\"",
             4,

@@ -200,10 +200,12 @@ impl TloContextBuilder {
     }
 }
 
-/// Unless somebody said which queues to serve, a process serves those of the tasks it can run: a task that names a queue
-/// would else wait for a worker that nobody started.
+/// Unless somebody listed the queues to serve, a process serves those of the tasks it can run: a task that names a queue
+/// would else wait for a worker that nobody started. Tables of queues say what holds for them, and list none.
 fn serve_own_queues(loaded: &mut Loaded, tasks: &[Task]) {
-    if !loaded.is_default("queues") || loaded.settings.queues != TloSettings::default().queues {
+    let is_default =
+        loaded.is_default("queues") && loaded.settings.queues == TloSettings::default().queues;
+    if !is_default && !loaded.is_table("queues") {
         return;
     }
     let queues = &mut loaded.settings.queues;

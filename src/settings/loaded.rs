@@ -79,6 +79,12 @@ impl Loaded {
         self.origin(key) == super::source::DEFAULT
     }
 
+    /// Whether a key was set by tables below it.
+    pub(crate) fn is_table(&self, key: &str) -> bool {
+        nearest_value(&self.merged.values, &split_key(key))
+            .is_some_and(|(_, value)| matches!(value, Value::Dict(..)))
+    }
+
     /// Every setting, those in sections of plugins too, in the order of their keys.
     #[must_use]
     pub fn origins(&self) -> Vec<SettingOrigin> {

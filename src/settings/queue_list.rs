@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serializer};
 
 use super::number_field::whole;
@@ -108,10 +108,15 @@ impl<'de> Visitor<'de> for Weights {
     }
 }
 
-/// What a table of one queue may say.
+/// What a table of one queue may say. Its limits are for those who run the file, not for the settings.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct QueueTable {}
+#[allow(dead_code, reason = "only the names are looked at here")]
+struct QueueTable {
+    limit: Option<IgnoredAny>,
+    rate: Option<IgnoredAny>,
+    max_depth: Option<IgnoredAny>,
+}
 
 struct Names;
 
@@ -136,7 +141,7 @@ impl<'de> Visitor<'de> for Names {
 
     fn visit_map<A: MapAccess<'de>>(self, mut tables: A) -> Result<Self::Value, A::Error> {
         let mut queues = Vec::new();
-        while let Some((name, QueueTable {})) = tables.next_entry()? {
+        while let Some((name, _)) = tables.next_entry::<String, QueueTable>()? {
             queues.push(name);
         }
         Ok(queues)

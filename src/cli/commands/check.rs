@@ -38,7 +38,7 @@ pub(super) fn run(
         let listed = jobs
             .jobs
             .iter()
-            .map(|job| json!({"task": job.def, "command": job.command}));
+            .map(|job| json!({"task": job.def, "command": job.command, "rate": job.rate}));
         return args.format.print(&own.chain(listed).collect::<Vec<_>>());
     }
     for note in &jobs.notes {
@@ -52,6 +52,12 @@ pub(super) fn run(
     }
     let rows: Vec<Vec<Cell>> = defs.iter().map(|def| row(def)).collect();
     output::table(&["TASK", "ZONE", "RUNS"], &rows)?;
+    for limited in &jobs.limits {
+        output::say(&output::one_line(&format!(
+            "{}: {}",
+            limited.target, limited.limits
+        )));
+    }
     let tasks = output::counted(rows.len(), "task");
     // No error has come so far.
     match jobs.mistakes.tally().as_str() {

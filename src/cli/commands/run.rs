@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::banner;
 use crate::cli::args::RunArgs;
 use crate::cli::jobs::{CommandInput, Job};
-use crate::cli::{logging, program};
-use crate::context::TloContextBuilder;
+use crate::cli::{logging, output, program};
+use crate::client::DeclaredLimits;
+use crate::context::{TloContext, TloContextBuilder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::Task;
 use crate::handler::builtin::{CommandHandler, RunAs, Stdin};
@@ -49,10 +50,11 @@ pub(super) async fn run(
     program::make_state_directory(&source)?;
     let context = context
         .settings(source.clone())
-        .tasks(jobs.jobs.into_iter().map(command_task))
+        .tasks(std::mem::take(&mut jobs.jobs).into_iter().map(command_task))
         .observer(TracingObserver);
     let tlo = program::build(context, &source).await?;
     logging::start(tlo.settings().log_level);
+    declare(&tlo, &jobs.limits).await?;
     banner::show(&tlo, &jobs.notes, fires).await?;
     let clock = Arc::clone(tlo.clock());
     let runner = match fires {
@@ -75,6 +77,25 @@ pub(super) async fn run(
     Ok(forced.map_or(ExitCode::SUCCESS, |signal| {
         ExitCode::from(signal.exit_code())
     }))
+}
+
+/// Takes over the limits of the jobs file, and says which of them do not hold.
+async fn declare(tlo: &TloContext, limits: &[DeclaredLimits]) -> Result<()> {
+    let Some(file) = tlo.loaded().file() else {
+        return Ok(());
+    };
+    let path = std::path::absolute(file);
+    let path = path.as_deref().unwrap_or(file);
+    let file = format!("{} on {}", path.display(), tlo.settings().name);
+    for target in tlo.client().declare_limits(&file, limits).await? {
+        output::say(&output::one_line(&format!(
+            "the limits that somebody set for the {target} hold, not those of the file; \
+             `tlo limit {} {} --clear` takes them away",
+            target.kind(),
+            target.name(),
+        )));
+    }
+    Ok(())
 }
 
 /// The way out for who starts with nothing.

@@ -11,14 +11,6 @@ pub(super) fn read(fields: &mut Fields<'_>, name: &str) -> Vec<GateTemplate> {
     let mut gates = Vec::new();
     gates.extend(exclusive(fields, name));
     gates.extend(limit(fields, name));
-    if fields.has("rate") {
-        let span = fields.key_span("rate");
-        fields.fault(
-            span,
-            "\"rate\" is reserved: this version limits how many run at once, not how often",
-            Some("use limit, or a schedule with jitter"),
-        );
-    }
     gates
 }
 

@@ -7,10 +7,10 @@ use super::command::CommandSpec;
 use super::doubt::CommandPlaces;
 use super::fields::{Fields, Placed, Text};
 use super::host::Host;
-use super::{gates, json, run, schedule};
+use super::{gates, json, limits, run, schedule};
 use crate::cli::source::{Mistake, Source};
 use crate::payload::{PAYLOAD_LIMIT, Payload};
-use crate::task::{RetryPolicy, TaskDef};
+use crate::task::{Rate, RetryPolicy, TaskDef};
 
 /// A task and the command that it runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Job {
     pub command: CommandSpec,
     /// The user that the file asks for, until [`on`](Self::on) finds it.
     pub user: Option<String>,
+    /// How often tasks of this name may start, in the whole cluster.
+    pub rate: Option<Rate>,
     source: Source,
     span: Range<usize>,
     user_span: Range<usize>,
@@ -38,6 +40,7 @@ impl Job {
             def,
             command,
             user: None,
+            rate: None,
             source: source.clone(),
             user_span: span.clone(),
             span,
@@ -198,12 +201,14 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Job> {
     def.retry = retry(fields);
     def.args = args(fields);
     def.gates = gates::read(fields, &def.name);
+    let rate = limits::rate(fields);
     let at = schedule::read(fields, &mut def);
     if def.schedule.is_some() {
         gates::fill(fields, &mut def);
     }
     let (name, command) = (name?, command?);
     let mut job = Job::new(def, command, fields.source(), name.span.clone());
+    job.rate = rate;
     job.places = CommandPlaces {
         program: fields.item("command").map(|item| item.span),
         cwd: fields.item("cwd").map(|item| item.span),

@@ -12,10 +12,13 @@
 //! | `misfire`, `grace`, `overlap`, `jitter`, `run_at_start` | missed, overlapping and crowded slots |
 //! | `args`, `env`, `cwd`, `user` | what the command gets, where and as whom it runs |
 //! | `timeout`, `kill_grace`, `max_attempts`, `retry`, `max_lost`, `lease` | how long, how often |
-//! | `queue`, `priority`, `exclusive`, `limit` | which tasks go first, and how many at once |
+//! | `queue`, `priority`, `exclusive`, `limit`, `rate` | which tasks go first, how many at once, and how often they start |
 //! | `description`, `tags` | for people |
 //!
-//! Durations are texts such as `"5m"`, or numbers of seconds. Everything outside `[[tasks]]` is settings.
+//! `[queues.NAME]` tables say what holds for a queue in the whole cluster: `limit` (so many run at once), `rate` (how often
+//! they start) and `max_depth` (so many may wait). The queues of such tables are served, and those of the tasks.
+//!
+//! Durations are texts such as `"5m"`, or numbers of seconds. Everything else outside `[[tasks]]` is settings.
 
 mod command;
 mod document;
@@ -26,6 +29,7 @@ mod host;
 mod init;
 mod job;
 mod json;
+mod limits;
 mod run;
 mod schedule;
 
@@ -40,10 +44,13 @@ pub use self::host::Host;
 pub use self::init::INIT;
 pub use self::job::Job;
 use super::source::{Mistake, Mistakes, Source};
+use crate::client::DeclaredLimits;
 use crate::error::Result;
 
 /// The name of the list.
 const TASKS: &str = "tasks";
+/// The tables of queues, or the list of those to serve.
+const QUEUES: &str = "queues";
 /// What people write instead.
 const ALMOST_TASKS: [&str; 6] = ["task", "job", "jobs", "taks", "schedule", "schedules"];
 
@@ -54,6 +61,8 @@ pub struct JobsFile {
     pub source: Source,
     /// Its good tasks, in order.
     pub jobs: Vec<Job>,
+    /// The limits of its queues.
+    pub queues: Vec<DeclaredLimits>,
     /// What is wrong with the others.
     pub mistakes: Mistakes,
     /// Everything else in the file: settings, which are checked where settings are read.
@@ -90,6 +99,7 @@ impl JobsFile {
         let mut file = Self {
             source: source.clone(),
             jobs: Vec::new(),
+            queues: Vec::new(),
             mistakes: Mistakes::default(),
             settings: toml::Table::new(),
         };
@@ -110,6 +120,11 @@ impl JobsFile {
                     Mistake::error(source, place, message).help("write [[tasks]] above each task"),
                 );
             } else if let Some(value) = json::setting(item) {
+                if key == QUEUES {
+                    let (queues, mistakes) = limits::queues(source, item, &place);
+                    file.queues = queues;
+                    file.mistakes.extend(mistakes);
+                }
                 file.settings.insert(key.to_owned(), value);
             }
         }
