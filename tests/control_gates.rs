@@ -408,3 +408,40 @@ async fn a_file_declares_limits_until_somebody_sets_others() {
         assert_eq!(of("mail").await.unwrap().0, 5);
     }
 }
+
+#[tokio::test]
+async fn a_peek_shows_what_would_start_in_its_order_and_takes_nothing() {
+    for (mut tlo, _place) in on_each_store(program).await {
+        let client = tlo.client();
+        client.pause(&queue("mail"), None).await.unwrap();
+        let mut ids = Vec::new();
+        for (priority, delay) in [(1, 0), (9, 0), (9, 0), (200, 3_600)] {
+            let submit = client.task("good").queue("mail").priority(priority);
+            let handle = submit.delay(secs(delay)).submit().await.unwrap();
+            ids.push(handle.id().clone());
+        }
+        let peek = async |limit| {
+            let page = client.peek("mail", limit).await.unwrap();
+            assert!(page.complete);
+            let ids = page.items.into_iter().map(|item| item.record.id);
+            ids.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            peek(10).await,
+            [&ids[1], &ids[2], &ids[0]].map(Clone::clone)
+        );
+        assert_eq!(peek(1).await, [ids[1].clone()]);
+        assert_eq!(client.peek("never", 9).await.unwrap().items.len(), 0);
+        // What is parked behind a gate of its own would not start.
+        client
+            .pause(&Target::Key("user/7".to_owned()), None)
+            .await
+            .unwrap();
+        submit(&tlo, "other", "default").await;
+        tlo.run_until_idle().await.unwrap();
+        assert!(client.peek("default", 9).await.unwrap().items.is_empty());
+        client.resume(&queue("mail"), None).await.unwrap();
+        tlo.run_until_idle().await.unwrap();
+        assert!(client.peek("mail", 9).await.unwrap().items.is_empty());
+    }
+}

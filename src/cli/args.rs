@@ -12,6 +12,7 @@ use super::commands::inspect::InspectArgs;
 use super::commands::list::ListArgs;
 use super::commands::logs::LogsArgs;
 use super::commands::man::ManArgs;
+use super::commands::peek::PeekArgs;
 use super::commands::stats::StatsArgs;
 use super::commands::steer::audit::AuditArgs;
 use super::commands::steer::dead::DeadArgs;
@@ -98,6 +99,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// List tasks, the newest first
     List(ListArgs),
+    /// Show what starts next in a queue, in its order
+    Peek(PeekArgs),
     /// Show everything about one task
     Inspect(InspectArgs),
     /// Print what the runs of a task said

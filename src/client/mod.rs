@@ -7,6 +7,7 @@ mod handle;
 mod known;
 mod lock;
 mod prepared;
+mod peek;
 mod read;
 mod signature;
 mod submit;

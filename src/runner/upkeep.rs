@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::client::{AUDIT_KEPT, trim_audit};
 use crate::context::TloContext;
-use crate::store::Maintain;
+use crate::store::{Maintain, SharedStore};
+use crate::timestamp::Timestamp;
 
 /// Between two rounds of upkeep, at most; and at least, for a store where much ends.
 const EVERY: Duration = Duration::from_secs(60);
@@ -60,14 +61,11 @@ pub(super) async fn tidy(context: &TloContext) {
                 }
                 unreadable = done.unreadable;
                 removed += done.removed;
-                if done.more {
+                let more = done.more || trim(store, clock.now()).await;
+                if more {
                     let took = clock.steady().at.saturating_sub(begun);
                     (took * 3).clamp(SHORTEST_BREATH, LONGEST_BREATH)
                 } else {
-                    let old = clock.now().saturating_sub(AUDIT_KEPT);
-                    if let Err(error) = trim_audit(store, old, STEP).await {
-                        tracing::warn!(%error, "old audit events could not be removed; trying again");
-                    }
                     until_next_round(std::mem::take(&mut removed))
                 }
             }
@@ -76,6 +74,17 @@ pub(super) async fn tidy(context: &TloContext) {
                 EVERY
             }
         };
+    }
+}
+
+/// Removes old audit events; answers whether there may be more.
+async fn trim(store: &SharedStore, now: Timestamp) -> bool {
+    match trim_audit(store, now.saturating_sub(AUDIT_KEPT), STEP).await {
+        Ok(more) => more,
+        Err(error) => {
+            tracing::warn!(%error, "old audit events could not be removed; trying again");
+            false
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use crate::id::{TaskId, check_name};
 use crate::payload::Payload;
 use crate::timestamp::Timestamp;
 
+/// The owner of streams that belong to no task; streams go with the task that has their owner's id.
+const SYSTEM: &str = "sys";
+
 /// The most tags of a task.
 pub(crate) const TAG_LIMIT: usize = 16;
 
@@ -92,6 +95,12 @@ impl NewTask {
     /// # Errors
     /// `Invalid` or `TooLarge`, naming the field and its value.
     pub fn check(&self) -> Result<()> {
+        if self.id.as_str() == SYSTEM {
+            return Err(Error::invalid(
+                "task",
+                format!("the id \"{SYSTEM}\" is taken: it owns the audit events"),
+            ));
+        }
         check_name("a task name", &self.name)?;
         check_name("a queue name", &self.queue)?;
         if let Some(version) = &self.version {
@@ -151,6 +160,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn no_task_owns_the_audit() {
+        let sys = NewTask::new(TaskId::new("sys").unwrap(), "greet", Payload::null());
+        let error = sys.check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(
+            error.to_string().contains("the id \"sys\" is taken"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn a_timeout_of_zero_is_refused() {

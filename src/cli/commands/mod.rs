@@ -12,6 +12,7 @@ pub(super) mod inspect;
 pub(super) mod list;
 pub(super) mod logs;
 pub(super) mod man;
+pub(super) mod peek;
 mod run;
 pub(super) mod stats;
 pub(super) mod steer;
@@ -57,6 +58,7 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
             let client = tlo.client();
             match command {
                 Command::List(args) => list::run(&tlo, args).await?,
+                Command::Peek(args) => peek::run(&tlo, &args).await?,
                 Command::Inspect(args) => inspect::run(&client, args).await?,
                 Command::Logs(args) => logs::run(&client, args).await?,
                 Command::Stats(args) => stats::run(&client, args).await?,

@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::payload::Payload;
-use crate::store::{NewEvent, Op, SharedStore, StreamId, TaskStateStoreExt};
+use crate::store::{Commit, NewEvent, Op, SharedStore, StreamId, TaskStateStoreExt};
 use crate::timestamp::Timestamp;
 
 /// How long audit events are kept.
@@ -125,23 +125,26 @@ fn stream() -> Result<StreamId> {
     StreamId::new("sys", "audit")
 }
 
-/// Removes the audit events from before an instant, at most `limit` of them.
-pub(crate) async fn trim_audit(store: &SharedStore, before: Timestamp, limit: usize) -> Result<()> {
+/// Removes the audit events from before an instant, at most `limit` of them. Answers whether there may be more.
+pub(crate) async fn trim_audit(
+    store: &SharedStore,
+    before: Timestamp,
+    limit: usize,
+) -> Result<bool> {
     let stream = stream()?;
     // Reading begins with the first that is kept; as a rule that one is young, and nothing is to be done.
     let oldest = store.events(&stream, 1, 1).await?;
     if oldest.first().is_none_or(|event| event.at >= before) {
-        return Ok(());
+        return Ok(false);
     }
     let events = store.events(&stream, 1, limit).await?;
-    let Some(last) = events.iter().take_while(|event| event.at < before).last() else {
-        return Ok(());
+    let old = events.iter().take_while(|event| event.at < before);
+    let (count, Some(last)) = (events.len(), old.last().map(|event| event.number)) else {
+        return Ok(false);
     };
+    let all_are_old = events.last().is_some_and(|event| event.number == last);
     store
-        .apply(crate::store::Commit::of([Op::Trim(
-            stream,
-            last.number + 1,
-        )]))
-        .await
-        .map(drop)
+        .apply(Commit::of([Op::Trim(stream, last + 1)]))
+        .await?;
+    Ok(count == limit && all_are_old)
 }

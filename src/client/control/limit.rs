@@ -143,7 +143,7 @@ impl LimitChange {
 }
 
 impl Limits {
-    fn of(rule: &GateRule) -> Self {
+    pub(super) fn of(rule: &GateRule) -> Self {
         Self {
             max: rule.max,
             rate: rule.rate,

@@ -92,7 +92,9 @@ impl Client {
                 ..AuditData::default()
             };
             self.change_rule(target, "limit", data, |rule| {
-                if rule.declared_by.is_some() || !rule.has_limits() {
+                // The same file on another machine says the same: that is no change.
+                let is_said = rule.declared_by.is_some() && Limits::of(rule) == *limits;
+                if !is_said && (rule.declared_by.is_some() || !rule.has_limits()) {
                     limits.put(rule);
                     rule.declared_by = Some(file.to_owned());
                 }

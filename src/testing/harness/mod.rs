@@ -320,7 +320,7 @@ impl Harness {
             // One that fails is made up for by the next.
             while let Ok(Maintained { more: true, .. }) = self.probe.maintain(request).await {}
             let old = self.now().saturating_sub(AUDIT_KEPT);
-            let _ = trim_audit(self.context.store(), old, request.limit).await;
+            while let Ok(true) = trim_audit(self.context.store(), old, request.limit).await {}
         }
     }
 }
