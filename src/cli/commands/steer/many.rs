@@ -30,7 +30,7 @@ pub(super) async fn run(
     let client = super::client(tlo);
     match selection.selected(tlo)? {
         Selected::Ids(ids) => by_ids(&client, &action, &ids, selection).await,
-        Selected::Filter(filter) => by_filter(tlo, &client, action, filter, selection).await,
+        Selected::Filter(filter) => by_filter(tlo, &client, action, *filter, selection).await,
     }
 }
 

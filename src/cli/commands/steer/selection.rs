@@ -36,8 +36,8 @@ pub(in crate::cli) struct Selection {
 pub(super) enum Selected {
     /// These, by their ids or the beginnings of them.
     Ids(Vec<String>),
-    /// What matches, with whether an empty filter means all.
-    Filter(TaskFilter),
+    /// What matches.
+    Filter(Box<TaskFilter>),
 }
 
 impl Selection {
@@ -54,7 +54,7 @@ impl Selection {
             (true, false) if !self.all => wrong(
                 "say which tasks: by their ids, by a filter such as --queue NAME or --name NAME, or --all",
             ),
-            (true, _) => Ok(Selected::Filter(filter)),
+            (true, _) => Ok(Selected::Filter(Box::new(filter))),
         }
     }
 }
