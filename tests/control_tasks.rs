@@ -285,6 +285,12 @@ async fn a_bulk_whose_process_dies_ends_as_failed_with_what_it_did() {
         let audit = client.audit(None, 10).await.unwrap();
         assert_eq!(audit.len(), 1);
         assert_eq!(audit[0].action, "delete begun");
+        // Nobody can go on with it, so it is not revived with what else has failed.
+        let bulk = client
+            .bulk(TaskAction::Revive(Due::Now), TaskFilter::default())
+            .all();
+        assert_eq!(bulk.run().await.unwrap().done, 40);
+        assert_eq!(status(&tlo, &run.id).await, TaskStatus::Failed);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::audit::AuditData;
-use super::bulk::{Bulk, BulkRefusal, BulkReport};
+use super::bulk::{Bulk, BulkRefusal, BulkReport, TaskAction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::page::{Cursor, Page, PageRequest};
@@ -83,6 +83,10 @@ async fn fetch(
         found.items.extend(more.items);
         (found.next, found.complete) = (more.next, more.complete);
     }
+    if matches!(bulk.action, TaskAction::Revive(_)) {
+        // A run that was lost has nobody who could go on with it.
+        found.items.retain(|item| *item.record.name != *NAME);
+    }
     Ok(found)
 }
 
@@ -143,7 +147,7 @@ impl Run {
         let mut task = NewTask::new(id.clone(), NAME, Payload::from(args));
         task.queue = NAME.into();
         // Nobody can go on with it: who ran it is gone.
-        task.max_lost = 0;
+        (task.max_attempts, task.max_lost) = (1, 0);
         task.created_by.clone_from(&parts.created_by);
         let create = Op::Create(Box::new(Create {
             task,
