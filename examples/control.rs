@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example control`
 
+#![allow(clippy::print_stdout, reason = "examples talk")]
+
 use tlo::client::{LimitChange, Target, TaskAction};
 use tlo::prelude::*;
 use tlo::store::{Change, TaskFilter};
