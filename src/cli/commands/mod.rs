@@ -17,6 +17,7 @@ mod run;
 pub(super) mod stats;
 pub(super) mod steer;
 pub(super) mod submit;
+mod submit_lines;
 
 use std::process::ExitCode;
 

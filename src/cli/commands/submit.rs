@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::submit_lines;
 use crate::cli::args::{duration, parsed};
 use crate::cli::output;
 use crate::context::TloContext;
@@ -21,7 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SubmitArgs {
     /// The name of the task
-    name: String,
+    #[arg(required_unless_present = "stdin")]
+    name: Option<String>,
+    /// Submit a task for each line of standard input, all of them or none
+    ///
+    /// A line is a JSON object: {"name": "greet", "args": {"user": 7}}, and what else is needed of key, queue, priority, in, at,
+    /// tags, version and id.
+    #[arg(long, conflicts_with_all = ["name", "args", "key", "queue", "priority", "delay", "at", "wait"])]
+    stdin: bool,
     /// What it is given; by default what the jobs file says, else null
     #[arg(long, value_name = "JSON", value_parser = payload)]
     args: Option<Payload>,
@@ -60,15 +68,18 @@ pub(crate) struct SubmitArgs {
 /// `UnknownTask` with the nearest names, `Invalid` for args that are not JSON, and those of the store.
 pub(super) async fn run(tlo: &TloContext, args: SubmitArgs) -> Result<ExitCode> {
     refuse_what_ends_here(tlo)?;
+    let Some(name) = args.name else {
+        return submit_lines::run(tlo, args.allow_unknown, args.json).await;
+    };
     let client = tlo.client();
     let payload = match args.args {
         Some(payload) => payload,
-        None => match tlo.registry().get(&args.name).await? {
+        None => match tlo.registry().get(&name).await? {
             Some(def) => def.args.clone(),
             None => Payload::null(),
         },
     };
-    let mut submit = client.task(args.name).payload(payload);
+    let mut submit = client.task(name).payload(payload);
     if args.allow_unknown {
         submit = submit.allow_unknown();
     }
