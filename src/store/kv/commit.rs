@@ -267,11 +267,12 @@ fn patch(table: &mut dyn Table, id: &TaskId, change: Patch) -> Result<Effect, St
 fn cancel(table: &mut dyn Table, id: &TaskId, reason: String) -> Result<Effect, Stop> {
     let record = existing(table, id)?;
     let mut cancelled = TaskStateRecord::clone(&record);
-    let error = Some(cut_text(reason, crate::task::ERROR_LIMIT));
+    // What it is cancelled for takes the place of what failed before, with its group: that is of errors.
+    cancelled.error = Some(cut_text(reason, crate::task::ERROR_LIMIT));
+    cancelled.error_group = None;
     match record.status {
         TaskStatus::Running => {
             cancelled.cancel_requested = true;
-            cancelled.error = error;
             index::replace(table, &record, cancelled, false)?;
             table.hint(Hint::Woken(id.clone()));
             Ok(Effect::CancelRequested)
@@ -281,7 +282,6 @@ fn cancel(table: &mut dyn Table, id: &TaskId, reason: String) -> Result<Effect, 
                 cancelled.status = next;
                 cancelled.parked = None;
                 cancelled.finished_at = Some(table.moment().now);
-                cancelled.error = error;
                 index::replace(table, &record, cancelled, false)?;
                 Ok(Effect::Status(next))
             }

@@ -30,7 +30,13 @@ async fn cancelling_what_waits_ends_it_at_once_with_the_reason(b: &Bench<'_>) ->
     let mut later = task("later")?;
     later.due = Due::In(SECOND * 60);
     b.add(later).await?;
-    for name in ["ready", "later"] {
+    let mut tried = task("tried")?;
+    tried.priority = 9;
+    b.add(tried).await?;
+    let tried = b.take("tried").await?;
+    b.accept(settle(&tried, failure(&tried, "no luck"))?)
+        .await?;
+    for (name, attempt) in [("ready", 0), ("later", 0), ("tried", 1)] {
         b.clock.advance(SECOND);
         let effect = b
             .apply(Op::Cancel(id(name)?, "not needed".to_owned()))
@@ -40,7 +46,8 @@ async fn cancelling_what_waits_ends_it_at_once_with_the_reason(b: &Bench<'_>) ->
         check_eq!(record.status, TaskStatus::Cancelled);
         check_eq!(record.finished_at, Some(b.now()));
         check_eq!(record.error.as_deref(), Some("not needed"));
-        check_eq!(record.attempt, 0);
+        check_eq!(record.error_group, None);
+        check_eq!(record.attempt, attempt);
     }
     b.clock.advance(SECOND * 60);
     b.check_idle().await
