@@ -79,6 +79,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - Creates in commits of their own report each by itself.
 /// - A created task can be leased to its creator in the same write.
 /// - A lease at creation is not given before the task is due.
+/// - A lease at creation is not given to a task that expired.
 /// - A lease at creation is not given while a gate is closed.
 /// - A lease at creation is a claim for unique keys and for the time a task expires.
 /// - A full queue refuses another task.

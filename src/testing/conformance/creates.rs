@@ -27,6 +27,7 @@ cases! { "creates":
     creates_in_commits_of_their_own_report_each_by_itself,
     a_created_task_can_be_leased_to_its_creator_in_the_same_write,
     a_lease_at_creation_is_not_given_before_the_task_is_due,
+    a_lease_at_creation_is_not_given_to_a_task_that_expired,
     a_lease_at_creation_is_not_given_while_a_gate_is_closed,
     a_lease_at_creation_is_a_claim_for_unique_keys_and_for_the_time_a_task_expires,
     a_full_queue_refuses_another_task,
@@ -279,6 +280,16 @@ async fn a_lease_at_creation_is_not_given_before_the_task_is_due(b: &Bench<'_>) 
     check_eq!(b.record("a").await?.status, TaskStatus::Pending);
     b.clock.advance(SECOND);
     b.take("a").await?;
+    Ok(())
+}
+
+async fn a_lease_at_creation_is_not_given_to_a_task_that_expired(b: &Bench<'_>) -> CaseResult {
+    let mut new = task("a")?;
+    new.expires = Some(Due::Now);
+    check_eq!(create_leased(b, new).await?, None);
+    check_eq!(b.record("a").await?.attempt, 0);
+    b.check_idle().await?;
+    check_eq!(b.record("a").await?.status, TaskStatus::Cancelled);
     Ok(())
 }
 
