@@ -183,6 +183,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A limit on a queue or a name bounds what runs.
 /// - A rate lets so many start in its period.
 /// - A rate lets a burst start after a quiet time.
+/// - A rate that was changed holds at once.
 /// - The time to look again is never after the next start that a rate allows.
 /// - A rule with a time to live ends by itself.
 /// - What is no rule is refused as the rule of a gate.

@@ -150,7 +150,7 @@ fn lease_at_once(
         .iter()
         .map(|gate| (gate.key.clone(), Some(gate.limit)));
     for (key, limit) in implied.chain(own) {
-        let rule = gates::rule(table, &key)?;
+        let rule = gates::Rules::default().of(table, &key)?;
         if limit.is_none() && rule.is_none() {
             continue;
         }

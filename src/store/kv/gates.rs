@@ -34,11 +34,14 @@ pub(super) enum Verdict {
 pub(super) struct Rules(HashMap<String, Option<GateRule>>);
 
 impl Rules {
-    pub(super) fn of(&mut self, table: &dyn Source, key: &str) -> Result<Option<GateRule>> {
+    pub(super) fn of(&mut self, table: &mut dyn Table, key: &str) -> Result<Option<GateRule>> {
         if let Some(rule) = self.0.get(key) {
             return Ok(rule.clone());
         }
         let rule = rule(table, key)?;
+        if let Some(rate) = rule.as_ref().and_then(|rule| rule.rate) {
+            trim_bucket(table, key, rate)?;
+        }
         self.0.insert(key.to_owned(), rule.clone());
         Ok(rule)
     }
@@ -127,10 +130,7 @@ pub(super) fn enter(
         let empty_at = bucket(table, gate)?
             .map_or(now, |at| at.max(now))
             .saturating_add(rate.interval());
-        table.put(
-            keys::bucket(gate),
-            empty_at.as_micros().to_be_bytes().to_vec(),
-        )?;
+        put_bucket(table, gate, empty_at)?;
     }
     Ok(())
 }
@@ -168,22 +168,51 @@ fn bucket(table: &dyn Source, gate: Word) -> Result<Option<Timestamp>> {
         .map(|bytes| Timestamp::from_micros(i64::from_be_bytes(bytes))))
 }
 
+/// The time worth of starts that a rate allows at once.
+fn full(rate: Rate) -> Duration {
+    rate.interval().saturating_mul(rate.capacity())
+}
+
+/// Never is more used up than there is: a rule that allowed less, or a wall clock that was set back, would keep the gate
+/// shut for longer than this rate ever does.
+fn trim_bucket(table: &mut dyn Table, key: &str, rate: Rate) -> Result<()> {
+    let gate = keys::gate_word(key);
+    let most = table.moment().now.saturating_add(full(rate));
+    if bucket(table, gate)?.is_some_and(|empty_at| empty_at > most) {
+        put_bucket(table, gate, most)?;
+    }
+    Ok(())
+}
+
+fn put_bucket(table: &mut dyn Table, gate: Word, empty_at: Timestamp) -> Result<()> {
+    let value = empty_at.as_micros().to_be_bytes().to_vec();
+    table.put(keys::bucket(gate), value)
+}
+
+/// A rule was set, changed or dropped: its gate may be open now.
+pub(super) fn rule_changed(table: &mut dyn Table, key: &str) -> Result<()> {
+    if let Some(rate) = rule(table, key)?.and_then(|rule| rule.rate) {
+        trim_bucket(table, key, rate)?;
+    }
+    reopen(table, key)?;
+    table.hint(Hint::Unknown);
+    Ok(())
+}
+
 /// When the next start is allowed.
 fn next_token(table: &dyn Source, gate: Word, rate: Rate) -> Result<Timestamp> {
     let now = table.moment().now;
     let empty_at = bucket(table, gate)?.map_or(now, |at| at.max(now));
-    let full = rate.interval().saturating_mul(rate.capacity());
     Ok(empty_at
         .saturating_add(rate.interval())
-        .saturating_sub(full))
+        .saturating_sub(full(rate)))
 }
 
 /// How many starts are allowed at once now.
 fn tokens(table: &dyn Source, gate: Word, rate: Rate) -> Result<usize> {
     let now = table.moment().now;
     let used = bucket(table, gate)?.map_or(Duration::ZERO, |at| at.since(now));
-    let full = rate.interval().saturating_mul(rate.capacity());
-    let free = full.saturating_sub(used).as_micros() / rate.interval().as_micros().max(1);
+    let free = full(rate).saturating_sub(used).as_micros() / rate.interval().as_micros().max(1);
     Ok(usize::try_from(free).unwrap_or(usize::MAX))
 }
 
@@ -298,6 +327,7 @@ fn look(table: &mut dyn Table, key: &str, from: Option<Vec<u8>>) -> Result<Looke
     }
     let mut room = REOPEN_LIMIT;
     if let Some(rate) = rule.as_ref().and_then(|rule| rule.rate) {
+        trim_bucket(table, key, rate)?;
         room = room.min(tokens(table, gate, rate)?);
         if room == 0 {
             let at = next_token(table, gate, rate)?;

@@ -86,8 +86,7 @@ fn forget_end(table: &mut dyn Table, key: &str) -> Result<()> {
 /// A changed rule may open its gate.
 fn changed(table: &mut dyn Table, key: &str) -> Result<()> {
     if let Some(gate) = key.strip_prefix(GATE_MARK) {
-        super::gates::reopen(table, gate)?;
-        table.hint(crate::store::Hint::Unknown);
+        super::gates::rule_changed(table, gate)?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ cases! { "rules":
     a_limit_on_a_queue_or_a_name_bounds_what_runs,
     a_rate_lets_so_many_start_in_its_period,
     a_rate_lets_a_burst_start_after_a_quiet_time,
+    a_rate_that_was_changed_holds_at_once,
     the_time_to_look_again_is_never_after_the_next_start_that_a_rate_allows,
     a_rule_with_a_time_to_live_ends_by_itself,
     what_is_no_rule_is_refused_as_the_rule_of_a_gate,
@@ -198,6 +199,24 @@ async fn a_rate_lets_a_burst_start_after_a_quiet_time(b: &Bench<'_>) -> CaseResu
     check_eq!(started(b).await?, 1, "after one period");
     b.clock.advance(SECOND * 1_000);
     check_eq!(started(b).await?, 3, "after a long quiet time");
+    Ok(())
+}
+
+async fn a_rate_that_was_changed_holds_at_once(b: &Bench<'_>) -> CaseResult {
+    b.rule("queue/default", r#"{"rate": {"n": 1, "per": "1h"}}"#)
+        .await?;
+    for n in 0..9 {
+        b.add_all(&[&format!("t{n}")]).await?;
+    }
+    check_eq!(started(b).await?, 1, "by the slow rate");
+    // What the slow rate has used up of its hour is no debt of the new one, and no present either.
+    b.rule("queue/default", r#"{"rate": {"n": 2, "per": "10s"}}"#)
+        .await?;
+    check_eq!(started(b).await?, 0, "at once");
+    b.clock.advance(SECOND * 5);
+    check_eq!(started(b).await?, 1, "after half a period");
+    b.clock.advance(SECOND * 10);
+    check_eq!(started(b).await?, 2, "after a period");
     Ok(())
 }
 
