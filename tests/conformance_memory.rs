@@ -5,27 +5,12 @@
     reason = "the table of cases is what the run is for"
 )]
 
+#[path = "stores/memory.rs"]
+mod memory;
 mod stores;
 
-use std::sync::Arc;
-
-use tlo::store::SharedStore;
+use memory::Memory;
 use tlo::testing::conformance::{self, Options, StoreFactory};
-use tlo::{Clock, IdSource, MemoryStore, Result};
-
-struct Memory;
-
-#[async_trait::async_trait]
-impl StoreFactory for Memory {
-    async fn open(
-        &self,
-        _place: &str,
-        clock: Arc<dyn Clock>,
-        ids: Arc<IdSource>,
-    ) -> Result<SharedStore> {
-        Ok(Arc::new(MemoryStore::new(clock, ids)))
-    }
-}
 
 async fn keeps_the_contract(factory: &dyn StoreFactory, shrink: usize) -> conformance::Report {
     let report = conformance::run(factory, &Options::shrunk(shrink)).await;

@@ -1,7 +1,10 @@
-//! Running a property on random cases, with counts and seeds printed.
+//! What schedules are tried with.
 
+#[path = "../counted/mod.rs"]
+mod counted;
+
+pub(crate) use counted::check;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tlo::Timestamp;
 use tlo::schedule::Dst;
 
@@ -13,34 +16,6 @@ const POLICIES: [Dst; 6] = [
     Dst::Real,
     Dst::Skip,
 ];
-
-/// Runs a property on random cases: all of them in a full proof, a twentieth otherwise.
-pub(crate) fn check<S: Strategy>(
-    name: &str,
-    full_cases: u32,
-    strategy: &S,
-    property: impl Fn(S::Value) -> Result<(), TestCaseError>,
-) {
-    let full = std::env::var("TLO_PROOF").is_ok_and(|value| value == "full");
-    let cases = if full { full_cases } else { full_cases / 20 };
-    let seed = std::env::var("TLO_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
-    println!("{name}: {cases} cases, TLO_SEED={seed}");
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(config, rng);
-    if let Err(failure) = runner.run(strategy, property) {
-        panic!("{name}, TLO_SEED={seed}: {failure}");
-    }
-}
 
 pub(crate) fn policy() -> impl Strategy<Value = Dst> {
     proptest::sample::select(&POLICIES[..])

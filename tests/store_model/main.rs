@@ -1,0 +1,120 @@
+//! Stores against a plain model of what the port promises, and in lockstep with the rows that are its specification.
+//!
+//! `TLO_PROOF=full` runs 2,000 sequences on each store, otherwise a twentieth. `TLO_SEED` repeats a run; the seed is
+//! printed.
+#![cfg(all(feature = "testing", feature = "sqlite"))]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::print_stdout,
+    reason = "counts and seeds are part of the result"
+)]
+
+mod bugs;
+#[path = "../counted/mod.rs"]
+mod counted;
+mod driver;
+#[path = "../stores/files.rs"]
+mod files;
+mod lockstep;
+#[path = "../stores/memory.rs"]
+mod memory;
+mod model;
+#[path = "../planted/mod.rs"]
+mod planted;
+mod script;
+mod step;
+#[path = "../stores/mod.rs"]
+mod stores;
+
+use std::sync::atomic::Ordering;
+
+use counted::check;
+use driver::{Home, Tally};
+use files::Files;
+use memory::Memory;
+use proptest::test_runner::TestCaseError;
+use stores::Trees;
+
+/// Sequences of a full proof.
+const SEQUENCES: u32 = 2_000;
+
+fn sequences(name: &str, home: &Home<'_>, twin: Option<&Home<'_>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let tally = Tally::default();
+    check(name, SEQUENCES, &step::steps(), |steps| {
+        runtime
+            .block_on(driver::run(home, twin, &steps.0, &tally))
+            .map_err(TestCaseError::fail)
+    });
+    let all = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    println!(
+        "{name}: {} steps, {} commits ({} refused), {} tasks claimed, {} reopened or crashed",
+        all(&tally.steps),
+        all(&tally.commits),
+        all(&tally.refused),
+        all(&tally.claimed),
+        all(&tally.reopened)
+    );
+    assert!(all(&tally.claimed) > 100 && all(&tally.refused) > 100 && all(&tally.parked) > 100);
+}
+
+fn on_trees(run: impl FnOnce(&Home<'_>)) {
+    let trees = Trees::default();
+    let copy = |from: &str, to: &str| {
+        let rows = trees.engine(from).tree.read().clone();
+        *trees.engine(to).tree.write() = rows;
+    };
+    run(&Home {
+        factory: &trees,
+        copy: Some(&copy),
+    });
+}
+
+fn on_files(run: impl FnOnce(&Home<'_>)) {
+    // What is tried here is what the store means, not what the disk does: memory will do where there is a folder in it.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let files = Files(folder.unwrap());
+    // What the system has of the files is what the death of the process leaves.
+    let copy = |from: &str, to: &str| {
+        std::fs::copy(files.path(from), files.path(to)).unwrap();
+        let log = |place: &str| files.path(place).with_extension("db-wal");
+        std::fs::copy(log(from), log(to)).unwrap();
+    };
+    run(&Home {
+        factory: &files,
+        copy: Some(&copy),
+    });
+}
+
+const IN_MEMORY: Home<'_> = Home {
+    factory: &Memory,
+    copy: None,
+};
+
+#[test]
+fn memory_does_what_the_model_says() {
+    sequences("memory and model", &IN_MEMORY, None);
+}
+
+#[test]
+fn rows_over_a_tree_do_what_the_model_says() {
+    on_trees(|trees| sequences("rows and model", trees, None));
+}
+
+#[test]
+fn sqlite_does_what_the_model_says() {
+    on_files(|files| sequences("sqlite and model", files, None));
+}
+
+#[test]
+fn memory_answers_as_rows_do() {
+    on_trees(|trees| sequences("memory and rows", trees, Some(&IN_MEMORY)));
+}
+
+#[test]
+fn sqlite_answers_as_rows_do() {
+    on_trees(|trees| on_files(|files| sequences("sqlite and rows", trees, Some(files))));
+}
