@@ -1,10 +1,12 @@
 //! Calls that end: a disk or a lock that hangs must not hang whoever asked.
 
+#[cfg(not(all(test, tlo_shuttle)))]
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use super::sync::{AtomicU8, Ordering};
+#[cfg(not(all(test, tlo_shuttle)))]
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::schedule::format_duration;
@@ -12,7 +14,11 @@ use crate::schedule::format_duration;
 /// How long a call to a store may take, unless chosen otherwise.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+#[cfg(all(test, tlo_shuttle))]
+pub(super) use super::sync::within;
+
 /// The answer of a call, or `None` when it took longer, by the steady clock of the machine.
+#[cfg(not(all(test, tlo_shuttle)))]
 pub(super) async fn within<F: Future>(limit: Duration, call: F) -> Option<F::Output> {
     let mut call = pin!(call);
     let end = SystemClock.steady().at.saturating_add(limit);

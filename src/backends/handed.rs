@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use super::sync::Mutex;
 use crate::store::{Claims, Commit, Committed, Effect, Guard, Op};
 use crate::task::{Ended, TaskStateRecord, decide};
 

@@ -4,8 +4,11 @@ mod deadline;
 mod handed;
 mod memory;
 mod rows;
+#[cfg(all(test, tlo_shuttle))]
+mod scenes;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod sync;
 mod watch;
 mod writer;
 

@@ -5,15 +5,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
-
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
 
 use super::deadline::{CALL_TIMEOUT, Turn, within};
 use super::handed::{Handed, Leases, Returned};
+use super::sync::{AtomicBool, Mutex, Ordering, mpsc, oneshot, std_mpsc, thread};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdSource;
@@ -93,7 +89,7 @@ impl Writer {
             failing: AtomicBool::new(false),
         };
         let (ending, ended) = std_mpsc::channel();
-        std::thread::Builder::new()
+        thread::Builder::new()
             .name("tlo-writer".to_owned())
             .spawn(move || {
                 group.serve(waiting);
@@ -372,3 +368,7 @@ fn again(error: &Error) -> Error {
 #[cfg(test)]
 #[path = "writer_cases.rs"]
 mod cases;
+
+#[cfg(all(test, tlo_shuttle))]
+#[path = "writer_interleavings.rs"]
+mod interleavings;

@@ -19,7 +19,7 @@ use crate::store::{Capability, Commit, Create, LeaseTo, Op, TaskStateStore, Task
 use crate::task::{NewTask, TaskStatus};
 
 #[derive(Clone, Debug, Default)]
-struct Tree(BTreeMap<Vec<u8>, Vec<u8>>);
+pub(super) struct Tree(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Rows for Tree {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {

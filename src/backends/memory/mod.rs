@@ -15,11 +15,9 @@ mod table;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use parking_lot::Mutex;
-
 use self::contents::Memory;
 use self::table::{Look, Transaction, Undo};
+use super::sync::Mutex;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::id::{IdSource, TaskId};
@@ -31,6 +29,7 @@ use crate::store::{
     TaskStateStore,
 };
 use crate::task::{TaskStateRecord, TaskSummary};
+use async_trait::async_trait;
 
 /// Changes in one transaction whose room is kept for the next.
 const ROOM_KEPT: usize = 1 << 14;
@@ -166,6 +165,9 @@ impl TaskStateStore for MemoryStore {
         self.hints.subscribe()
     }
 }
+
+#[cfg(all(test, tlo_shuttle))]
+mod interleavings;
 
 #[cfg(test)]
 mod tests {
