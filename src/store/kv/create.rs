@@ -62,6 +62,8 @@ fn begun(table: &mut dyn Table, mut record: TaskStateRecord, to: &LeaseTo) -> Re
     unique::take(table, &mut record)?;
     unique::release_at_claim(table, &record)?;
     claim::give_lease(table, &mut record, to.worker.clone(), to.ttl);
+    // Two writes in one: its revision is the same on every store.
+    record.revision += 1;
     let record = index::insert(table, record)?;
     Ok(Effect::Created {
         seq: record.seq,
