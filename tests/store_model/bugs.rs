@@ -3,9 +3,9 @@
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::chance;
 use crate::driver::{self, Home, Tally};
 use crate::planted::{Bug, PlantedTrees};
-use crate::step;
 use crate::stores::Trees;
 
 /// What no sequence of single calls with plain names and small payloads meets; the conformance suite has cases for each.
@@ -68,7 +68,7 @@ fn hunt(bug: Bug, in_lockstep: bool, seed: u64) -> Option<(usize, String)> {
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let tally = Tally::default();
     for tried in 1..=PATIENCE {
-        let steps = step::steps().new_tree(&mut runner).unwrap().current().0;
+        let steps = chance::steps().new_tree(&mut runner).unwrap().current().0;
         let (home, twin) = if in_lockstep {
             (&good, Some(&bad))
         } else {

@@ -10,6 +10,7 @@
 )]
 
 mod bugs;
+mod chance;
 #[path = "../counted/mod.rs"]
 mod counted;
 mod driver;
@@ -44,7 +45,7 @@ fn sequences(name: &str, home: &Home<'_>, twin: Option<&Home<'_>>) {
         .build()
         .unwrap();
     let tally = Tally::default();
-    check(name, SEQUENCES, &step::steps(), |steps| {
+    check(name, SEQUENCES, &chance::steps(), |steps| {
         runtime
             .block_on(driver::run(home, twin, &steps.0, &tally))
             .map_err(TestCaseError::fail)
