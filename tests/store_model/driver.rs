@@ -20,11 +20,14 @@ use crate::model::{Checked, Model, want};
 use crate::script::{self, Script};
 use crate::step::Step;
 
+/// From the name of a place to that of another.
+type Copying<'a> = &'a (dyn Fn(&str, &str) + Sync);
+
 /// Where stores are opened for the sequences.
 pub(crate) struct Home<'a> {
     pub(crate) factory: &'a dyn StoreFactory,
     /// Copies what one place has on the disk to another, for stores that outlive their process.
-    pub(crate) copy: Option<&'a (dyn Fn(&str, &str) + Sync)>,
+    pub(crate) copy: Option<Copying<'a>>,
 }
 
 static PLACES: AtomicU64 = AtomicU64::new(0);
@@ -95,6 +98,10 @@ fn new_name() -> String {
     format!("place{}", PLACES.fetch_add(1, Ordering::Relaxed))
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "this is what `map_err` calls"
+)]
 pub(crate) fn failed(error: tlo::Error) -> String {
     format!("failed: {error:?}")
 }

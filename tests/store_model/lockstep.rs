@@ -89,24 +89,10 @@ impl<'a> Twin<'a> {
         for pair in answer.iter().zip(seen) {
             match pair {
                 (Effect::Created { seq, .. }, Effect::Created { seq: mine, .. }) => {
-                    if self
-                        .seqs
-                        .values()
-                        .next_back()
-                        .is_none_or(|last| last < mine)
-                    {
-                        self.seqs.insert(*seq, *mine);
-                    }
+                    note(&mut self.seqs, *seq, *mine);
                 }
                 (Effect::Marked(version), Effect::Marked(mine)) => {
-                    if self
-                        .versions
-                        .values()
-                        .next_back()
-                        .is_none_or(|last| last < mine)
-                    {
-                        self.versions.insert(*version, *mine);
-                    }
+                    note(&mut self.versions, *version, *mine);
                 }
                 _ => {}
             }
@@ -259,5 +245,12 @@ impl<'a> Twin<'a> {
             "marks\n  first: {wanted:?}\n  second: {seen:?}"
         );
         Ok(())
+    }
+}
+
+/// A number that did not grow is not noted, and the comparison shows it.
+fn note(known: &mut BTreeMap<u64, u64>, first: u64, mine: u64) {
+    if known.values().next_back().is_none_or(|last| *last < mine) {
+        known.insert(first, mine);
     }
 }

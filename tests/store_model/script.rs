@@ -62,12 +62,11 @@ pub(crate) struct Script {
 impl Script {
     /// A commit; `first` says that nothing is written before it in the same call.
     pub(crate) fn commit(&mut self, model: &Model, piece: &Piece, first: bool) -> Commit {
-        let mut commit = Commit::default();
-        commit.guards = piece
-            .guards
-            .iter()
-            .map(|guard| extra(model, guard, first))
-            .collect();
+        let guards = piece.guards.iter();
+        let mut commit = Commit {
+            guards: guards.map(|guard| extra(model, guard, first)).collect(),
+            ops: Vec::new(),
+        };
         for act in &piece.ops {
             let (guard, op) = self.op(model, act);
             commit.guards.extend(guard);
