@@ -3,6 +3,11 @@
 //! `TLO_PROOF=full` tries out more than 100,000 schedules in all, otherwise a twentieth. `TLO_SEED` repeats a run; the
 //! seed is printed.
 #![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
+#![allow(
     clippy::print_stdout,
     reason = "counts and seeds are part of the result"
 )]
@@ -90,7 +95,7 @@ impl Clock for Hands {
     }
 
     async fn sleep(&self, _: Duration) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,4 +1,9 @@
 //! The same things, at each of which a scheduler decides who goes on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
 
 use std::pin::pin;
 use std::task::Poll;

@@ -1,4 +1,9 @@
 //! Callers that race for the writer, give up, go away or close it: every schedule keeps what was answered.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
 
 use std::sync::Arc;
 use std::task::Poll;
