@@ -1,5 +1,5 @@
 //! In memory an occurrence begins in the write that makes it, when nobody waits whose turn it would be.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;
