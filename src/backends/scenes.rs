@@ -52,11 +52,22 @@ pub(super) fn explore(name: &str, scene: fn()) {
 }
 
 /// Whether some schedule of a scene fails: for scenes with a bug in them.
-pub(super) fn finds_a_bug(scene: fn()) -> bool {
-    let random = RandomScheduler::new_from_seed(fastrand::u64(..), 10_000);
-    let runner = Runner::new(random, config());
-    let run = std::panic::AssertUnwindSafe(|| runner.run(scene));
-    std::panic::catch_unwind(run).is_err()
+pub(super) fn finds_a_bug(name: &str, scene: fn()) -> bool {
+    let random = RandomScheduler::new_from_seed(fastrand::u64(..), BY_CHANCE);
+    let mut config = config();
+    config.failure_persistence = FailurePersistence::None;
+    let tried = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&tried);
+    let run = std::panic::AssertUnwindSafe(|| {
+        Runner::new(random, config).run(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            scene();
+        })
+    });
+    let is_found = std::panic::catch_unwind(run).is_err();
+    let tried = tried.load(Ordering::SeqCst);
+    println!("{name}: found {is_found}, after {tried} schedules");
+    is_found
 }
 
 fn config() -> Config {

@@ -333,5 +333,7 @@ fn a_worker_that_waits_for_hints_hears_of_every_task() {
 
 #[test]
 fn the_schedules_find_an_engine_that_keeps_what_it_refused() {
-    assert!(finds_a_bug(|| makers(Fails::WithARest)));
+    assert!(finds_a_bug("keeps what it refused", || makers(
+        Fails::WithARest
+    )));
 }

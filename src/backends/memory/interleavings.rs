@@ -325,12 +325,14 @@ fn marks_and_streams_lose_no_write() {
 
 #[test]
 fn the_schedules_find_a_waiter_that_looks_before_it_subscribes() {
-    assert!(finds_a_bug(|| waiter_and_settler(false)));
+    assert!(finds_a_bug("looks before it subscribes", || {
+        waiter_and_settler(false)
+    }));
 }
 
 #[test]
 fn the_schedules_find_a_key_that_is_looked_up_before_the_write() {
-    assert!(finds_a_bug(|| {
+    assert!(finds_a_bug("looks a key up before the write", || {
         let (_, store) = store();
         let callers = ["a", "b"].map(|name| {
             let store = store.clone();
