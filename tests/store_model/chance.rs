@@ -147,7 +147,7 @@ fn changes() -> impl Strategy<Value = Changes> {
     let priority = rarely(select(vec![1, 5, 9]));
     (
         due,
-        rarely(0..QUEUES),
+        proptest::option::weighted(0.35, 0..QUEUES),
         priority,
         payloads,
         rarely(any::<bool>()),
@@ -169,9 +169,13 @@ fn changes() -> impl Strategy<Value = Changes> {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let gate = prop_oneof![3 => 0..GATES, 2 => GATES..GATES + QUEUES + NAMES];
+    let gate = prop_oneof![
+        3 => 0..GATES,
+        2 => GATES..GATES + QUEUES,
+        1 => GATES + QUEUES..GATES + QUEUES + NAMES,
+    ];
     let rate = (1..3_u32, 1..20_u64, rarely(1..3_u32));
-    let depth = proptest::option::weighted(0.3, 0..4_u64);
+    let depth = proptest::option::weighted(0.3, 0..3_u64);
     let max = proptest::option::weighted(0.5, 0..4_u32);
     (
         gate,

@@ -94,7 +94,8 @@ impl Model {
             let stays = after
                 .iter()
                 .any(|stored| stored.id == *id && stored.status == TaskStatus::Pending);
-            // Behind a rule of its name nobody looks at it.
+            // Behind a rule of its queue or its name nobody looks at it.
+            self.rates_are_open(false);
             let implied = self.implied(&task, stands_for(request, &task));
             let is_met = is_sure && implied.iter().all(|gate| self.closed(gate, None).is_none());
             if is_met || !stays {
