@@ -73,6 +73,7 @@ pub(super) fn finds_a_bug(name: &str, scene: fn()) -> bool {
 fn config() -> Config {
     let mut config = Config::new();
     // Frames of builds that are not optimised are large.
+    config.silence_warnings = true;
     config.stack_size = 0x10_0000;
     config.failure_persistence = FailurePersistence::Print;
     config
