@@ -39,6 +39,8 @@ pub struct Runner {
     context: TloContext,
     requests: watch::Sender<Request>,
     fires_schedules: bool,
+    /// Leases are renewed on the runtime of the caller, not from a thread of their own: a simulation starts none.
+    renews_here: bool,
 }
 
 impl Runner {
@@ -49,6 +51,7 @@ impl Runner {
             context,
             requests: watch::Sender::new(Request::Run),
             fires_schedules: true,
+            renews_here: false,
         }
     }
 
@@ -57,6 +60,13 @@ impl Runner {
     #[must_use]
     pub fn without_schedules(mut self) -> Self {
         self.fires_schedules = false;
+        self
+    }
+
+    /// The same without a thread of its own.
+    #[cfg(feature = "testing")]
+    pub(crate) fn renewing_here(mut self) -> Self {
+        self.renews_here = true;
         self
     }
 
@@ -105,6 +115,7 @@ impl Runner {
         let working = self.work();
         tokio::pin!(working);
         tokio::select! {
+            biased;
             done = &mut working => done,
             () = stop => {
                 handle.stop();
@@ -127,7 +138,11 @@ impl Runner {
         }
         let worker = Worker::new(context.worker_parts()?);
         let scheduler = scheduler.starting(Arc::new(worker.door()));
-        let heartbeat = worker.heartbeat()?;
+        let heartbeat = if self.renews_here {
+            worker.heartbeat_here()
+        } else {
+            worker.heartbeat()?
+        };
         let runs = worker.runs();
         let (stop, stopping) = watch::channel(Stop::No);
         let firing = schedules::fire(

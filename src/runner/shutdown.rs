@@ -49,6 +49,7 @@ pub(super) async fn stop(
         }
         stop.send_replace(phase);
         tokio::select! {
+            biased;
             result = &mut working => done = Some(result),
             () = patience(context, phase, limit, runs) => {
                 match phase {

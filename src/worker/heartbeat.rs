@@ -25,8 +25,8 @@ const ENDING: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Heartbeat {
     stop: Option<oneshot::Sender<()>>,
-    /// Disconnected when the thread has ended.
-    ended: Mutex<mpsc::Receiver<()>>,
+    /// Disconnected when the thread has ended; `None` when there is no thread.
+    ended: Option<Mutex<mpsc::Receiver<()>>>,
 }
 
 impl Heartbeat {
@@ -63,8 +63,24 @@ impl Heartbeat {
             .map_err(failed)?;
         Ok(Self {
             stop: Some(stop),
-            ended: Mutex::new(ended),
+            ended: Some(Mutex::new(ended)),
         })
+    }
+
+    /// Renews on the runtime of the caller.
+    pub(super) fn here(shared: Arc<Shared>) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                _ = stopped => {}
+                () = beat(&shared) => {}
+            }
+        });
+        Self {
+            stop: Some(stop),
+            ended: None,
+        }
     }
 }
 
@@ -72,7 +88,9 @@ impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.stop.take();
         // The thread ends at its next await, normally within microseconds: nothing renews after this.
-        let _ = self.ended.get_mut().recv_timeout(ENDING);
+        if let Some(ended) = &mut self.ended {
+            let _ = ended.get_mut().recv_timeout(ENDING);
+        }
     }
 }
 

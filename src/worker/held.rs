@@ -97,11 +97,11 @@ impl Held {
     pub(super) fn of(&self, id: &TaskId) -> Vec<HeldTask> {
         let runs = self.runs.lock();
         let of_id = runs.tasks.values().filter(|task| task.record().id == *id);
-        of_id.cloned().collect()
+        in_one_order(of_id.cloned().collect())
     }
 
     pub(super) fn all(&self) -> Vec<HeldTask> {
-        self.runs.lock().tasks.values().cloned().collect()
+        in_one_order(self.runs.lock().tasks.values().cloned().collect())
     }
 
     /// Those that have said something that is not written yet.
@@ -131,4 +131,10 @@ impl Held {
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
+}
+
+/// The map has an order of its own in every process; a simulation is to repeat itself.
+fn in_one_order(mut tasks: Vec<HeldTask>) -> Vec<HeldTask> {
+    tasks.sort_unstable_by_key(|task| task.lease.token.as_u128());
+    tasks
 }

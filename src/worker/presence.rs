@@ -84,6 +84,7 @@ impl Presence {
         }
         let gone = Commit::of([Op::DropMark(key(parts).into())]);
         tokio::select! {
+                biased;
             _ = parts.store.apply(gone) => {}
             () = parts.clock.sleep(PARTING) => {}
         }

@@ -37,6 +37,7 @@ impl Worker {
             }
         };
         tokio::select! {
+                biased;
             () = settling => {}
             () = clock.sleep(self.shared.parts.options.kill_grace) => {
                 tracing::warn!(tasks = handed_back, "the store did not take back what was running; its leases will end by themselves");

@@ -118,6 +118,11 @@ impl Worker {
         Heartbeat::start(Arc::clone(&self.shared))
     }
 
+    /// As [`heartbeat`](Self::heartbeat), on the runtime of the caller instead of a thread.
+    pub(crate) fn heartbeat_here(&self) -> Heartbeat {
+        Heartbeat::here(Arc::clone(&self.shared))
+    }
+
     /// Renews all leases once; answers whether the store took it.
     pub async fn renew(&self) -> bool {
         heartbeat::renew(&self.shared, self.shared.held.all()).await

@@ -107,7 +107,17 @@ impl Worker {
         let mut stoppable = true;
         loop {
             tokio::select! {
+                // In this order: hints that come without end hold up neither a stop nor a look.
+                biased;
                 () = self.shared.ends.some() => return,
+                changed = stop.changed(), if stoppable => match changed {
+                    Ok(()) => return,
+                    Err(_) => stoppable = false,
+                },
+                () = &mut sleep => {
+                    self.look = true;
+                    return;
+                }
                 hint = next_hint(&mut self.hints) => {
                     match hint {
                         Some(hint) => self.heed(hint),
@@ -119,14 +129,6 @@ impl Worker {
                         return;
                     }
                 }
-                () = &mut sleep => {
-                    self.look = true;
-                    return;
-                }
-                changed = stop.changed(), if stoppable => match changed {
-                    Ok(()) => return,
-                    Err(_) => stoppable = false,
-                },
             }
         }
     }
