@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::{Events, Harness, ProbeStore};
+use super::{Events, Harness};
 use crate::backends::MemoryStore;
 use crate::clock::Clock;
 use crate::context::{TloContext, TloContextBuilder};
@@ -16,7 +16,7 @@ use crate::id::IdSource;
 use crate::observe::Lifecycle;
 use crate::settings::SettingsSource;
 use crate::store::SharedStore;
-use crate::testing::ManualClock;
+use crate::testing::{ManualClock, ProbeStore};
 use crate::timestamp::Timestamp;
 
 /// The seed of ids and chance unless the test gives one.
@@ -117,7 +117,7 @@ impl HarnessBuilder {
         let store = self
             .store
             .unwrap_or_else(|| Arc::new(MemoryStore::new(Arc::clone(&clock), Arc::clone(&ids))));
-        let probe = ProbeStore::around(store);
+        let probe = ProbeStore::on_clock(store, Arc::clone(&clock));
         let events: Events = Arc::new(Mutex::default());
         let heard = Arc::clone(&events);
         let context = self

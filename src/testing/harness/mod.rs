@@ -1,7 +1,6 @@
 //! [`Harness`]: schedules, worker and upkeep of a test, stepped by hand.
 
 mod builder;
-mod probe;
 mod quiet;
 
 use std::sync::Arc;
@@ -11,9 +10,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 pub use builder::HarnessBuilder;
-pub use probe::{Calls, ProbeStore};
 
-use super::ManualClock;
+use super::{ManualClock, ProbeStore};
 use crate::client::{AUDIT_KEPT, Client, TaskHandle, trim_audit};
 use crate::clock::Clock;
 use crate::context::TloContext;
@@ -222,7 +220,7 @@ impl Harness {
     pub async fn run_until_idle(&mut self) -> Result<()> {
         loop {
             self.fire().await?;
-            while self.worker.step(true).await {}
+            while quiet::through(&self.clock, &self.probe, self.worker.step(true)).await {}
             if !quiet::wait(self).await {
                 return Ok(());
             }
@@ -277,7 +275,7 @@ impl Harness {
         if now < self.schedules_at {
             return Ok(());
         }
-        match self.scheduler.tick().await {
+        match quiet::through(&self.clock, &self.probe, self.scheduler.tick()).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_retryable() || !self.context.settings().strict => {
                 self.schedules_at = now + SCHEDULE_PAUSE;
@@ -309,7 +307,7 @@ impl Harness {
             self.renewed_at = now;
         } else if now >= self.renewed_at + heartbeat {
             self.renewed_at = now;
-            self.worker.renew().await;
+            quiet::through(&self.clock, &self.probe, self.worker.renew()).await;
         }
         if now >= self.tidied_at + UPKEEP {
             self.tidied_at = now;
@@ -318,7 +316,8 @@ impl Harness {
                 limit: 500,
             };
             // One that fails is made up for by the next.
-            while let Ok(Maintained { more: true, .. }) = self.probe.maintain(request).await {}
+            let tidy = || quiet::through(&self.clock, &self.probe, self.probe.maintain(request));
+            while let Ok(Maintained { more: true, .. }) = tidy().await {}
             let old = self.now().saturating_sub(AUDIT_KEPT);
             while let Ok(true) = trim_audit(self.context.store(), old, request.limit).await {}
         }

@@ -1,9 +1,11 @@
 //! Waiting until handlers have done what they can do without the clock.
 
+use std::future::Future;
 use std::time::Duration;
 
 use super::Harness;
 use crate::clock::{Clock, SystemClock};
+use crate::testing::{ManualClock, ProbeStore};
 
 /// Rounds of the runtime without a sign of life after which a handler counts as waiting for something.
 const QUIET_ROUNDS: usize = 64;
@@ -74,6 +76,36 @@ pub(super) async fn wait(harness: &Harness) -> bool {
             waited += nap;
         }
         before = after;
+    }
+}
+
+/// Waits for a call of the harness itself. While a fault delays it the clock moves: a slow store takes time of the test.
+pub(super) async fn through<T>(
+    clock: &ManualClock,
+    probe: &ProbeStore,
+    call: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(call);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut call => return answer,
+            () = only_delayed(probe) => drop(clock.advance_to_next()),
+        }
+    }
+}
+
+/// Waits until nothing is done but what a fault delays.
+async fn only_delayed(probe: &ProbeStore) {
+    let mut quiet = 0;
+    while quiet < IDLE_ROUNDS {
+        if probe.delayed() > 0 && probe.in_flight() == 0 {
+            tokio::task::yield_now().await;
+            quiet += 1;
+        } else {
+            SystemClock.sleep(BUSY_NAP).await;
+            quiet = 0;
+        }
     }
 }
 
