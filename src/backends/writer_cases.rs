@@ -329,6 +329,7 @@ async fn leases_in_an_answer_that_nobody_reads_go_back_at_once() {
 #[tokio::test]
 async fn a_lease_at_creation_that_nobody_takes_goes_back_at_once() {
     let store = store();
+    let begun = store.engine().begun.load(Ordering::SeqCst);
     let (hold, held) = mpsc::channel();
     *store.engine().hold.lock() = Some(held);
     let made = |id: &str, max_lost: u32| {
@@ -346,6 +347,10 @@ async fn a_lease_at_creation_that_nobody_takes_goes_back_at_once() {
         biased;
         _ = &mut creating => panic!("its transaction is held up"),
         () = std::future::ready(()) => {}
+    }
+    // What comes next is not to share its transaction.
+    while store.engine().begun.load(Ordering::SeqCst) == begun {
+        tokio::task::yield_now().await;
     }
     drop::<mpsc::Sender<()>>(hold);
     drop(creating);

@@ -43,18 +43,16 @@ impl Memory {
         self.records.insert(Slot { record, lane });
     }
 
-    /// Gives a record another state; answers the old one.
+    /// Gives a record another state; answers the old one, and whether it was taken from the delayed.
     pub(super) fn change(
         &mut self,
         new: Arc<TaskStateRecord>,
         is_moved: bool,
         now: Timestamp,
-    ) -> Option<Arc<TaskStateRecord>> {
+    ) -> Option<(Arc<TaskStateRecord>, bool)> {
         let slot = self.records.get(new.seq)?;
         let (old, mut lane) = (Arc::clone(&slot.record), slot.lane);
-        if is_moved {
-            self.displace(&old, lane);
-        }
+        let was_delayed = is_moved && self.displace(&old, lane);
         if old.queue != new.queue {
             let joined = self.lanes.join(&new);
             self.lanes.part(lane, old.status);
@@ -66,12 +64,13 @@ impl Memory {
             self.place(&new, lane, now);
         }
         self.records.replace(Slot { record: new, lane });
-        Some(old)
+        Some((old, was_delayed))
     }
 
-    pub(super) fn remove(&mut self, seq: u64) -> Option<Arc<TaskStateRecord>> {
+    /// Removes a record; answers it, and whether it was among the delayed.
+    pub(super) fn remove(&mut self, seq: u64) -> Option<(Arc<TaskStateRecord>, bool)> {
         let Slot { record, lane } = self.records.remove(seq)?;
-        self.displace(&record, lane);
+        let was_delayed = self.displace(&record, lane);
         let name = self.lanes.get(lane).map(|lane| lane.name_word);
         for word in name.into_iter().chain(other_words(&record)) {
             let records = &self.records;
@@ -85,7 +84,7 @@ impl Memory {
             }
         }
         self.lanes.part(lane, record.status);
-        Some(record)
+        Some((record, was_delayed))
     }
 
     fn place(&mut self, record: &TaskStateRecord, lane: u32, now: Timestamp) {
@@ -108,12 +107,11 @@ impl Memory {
         }
     }
 
-    fn displace(&mut self, record: &TaskStateRecord, lane: u32) {
+    /// Answers whether it was among the delayed.
+    fn displace(&mut self, record: &TaskStateRecord, lane: u32) -> bool {
         match record.status {
             TaskStatus::Pending => {
-                if record.parked.is_none() {
-                    self.lanes.leave(lane, record);
-                }
+                return record.parked.is_none() && self.lanes.leave(lane, record);
             }
             TaskStatus::Running => {
                 if let Some((boot, end)) = boot_and_end(record) {
@@ -126,6 +124,7 @@ impl Memory {
                 }
             }
         }
+        false
     }
 
     /// Moves delayed records of a queue that are due into their lanes, at most `limit`.

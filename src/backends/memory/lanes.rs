@@ -181,7 +181,7 @@ impl Lanes {
         }
     }
 
-    /// Puts a pending record where it waits: in its lane when it is due, else among the delayed.
+    /// Puts a pending record where it waits: in its lane when it is due at `now`, else among the delayed.
     pub(super) fn enter(&mut self, number: u32, record: &TaskStateRecord, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(number as usize).and_then(Option::as_mut) else {
             return;
@@ -200,15 +200,15 @@ impl Lanes {
         }
     }
 
-    /// Takes a pending record out, wherever it waits.
-    pub(super) fn leave(&mut self, number: u32, record: &TaskStateRecord) {
+    /// Takes a pending record out, wherever it waits; answers whether that was among the delayed.
+    pub(super) fn leave(&mut self, number: u32, record: &TaskStateRecord) -> bool {
         let Some(lane) = self.lanes.get_mut(number as usize).and_then(Option::as_mut) else {
-            return;
+            return false;
         };
         if let Some(queue) = &mut self.queues[lane.queue as usize]
             && queue.delayed.remove(&(record.run_at, record.seq))
         {
-            return;
+            return true;
         }
         let order = Order::of(record);
         lane.ready.remove(&order);
@@ -216,6 +216,7 @@ impl Lanes {
             lane.is_stale = true;
             self.stale.push(number);
         }
+        false
     }
 
     /// Makes the heads of the queues true again.

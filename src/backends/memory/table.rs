@@ -8,6 +8,7 @@ use crate::id::{IdSource, LeaseToken, TaskId};
 use crate::store::kv::{Head, Moment, Order, Owner, Pairs, Place, Ready, Source, Table, Word};
 use crate::store::{Hint, Mark};
 use crate::task::TaskStateRecord;
+use crate::timestamp::Timestamp;
 
 #[derive(Debug)]
 pub(super) enum Undo {
@@ -15,8 +16,15 @@ pub(super) enum Undo {
     Mark(Arc<str>, Option<Arc<Mark>>),
     Owner(Arc<str>, Option<Owner>),
     Inserted(u64),
-    Changed(Arc<TaskStateRecord>, bool),
-    Removed(Arc<TaskStateRecord>),
+    Changed {
+        old: Arc<TaskStateRecord>,
+        is_moved: bool,
+        was_delayed: bool,
+    },
+    Removed {
+        record: Arc<TaskStateRecord>,
+        was_delayed: bool,
+    },
     Hint,
 }
 
@@ -60,6 +68,15 @@ impl<'a> Transaction<'a> {
 pub(super) struct Look<'a> {
     pub(super) memory: &'a Memory,
     pub(super) moment: Moment,
+}
+
+/// A moment at which a record waits where it waited before: what was due stays due, also when the clock was set back since.
+const fn moment_of(was_delayed: bool) -> Timestamp {
+    if was_delayed {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    }
 }
 
 macro_rules! reads_memory {
@@ -206,8 +223,11 @@ impl Table for Transaction<'_> {
 
     fn delete_record(&mut self, id: &TaskId) -> Result<()> {
         let seq = self.memory.records.find(id).map(|slot| slot.record.seq);
-        if let Some(record) = seq.and_then(|seq| self.memory.remove(seq)) {
-            self.undo.push(Undo::Removed(record));
+        if let Some((record, was_delayed)) = seq.and_then(|seq| self.memory.remove(seq)) {
+            self.undo.push(Undo::Removed {
+                record,
+                was_delayed,
+            });
         }
         Ok(())
     }
@@ -240,7 +260,6 @@ impl Table for Transaction<'_> {
     }
 
     fn rollback(&mut self, savepoint: usize) {
-        let now = self.moment.now;
         while self.undo.len() > savepoint {
             match self.undo.pop() {
                 Some(Undo::Row(key, Some(before))) => {
@@ -264,10 +283,17 @@ impl Table for Transaction<'_> {
                 Some(Undo::Inserted(seq)) => {
                     self.memory.remove(seq);
                 }
-                Some(Undo::Changed(old, is_moved)) => {
-                    self.memory.change(old, is_moved, now);
+                Some(Undo::Changed {
+                    old,
+                    is_moved,
+                    was_delayed,
+                }) => {
+                    self.memory.change(old, is_moved, moment_of(was_delayed));
                 }
-                Some(Undo::Removed(record)) => self.memory.insert(record, now),
+                Some(Undo::Removed {
+                    record,
+                    was_delayed,
+                }) => self.memory.insert(record, moment_of(was_delayed)),
                 Some(Undo::Hint) => {
                     self.hints.pop();
                 }
@@ -318,8 +344,12 @@ impl Table for Transaction<'_> {
 
 impl Transaction<'_> {
     fn write(&mut self, new: Arc<TaskStateRecord>, is_moved: bool) {
-        if let Some(old) = self.memory.change(new, is_moved, self.moment.now) {
-            self.undo.push(Undo::Changed(old, is_moved));
+        if let Some((old, was_delayed)) = self.memory.change(new, is_moved, self.moment.now) {
+            self.undo.push(Undo::Changed {
+                old,
+                is_moved,
+                was_delayed,
+            });
         }
     }
 }

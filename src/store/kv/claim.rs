@@ -1,6 +1,6 @@
 //! Claiming: the best due records of the lanes a worker knows, without walking the others.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
         look_again: None,
         taken_out: false,
         unsorted: false,
+        looked_behind: BTreeSet::new(),
     };
     for queue in &request.lanes.queues {
         if claiming.is_done() {
@@ -85,6 +86,8 @@ struct Claiming<'a> {
     taken_out: bool,
     /// More came due at once than a claim puts in order: what is best is not known before the next one.
     unsorted: bool,
+    /// Gates that were closed for one task and looked behind for others.
+    looked_behind: BTreeSet<String>,
 }
 
 /// What happened to one candidate.
@@ -317,7 +320,15 @@ impl Claiming<'_> {
         closed: Option<&str>,
     ) -> Result<()> {
         for gate in &record.gates {
-            if closed != Some(gate.key.as_str()) && gates::reopen(table, &gate.key)? > 0 {
+            let key = gate.key.as_str();
+            if closed == Some(key) {
+                // Those with a larger limit of their own may pass. One look in a claim finds them.
+                if self.looked_behind.contains(key) || !gates::lets_others_through(table, key)? {
+                    continue;
+                }
+                self.looked_behind.insert(key.to_owned());
+            }
+            if gates::reopen(table, key)? > 0 {
                 self.look_again_at(Some(table.moment().now));
             }
         }

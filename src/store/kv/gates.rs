@@ -219,6 +219,12 @@ fn tokens(table: &dyn Source, gate: Word, rate: Rate) -> Result<usize> {
 pub(super) fn park_row(table: &mut dyn Table, key: &str, record: &TaskStateRecord) -> Result<()> {
     let gate = keys::gate_word(key);
     table.put(keys::parked_gate(gate), key.as_bytes().to_vec())?;
+    let own = own_limit(record, key).unwrap_or(u32::MAX).to_be_bytes();
+    match table.get(&keys::parked_limit(gate))? {
+        None => table.put(keys::parked_limit(gate), own.to_vec())?,
+        Some(limit) if limit.is_empty() || limit == own => {}
+        Some(_) => table.put(keys::parked_limit(gate), Vec::new())?,
+    }
     table.put(
         keys::parked(gate, keys::Order::of(record)),
         record.id.as_str().as_bytes().to_vec(),
@@ -231,8 +237,21 @@ pub(super) fn unpark_row(table: &mut dyn Table, key: &str, record: &TaskStateRec
     let prefix = keys::parked_all(gate);
     if table.first(&prefix, &keys::after(&prefix))?.is_none() {
         table.delete(&keys::parked_gate(gate))?;
+        table.delete(&keys::parked_limit(gate))?;
     }
     Ok(())
+}
+
+/// The limit that a task itself gives one of its gates.
+fn own_limit(record: &TaskStateRecord, key: &str) -> Option<u32> {
+    let own = record.gates.iter().find(|gate| gate.key == key);
+    own.map(|gate| gate.limit)
+}
+
+/// Whether one that finds this gate closed may have others behind it that find it open.
+pub(super) fn lets_others_through(table: &dyn Source, key: &str) -> Result<bool> {
+    let limit = table.get(&keys::parked_limit(keys::gate_word(key)))?;
+    Ok(limit.is_some_and(|limit| limit.is_empty()))
 }
 
 /// Wakes a gate at an instant.
@@ -372,11 +391,7 @@ fn look(table: &mut dyn Table, key: &str, from: Option<Vec<u8>>) -> Result<Looke
                 continue;
             }
         };
-        let own = record
-            .gates
-            .iter()
-            .find(|gate| gate.key == key)
-            .map(|gate| gate.limit);
+        let own = own_limit(&record, key);
         if held >= max.or(own).unwrap_or(u32::MAX) {
             // With a limit of its own on each task, another one may still pass.
             if max.is_some() {

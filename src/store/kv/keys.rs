@@ -320,6 +320,11 @@ pub(crate) fn parked_gate(gate: Word) -> Vec<u8> {
     join(b'P', &[&gate.0])
 }
 
+/// The limit of those parked behind a gate, or nothing when they have different ones.
+pub(crate) fn parked_limit(gate: Word) -> Vec<u8> {
+    join(b'L', &[&gate.0])
+}
+
 pub(crate) const SWEPT: &[u8] = b"S";
 
 pub(crate) fn swept_to(gate: Word) -> Vec<u8> {

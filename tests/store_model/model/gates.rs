@@ -148,15 +148,6 @@ impl Model {
             {
                 continue;
             }
-            // With limits of their own, one that has the turn and parks again leaves those of a larger limit to the next
-            // end of a run or to upkeep.
-            let others = self.tasks.iter().flat_map(|other| &other.gates);
-            if others
-                .filter(|gate| gate.key == parked.gate)
-                .any(|gate| Some(gate.limit) != limit)
-            {
-                continue;
-            }
             let has_turn = |other: &TaskStateRecord| {
                 other.status == TaskStatus::Pending
                     && other.parked.is_none()
