@@ -1,10 +1,12 @@
 //! TLO's own figures; prints one JSON line a run. `scripts/bench` runs it beside the peers.
 //!
 //! `bench-tlo memory TASKS single|bulk | sqlite DIRECTORY TASKS CALLERS | lone DIRECTORY TIMES
-//! | recurring SCHEDULES SECONDS spread|common | idle SCHEDULES SECONDS`
+//! | recurring SCHEDULES SECONDS spread|common | idle SCHEDULES SECONDS
+//! | claims memory|DIRECTORY few|ready|future|finished|parked TIMES | many DIRECTORY TASKS | start memory|DIRECTORY TIMES | beside TIMES`
 
 mod measure;
 mod memory;
+mod queue;
 mod recurring;
 mod sqlite;
 
@@ -24,7 +26,11 @@ fn main() {
             Some("lone") => sqlite::lone(Path::new(&args[1]), number(2)).await,
             Some("recurring") => recurring::run(number(1), number(2), args[3] == "spread").await,
             Some("idle") => recurring::idle(number(1), number(2)).await,
-            _ => panic!("memory | sqlite | lone | recurring | idle"),
+            Some("claims") => queue::claims(&args[1], &args[2], number(3)).await,
+            Some("many") => queue::many(&args[1], number(2)).await,
+            Some("start") => queue::start(&args[1], number(2)).await,
+            Some("beside") => queue::beside(number(1)).await,
+            _ => panic!("memory | sqlite | lone | recurring | idle | claims | many | start | beside"),
         }
     });
     println!("{line}");

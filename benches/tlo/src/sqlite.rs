@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::measure::{Email, cpu, email, program};
 
 /// The row writes of one transaction.
-type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+pub type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// The engine, with a memory of what was written.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl RowEngine for Recording {
     }
 }
 
-fn bare(path: &Path) -> rusqlite::Connection {
+pub fn bare(path: &Path) -> rusqlite::Connection {
     let connection = rusqlite::Connection::open(path).expect("open");
     connection.pragma_update(None, "journal_mode", "wal").expect("wal");
     connection.pragma_update(None, "synchronous", "FULL").expect("full");
@@ -67,7 +67,7 @@ fn bare(path: &Path) -> rusqlite::Connection {
     connection
 }
 
-fn write(connection: &rusqlite::Connection, writes: &Writes) {
+pub fn write(connection: &rusqlite::Connection, writes: &Writes) {
     let run = |sql| connection.prepare_cached(sql).expect("sql").execute([]).expect("run");
     run("BEGIN IMMEDIATE");
     let mut put = connection.prepare_cached("REPLACE INTO rows VALUES (?1, ?2)").expect("put");
