@@ -82,6 +82,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         lease.worker, record.status, lease.until
     );
 
+    let client = tlo.client();
     // Another worker, which happens to be this process.
     let runner = Runner::new(tlo);
     let stop = runner.handle();
@@ -92,14 +93,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("finished: {result}");
     let record = handle.record().await?;
-    for attempt in &record.attempts {
-        println!(
-            "  attempt {} by {}: {:?} after {:?}",
-            attempt.attempt,
-            attempt.worker,
-            attempt.outcome,
-            attempt.finished_at.since(attempt.started_at)
-        );
+    let why = client.why(record.id.as_str()).await?;
+    // What `tlo why` prints.
+    for link in why.links {
+        println!("  {}", link.reason);
     }
     println!(
         "status {}, lost {}, fence {}; the lost run used up none of its {} attempts",

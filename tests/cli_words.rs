@@ -118,6 +118,7 @@ fn a_file_that_is_named_must_be_there() {
         &["doctor"],
         &["config", "show"],
         &["inspect", "x"],
+        &["why", "x"],
         &["submit", "x"],
     ] {
         let said = operator.fails(1, &[args, &["--config", "nope.toml"]].concat());

@@ -23,6 +23,7 @@ use super::commands::steer::verbs::{
     CancelArgs, MoveArgs, PurgeArgs, ReprioritiseArgs, RescheduleArgs, ReviveArgs,
 };
 use super::commands::submit::SubmitArgs;
+use super::commands::why::WhyArgs;
 use super::output::ListFormat;
 use crate::schedule::parse_duration;
 
@@ -36,6 +37,7 @@ Begin:
   tlo run --crontab /etc/crontab          run a crontab as well
   tlo list --status failed                what went wrong lately
   tlo inspect ID                          everything about one run: output, errors, attempts
+  tlo why ID                              what it waits for, or how it came to its end
   tlo dead                                what failed, grouped by error
   tlo pause queue mail --reason TEXT      nothing of it starts until `tlo resume queue mail`
   tlo explain \"0 3 * * *\" --zone Europe/Berlin
@@ -103,6 +105,12 @@ pub(super) enum Command {
     Peek(PeekArgs),
     /// Show everything about one task
     Inspect(InspectArgs),
+    /// Say why a task or a slot of a schedule is where it is
+    ///
+    /// Prints the chain of decisions: who made it, each attempt and its end, who steered it, and what it waits for: a time,
+    /// a gate and who holds it, a pause and who paused it, a worker that knows its name, or others that start first. Of a
+    /// slot it says whether it fired, was skipped and why, or is still to come.
+    Why(WhyArgs),
     /// Print what the runs of a task said
     ///
     /// What handlers log is there within about a second, also while they run. What the last run of a command printed is

@@ -11,6 +11,7 @@ mod prepared;
 mod read;
 mod signature;
 mod submit;
+mod why;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub use prepared::Prepared;
 pub use read::Stats;
 pub use signature::{Signature, Untyped};
 pub use submit::Submit;
+pub use why::{Reason, Why, WhyLink};
 
 use crate::clock::Clock;
 use crate::id::IdSource;

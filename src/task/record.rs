@@ -103,6 +103,9 @@ pub struct Parked {
     pub since: Timestamp,
     /// Which rule closed the gate, for people.
     pub reason: String,
+    /// When the gate was to open by itself for the next task, as it was seen then: a rate lets one start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
 }
 
 /// Lets one worker claim first, for a short while.

@@ -18,6 +18,7 @@ pub(super) mod stats;
 pub(super) mod steer;
 pub(super) mod submit;
 mod submit_lines;
+pub(super) mod why;
 
 use std::process::ExitCode;
 
@@ -76,6 +77,7 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
                 Command::Limit(args) => steer::limit::run(&tlo, args).await?,
                 Command::Trigger(args) => steer::trigger::run(&tlo, &args).await?,
                 Command::Audit(args) => steer::audit::run(&client, &args).await?,
+                Command::Why(args) => why::run(&client, &args).await?,
                 Command::Doctor(args) => return doctor::run(&tlo, &args).await,
                 _ => {}
             }

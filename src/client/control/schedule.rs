@@ -182,7 +182,7 @@ impl Client {
     }
 
     /// The cursor that is stored, or the first one of a schedule that no runner has taken up yet.
-    fn cursor(
+    pub(in crate::client) fn cursor(
         &self,
         def: Option<&crate::task::TaskDef>,
         mark: Option<&Mark>,
@@ -198,7 +198,11 @@ impl Client {
     }
 
     /// That a schedule is not there, with the nearest that is.
-    async fn no_schedule(&self, operation: &'static str, name: &str) -> Result<Error> {
+    pub(in crate::client) async fn no_schedule(
+        &self,
+        operation: &'static str,
+        name: &str,
+    ) -> Result<Error> {
         let known = self.schedules().await?;
         let near = nearest(name, known.iter().map(String::as_str), 1);
         let hint = match near.first() {
@@ -219,7 +223,7 @@ impl Client {
     }
 
     /// The schedules that are registered here or that some runner took up.
-    async fn schedules(&self) -> Result<BTreeSet<String>> {
+    pub(in crate::client) async fn schedules(&self) -> Result<BTreeSet<String>> {
         let defs = self.0.registry.list().await?;
         let scheduled = defs.iter().filter(|def| def.schedule.is_some());
         let mut known: BTreeSet<String> = scheduled.map(|def| def.name.to_string()).collect();

@@ -374,6 +374,7 @@ fn park(
         gate: gate.to_owned(),
         since: table.moment().now,
         reason,
+        opens_at,
     }));
     index::replace(table, record, parked, true)?;
     if let Some(at) = opens_at {
