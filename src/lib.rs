@@ -52,6 +52,7 @@
 //! | `testing` | manual clock, harness, conformance suite |
 //! | `command` | tasks that run programs |
 //! | `log-capture` | what handlers say with `tracing` becomes the log of their run |
+//! | `metrics` | what happens as counters, histograms and gauges of the `metrics` facade |
 //! | `cli` | the commands of the binary |
 //! | `full` | everything |
 
