@@ -33,6 +33,7 @@ pub use submit::Submit;
 pub use why::{Reason, Why, WhyLink};
 
 use crate::clock::Clock;
+use crate::handler::Trace;
 use crate::id::IdSource;
 use crate::observe::Observers;
 use crate::payload::Payload;
@@ -61,13 +62,13 @@ pub struct ClientParts {
 
 /// Submits, steers and reads tasks. Cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<ClientParts>);
+pub struct Client(Arc<ClientParts>, Option<Trace>);
 
 impl Client {
     /// A client of these parts.
     #[must_use]
     pub fn new(parts: ClientParts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(parts), None)
     }
 
     /// Starts a submit of a task by its name.

@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::signature::Untyped;
 use super::{Client, Prepared, TaskHandle};
 use crate::error::Result;
+use crate::handler::Trace;
 use crate::id::TaskId;
 use crate::payload::Payload;
 use crate::task::{
-    Due, Gate, GateTemplate, NewTask, OnConflict, RetryPolicy, TaskDef, Unique, UniqueScope,
-    render_template,
+    Due, Gate, GateTemplate, NewTask, OnConflict, RetryPolicy, TRACEPARENT, TRACESTATE, TaskDef,
+    Unique, UniqueScope, render_template,
 };
 use crate::timestamp::Timestamp;
 
@@ -183,7 +184,8 @@ impl<R> Submit<R> {
         self.with(Change::Tag(tag.into()))
     }
 
-    /// Something to carry along, such as `traceparent`.
+    /// Something to carry along, such as `traceparent`. One of those that is not valid is left out with a debug line, as the
+    /// standard asks.
     pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.with(Change::Header(name.into(), value.into()))
     }
@@ -259,8 +261,29 @@ impl<R> Submit<R> {
         for change in self.changes {
             apply(&mut new, change)?;
         }
+        client.carry_trace(&mut new);
         new.check()?;
         Ok(Prepared::new(client, new))
+    }
+}
+
+impl Client {
+    /// The same client, whose submits belong to this trace.
+    pub(super) fn in_trace(&self, trace: Option<Trace>) -> Self {
+        Self(Arc::clone(&self.0), trace.or_else(|| self.1.clone()))
+    }
+
+    /// The trace of a new task: the one it was given, else that of the run whose client this is, else the one that this
+    /// code runs in.
+    fn carry_trace(&self, new: &mut NewTask) {
+        if new.headers.contains_key(TRACEPARENT) {
+            if Trace::of(&new.details).is_none() {
+                new.headers.remove(TRACEPARENT);
+                new.headers.remove(TRACESTATE);
+            }
+        } else if let Some(trace) = self.1.clone().or_else(Trace::current) {
+            trace.put(new);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod outcome;
 mod period;
 mod table;
 mod task;
+mod traced;
 mod when;
 
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub use self::outcome::{Gives, IntoOutcome};
 pub use self::period::{IntoInstant, IntoPeriod};
 pub use self::table::HandlerTable;
 pub use self::task::{Task, hours, millis, minutes, secs, task};
+pub(crate) use self::traced::Trace;
+pub use self::traced::traced;
 use crate::payload::Payload;
 use crate::task::Ended;
 

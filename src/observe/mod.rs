@@ -15,3 +15,4 @@ pub use self::lifecycle::Lifecycle;
 pub use self::metrics::Metrics;
 pub use self::observers::{Observer, Observers};
 pub use self::tracing::TracingObserver;
+pub use crate::handler::traced;

@@ -19,6 +19,7 @@ mod record;
 mod retry;
 mod status;
 mod stored;
+mod trace_parent;
 mod unique;
 
 pub(crate) use attempt::push_attempt;
@@ -42,4 +43,5 @@ pub use record::{
 };
 pub use retry::RetryPolicy;
 pub use status::{Refused, TaskEvent, TaskStatus, transition};
+pub use trace_parent::{TRACEPARENT, TRACESTATE, TraceParent};
 pub use unique::{OnConflict, Unique, UniqueScope};

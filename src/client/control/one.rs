@@ -27,7 +27,7 @@ impl Client {
     pub fn acting_as(&self, actor: impl Into<String>) -> Self {
         let mut parts = (*self.0).clone();
         parts.created_by = Some(actor.into());
-        Self::new(parts)
+        Self(std::sync::Arc::new(parts), self.1.clone())
     }
 
     /// Who it acts for.

@@ -8,6 +8,7 @@ use tracing::Instrument;
 use tracing::level_filters::LevelFilter;
 
 use super::Layer;
+use crate::handler::Trace as TraceOf;
 use crate::handler::{Handler, SharedHandler, TaskContext};
 use crate::payload::Payload;
 use crate::task::Ended;
@@ -27,7 +28,8 @@ pub(crate) fn starting() -> Option<TaskContext> {
     STARTING.with_borrow_mut(Option::take)
 }
 
-/// Runs each task in a span `tlo.task` with its id, name, queue and attempt, so that whatever the handler logs can be
+/// Runs each task in a span `tlo.task` with its id, name, queue and attempt, and with the id of the trace that its header
+/// `traceparent` names, so that whatever the handler logs can be
 /// found by task. Where nobody listens to that span it costs nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trace;
@@ -51,9 +53,10 @@ impl Handler for Tracing {
         'life: 'run,
         Self: 'run,
     {
+        let trace = TraceOf::of(&context.record().details);
         // Where nobody listens this is all that it costs.
         if LevelFilter::current() < tracing::Level::INFO {
-            return self.0.run(context, args);
+            return in_trace(trace, self.0.run(context, args));
         }
         let record = context.record();
         STARTING.set(Some(context.clone()));
@@ -63,13 +66,27 @@ impl Handler for Tracing {
             name = &*record.name,
             queue = &*record.queue,
             attempt = record.attempt,
+            trace_id = tracing::field::Empty,
         );
+        if let Some(trace) = trace.as_ref().filter(|_| !span.is_disabled()) {
+            span.record("trace_id", trace.parent.trace_id());
+        }
         STARTING.set(None);
-        let run = self.0.run(context, args);
+        let run = in_trace(trace, self.0.run(context, args));
         if span.is_disabled() {
             run
         } else {
             Box::pin(run.instrument(span))
         }
+    }
+}
+
+type Run<'run> = Pin<Box<dyn Future<Output = Ended> + Send + 'run>>;
+
+/// The run within its trace, where it has one.
+fn in_trace(trace: Option<TraceOf>, run: Run<'_>) -> Run<'_> {
+    match trace {
+        Some(trace) => Box::pin(trace.around(run)),
+        None => run,
     }
 }
