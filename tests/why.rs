@@ -19,7 +19,7 @@ fn program() -> HarnessBuilder {
         task("slow")
             .exclusive("{user}")
             .run(|context: TaskContext, _: Payload| async move {
-                context.clock().sleep(hours(2)).await
+                context.clock().sleep(hours(2)).await;
             });
     let flaky = task("flaky")
         .max_attempts(2)

@@ -18,7 +18,7 @@ fn program() -> HarnessBuilder {
             task("long")
                 .cron("0 * * * *")
                 .run(|context: TaskContext, _: ()| async move {
-                    context.clock().sleep(minutes(150)).await
+                    context.clock().sleep(minutes(150)).await;
                 }),
         )
         .task(
