@@ -4,11 +4,15 @@
 
 mod engine_kit;
 
+use std::sync::Arc;
+
 use engine_kit::{at, on_each_store};
-use tlo::client::{Reason, Target};
+
+use tlo::client::{LimitChange, Reason, Target};
 use tlo::prelude::*;
 use tlo::schedule::SkipReason;
-use tlo::testing::{Harness, HarnessBuilder};
+use tlo::store::Change;
+use tlo::testing::{Harness, HarnessBuilder, ManualClock};
 use tlo::{ErrorKind, TaskId};
 
 fn program() -> HarnessBuilder {
@@ -155,4 +159,66 @@ async fn what_was_missed_what_is_paused_and_what_is_gone() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_the_store_refused_and_what_has_no_further_slot() {
+    let build = || {
+        let tiny = task("tiny").queue("tiny").cron("0 * * * *").declare();
+        let once = task("once")
+            .after("10m")
+            .run(|_: TaskContext, _: ()| async {});
+        TloContext::for_test()
+            .at(at("2026-01-05T00:00:00Z"))
+            .task(tiny)
+            .task(once)
+    };
+    for (mut tlo, _place) in on_each_store(build).await {
+        let client = tlo.client();
+        let queue = Target::Queue("tiny".to_owned());
+        let limits = LimitChange {
+            max_depth: Change::Set(Some(1)),
+            ..LimitChange::default()
+        };
+        client.limit(&queue, limits, None).await.unwrap();
+        let waits = client.task("tiny").submit().await.unwrap();
+        tlo.advance(minutes(65)).await.unwrap();
+        let (_, reason) = why(&tlo, "tiny@2026-01-05T01:00:00Z").await;
+        let slot = at("2026-01-05T01:00:00Z");
+        assert!(
+            matches!(&reason, Reason::SlotRefused { from, to, why }
+                if (*from, *to) == (slot, slot) && why.contains("tiny")),
+            "{reason:?}"
+        );
+        assert!(
+            reason.to_string().starts_with("refused by the store: "),
+            "{reason}"
+        );
+        assert_eq!(why(&tlo, "once").await, (None, Reason::NoFurtherSlot));
+        drop(waits);
+    }
+}
+
+#[tokio::test]
+async fn of_a_schedule_that_is_defined_elsewhere_only_what_was_decided_is_known() {
+    let store = engine_kit::memory();
+    let clock = ManualClock::shared();
+    let other =
+        |builder: HarnessBuilder| builder.clock(Arc::clone(&clock)).store(Arc::clone(&store));
+    let tick = task("tick")
+        .every("10m")
+        .run(|_: TaskContext, _: ()| async {});
+    let mut there = other(TloContext::for_test().task(tick))
+        .start()
+        .await
+        .unwrap();
+    there.advance(minutes(20)).await.unwrap();
+    let fired = there.fired("tick");
+    let here = other(TloContext::for_test()).start().await.unwrap();
+    let slot = format!("tick@{}", fired[1]);
+    assert_eq!(why(&here, &slot).await.1, Reason::Succeeded);
+    let last = (Some(fired[1]), Reason::ScheduleUndefined);
+    assert_eq!(why(&here, "tick").await, last);
+    let next = format!("tick@{}", fired[1].saturating_add(minutes(10)));
+    assert_eq!(why(&here, &next).await, last);
 }
