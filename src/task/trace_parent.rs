@@ -22,7 +22,7 @@ pub const TRACESTATE: &str = "tracestate";
 /// assert_eq!(parent.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
 /// assert_eq!(parent.to_string(), text);
 /// assert!("00-00000000000000000000000000000000-00f067aa0ba902b7-01".parse::<TraceParent>().is_err());
-/// # tlo::Result::Ok(())
+/// # tlo::Result::<()>::Ok(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceParent {
