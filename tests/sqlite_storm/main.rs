@@ -1,0 +1,16 @@
+//! Rough times for a SQLite store: many processes, full disks, damaged rows, hostile texts. Errors are typed, neighbours are
+//! not touched, and the service goes on.
+//!
+//! `TLO_PROOF=full` does it at full counts; `TLO_TEST_SEED` repeats what was chosen by chance.
+#![cfg(all(unix, feature = "sqlite"))]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
+
+mod busy;
+mod disk;
+#[path = "../sqlite_store/kit.rs"]
+#[allow(dead_code, reason = "the kit of another test program")]
+mod kit;
+
+fn is_full() -> bool {
+    std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full")
+}
