@@ -262,25 +262,106 @@ async fn what_was_set_aside_is_counted_and_comes_back_when_it_can_be_read_again(
 }
 
 #[tokio::test]
-async fn a_damaged_row_of_the_leases_hides_no_other() {
+async fn a_damaged_row_of_the_leases_hides_nothing() {
     let place = place();
     for id in ["a", "b"] {
         place.store.create(new(id)).await.unwrap();
     }
     place.claim().await.unwrap();
-    let damaged = {
-        let mut tree = place.engine.tree.write();
-        let rows = tree.iter_mut().find(|(key, _)| key.starts_with(b"l"));
-        rows.map(|(key, value)| {
-            *value = vec![0xff];
-            key.clone()
-        })
-        .unwrap()
-    };
+    spoil(&place, &["l"]);
     place.clock.advance(Duration::from_secs(60));
-    assert_eq!(place.expired().await, 1);
+    assert_eq!(place.expired().await, 2);
     place.claim().await.unwrap();
-    assert!(!place.engine.tree.read().contains_key(&damaged));
+    assert_eq!(place.expired().await, 2);
+}
+
+#[tokio::test]
+async fn a_damaged_last_number_is_not_begun_anew() {
+    let place = place();
+    place.store.create(new("a")).await.unwrap();
+    spoil(&place, &["z"]);
+    place.store.create(new("b")).await.unwrap();
+    place.store.create(new("c")).await.unwrap();
+    // With a number of its own, each is in every index.
+    let all = place
+        .store
+        .list(&TaskFilter::default(), PageRequest::first(10))
+        .await
+        .unwrap();
+    assert_eq!(all.items.len(), 3);
+    assert_eq!(place.claim().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_index_row_that_holds_another_id_hides_no_record() {
+    let minute = tlo::task::Due::In(Duration::from_secs(60));
+    for (row, due) in [(b'q', tlo::task::Due::Now), (b'd', minute)] {
+        for wrong in ["nobody", "b"] {
+            let place = place();
+            for id in ["a", "b"] {
+                let mut new = new(id);
+                new.due = due;
+                place.store.create(new).await.unwrap();
+            }
+            for (key, value) in place.engine.tree.write().iter_mut() {
+                if key[0] == row && value == b"a" {
+                    *value = wrong.as_bytes().to_vec();
+                }
+            }
+            place.clock.advance(Duration::from_secs(60));
+            let claimed = place.claim().await.unwrap();
+            let ids: Vec<_> = claimed.iter().map(|task| task.id.as_str()).collect();
+            assert_eq!(ids, ["a", "b"], "{wrong}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_head_of_a_lane_hides_none_of_its_records() {
+    let many: Vec<String> = (0..40).map(|n| format!("other-{n}")).collect();
+    for row in ["h", "H"] {
+        for wrong in [&b""[..], b"gre", b"\xff\xff"] {
+            for is_many in [false, true] {
+                let place = place();
+                place.store.create(new("a")).await.unwrap();
+                for (key, value) in place.engine.tree.write().iter_mut() {
+                    if key[0] == row.as_bytes()[0] {
+                        *value = wrong.to_vec();
+                    }
+                }
+                let mut names = vec!["greet"];
+                if is_many {
+                    names.extend(many.iter().map(String::as_str));
+                }
+                let worker = WorkerId::new("w#1").unwrap();
+                let minute = Duration::from_secs(60);
+                let claimed = place.store.lease(&worker, "default", &names, 10, minute);
+                assert_eq!(claimed.await.unwrap().len(), 1, "{row} {wrong:?} {is_many}");
+                place.store.create(new("b")).await.unwrap();
+                let claimed = place.store.lease(&worker, "default", &names, 10, minute);
+                assert_eq!(claimed.await.unwrap().len(), 1, "{row} {wrong:?} {is_many}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_a_list_hides_no_other_and_a_check_says_whose_it_is() {
+    let place = place();
+    for id in ["a", "b"] {
+        place.store.create(new(id)).await.unwrap();
+    }
+    assert!(place.store.check().await.unwrap().is_empty());
+    spoil(&place, &["s\u{0}"]);
+    let all = place
+        .store
+        .list(&TaskFilter::default(), PageRequest::first(10))
+        .await
+        .unwrap();
+    assert_eq!(all.items.len(), 1);
+    let wrong = place.store.check().await.unwrap();
+    assert!(wrong.len() == 1 && wrong[0].contains("\"a\""), "{wrong:?}");
+    assert_eq!(place.claim().await.unwrap().len(), 2);
 }
 
 /// Puts what is no text where these rows say which record they lead to.

@@ -101,16 +101,16 @@ async fn work(store: &tlo::SqliteStore, notes: &Notes, who: &str, n: usize) {
     for (index, task) in claimed.iter().enumerate() {
         let lease = task.lease.as_ref().unwrap();
         let (from, reference) = (now(), lease.reference());
-        let is_released = n % 5 == 0 && index == 0;
+        let is_released = n.is_multiple_of(5) && index == 0;
         let until = now();
         let mut asked = 0;
         let settled = notes.insist(async || {
             asked += 1;
             if is_released {
-                store.release(&task.id, reference.clone()).await
+                store.release(&task.id, reference).await
             } else {
                 let result = Payload::of(who)?;
-                store.succeed(&task.id, reference.clone(), result).await
+                store.succeed(&task.id, reference, result).await
             }
         });
         match settled.await {

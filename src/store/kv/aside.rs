@@ -24,8 +24,8 @@ const LOOK_AGAIN: usize = 1000;
 /// Takes ended leases out of their index whose record cannot be read: nobody can take them back, and the store would ask
 /// for it without end. The places that such a record holds in gates are given up, as with every lease that ends.
 pub(super) fn leases(table: &mut dyn Table) -> Result<()> {
-    for (row, value) in super::leases::ended_rows(table, LEASES_AT_ONCE)? {
-        let Ok(id) = index::id_of(&value) else {
+    for (row, _) in super::leases::ended_rows(table, LEASES_AT_ONCE)? {
+        let Ok(id) = index::id_of(keys::lease_id(&row)) else {
             tracing::error!("a row of the index of leases holds no task id; it was removed");
             table.delete(&row)?;
             continue;
@@ -107,9 +107,16 @@ pub(crate) fn unreadable(
         Some((last, _)) if rows.len() == PAGE => Some([last.as_slice(), &[0]].concat()),
         _ => None,
     };
-    let wrong = rows.iter().filter_map(|(key, value)| {
-        let read = index::id_of(&key[1..]).and_then(|id| decode(&id, value));
-        read.err().map(|error| error.to_string())
-    });
-    Ok((wrong.collect(), next))
+    let mut wrong = Vec::new();
+    for (key, value) in &rows {
+        match index::id_of(&key[1..]).and_then(|id| decode(&id, value)) {
+            Err(error) => wrong.push(error.to_string()),
+            Ok(record) if !index::is_listed(source, &record)? => wrong.push(format!(
+                "the record \"{}\" is not in the index of what is {}, or its row there is damaged: lists leave it out",
+                record.id, record.status
+            )),
+            Ok(_) => {}
+        }
+    }
+    Ok((wrong, next))
 }

@@ -225,7 +225,9 @@ impl Claiming<'_> {
             }
             Err(error) => {
                 table.take(queue, lane, row)?;
-                match &row.id {
+                let by_number =
+                    index::find_by_number(table, row.order.seq, &[TaskStatus::Pending])?;
+                match by_number.as_ref().or(row.id.as_ref()) {
                     Some(id) => quarantine(table, id, error)?,
                     None => return Err(error),
                 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::table::{Place, Source, Table};
+use super::table::{Place, Ready, Source, Table};
 use super::{gates, keys, unique};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
@@ -173,6 +173,8 @@ pub(super) fn id_of(value: &[u8]) -> Result<TaskId> {
 
 /// The id that an index row of a record with this number leads to. One damaged row must not stop the others: then the
 /// record is looked for by its number among those of these statuses. `None` when it is not found; the row is of no use.
+///
+/// Reads the record, for a damaged row may hold what looks like an id.
 pub(super) fn find<S: Source + ?Sized>(
     source: &S,
     value: &[u8],
@@ -180,15 +182,69 @@ pub(super) fn find<S: Source + ?Sized>(
     statuses: &[TaskStatus],
 ) -> Result<Option<TaskId>> {
     if let Ok(id) = id_of(value) {
-        return Ok(Some(id));
+        match source.record(&id) {
+            Ok(Some(record)) if record.seq == seq => return Ok(Some(id)),
+            Ok(_) => {}
+            // It may be the one.
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(Some(id)),
+            Err(error) => return Err(error),
+        }
     }
+    let id = find_by_number(source, seq, statuses)?;
+    match &id {
+        Some(id) => {
+            tracing::error!(%id, "an index row is damaged; the record was found by its number");
+        }
+        None => tracing::error!(seq, "an index row leads to no task; it is removed"),
+    }
+    Ok(id)
+}
+
+/// The record of a ready row. One that leads elsewhere is damaged: then it is the one of its number, if that waits.
+pub(super) fn ready_record<S: Source + ?Sized>(
+    source: &S,
+    ready: &Ready,
+) -> Result<Option<Arc<TaskStateRecord>>> {
+    let seq = ready.order.seq;
+    if let Some(id) = &ready.id
+        && let Some(record) = source.record(id)?
+        && record.seq == seq
+    {
+        return Ok(Some(record));
+    }
+    match find_by_number(source, seq, &[TaskStatus::Pending])? {
+        Some(id) => source.record(&id),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn find_by_number<S: Source + ?Sized>(
+    source: &S,
+    seq: u64,
+    statuses: &[TaskStatus],
+) -> Result<Option<TaskId>> {
     for status in statuses {
         let row = source.get(&keys::status_seq(*status, seq))?;
         if let Some(id) = row.and_then(|value| id_of(&value).ok()) {
-            tracing::error!(%id, "an index row holds no task id; the record was found by its number");
             return Ok(Some(id));
         }
     }
-    tracing::error!(seq, "an index row holds no task id; it is removed");
     Ok(None)
+}
+
+/// The largest number of any record.
+pub(super) fn last_number<S: Source + ?Sized>(source: &S) -> Result<u64> {
+    let mut last = 0;
+    for status in TaskStatus::ALL {
+        let all = keys::status(status);
+        let newest = source.range(&all, &keys::after(&all), 1, true)?.pop();
+        last = newest.map_or(last, |(key, _)| last.max(keys::seq(&key)));
+    }
+    Ok(last)
+}
+
+/// Whether the index of records by status leads to this one.
+pub(super) fn is_listed(source: &dyn Source, record: &TaskStateRecord) -> Result<bool> {
+    let row = source.get(&keys::status_seq(record.status, record.seq))?;
+    Ok(row.is_some_and(|id| id == record.id.as_str().as_bytes()))
 }

@@ -274,6 +274,11 @@ pub(crate) fn leases_until(boot: u64, end: u64) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Boot and end of a key made by [`lease`].
+/// The id at the end of the key of a lease.
+pub(crate) fn lease_id(key: &[u8]) -> &[u8] {
+    key.get(17..).unwrap_or_default()
+}
+
 pub(crate) fn split_lease(key: &[u8]) -> Option<(u64, u64)> {
     let boot = key.get(1..9)?.try_into().ok()?;
     let end = key.get(9..17)?.try_into().ok()?;

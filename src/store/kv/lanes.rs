@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
+/// Records of a lane that are asked for its name when its head is damaged.
+const LOOK_FOR_NAMES: usize = 16;
+
 /// Puts a pending record where it waits: in its lane when it is due, else among the delayed.
 pub(super) fn enter<T: Table + ?Sized>(table: &mut T, record: &TaskStateRecord) -> Result<()> {
     let id = record.id.as_str().as_bytes().to_vec();
@@ -87,9 +90,14 @@ pub(super) fn head_of<S: Source + ?Sized>(
     queue: Word,
     lane: Word,
 ) -> Result<Option<Order>> {
-    Ok(source
-        .get(&keys::lane_head(queue, lane))?
-        .and_then(|bytes| Order::from_slice(&bytes)))
+    match source.get(&keys::lane_head(queue, lane))? {
+        Some(bytes) => match Order::from_slice(&bytes) {
+            Some(order) => Ok(Some(order)),
+            // Damaged; its rows say it, too.
+            None => first_in_lane(source, queue, lane),
+        },
+        None => Ok(None),
+    }
 }
 
 /// The heads of a queue, in order.
@@ -105,24 +113,52 @@ pub(super) fn heads<S: Source + ?Sized>(
         None => all.clone(),
     };
     let rows = source.range(&from, &keys::after(&all), limit, false)?;
-    Ok(rows
-        .iter()
-        .filter_map(|(key, text)| head(key, text))
-        .collect())
+    let mut heads = Vec::with_capacity(rows.len());
+    for (key, text) in &rows {
+        let Some((order, lane)) = keys::split_head(key) else {
+            continue;
+        };
+        let named = match names_in(text).filter(|(name, version)| {
+            // What it says must be what the lane is called by.
+            keys::lane_word(name, version.as_deref()) == lane
+        }) {
+            Some(named) => Some(named),
+            None => names_of_first(source, queue, lane)?,
+        };
+        heads.extend(named.map(|(name, version)| Head {
+            order,
+            lane,
+            name,
+            version,
+        }));
+    }
+    Ok(heads)
 }
 
-fn head(key: &[u8], text: &[u8]) -> Option<Head> {
-    let (order, lane) = keys::split_head(key)?;
+type Named = (Arc<str>, Option<Arc<str>>);
+
+fn names_in(text: &[u8]) -> Option<Named> {
     let text = std::str::from_utf8(text).ok()?;
-    let (name, version) = text
-        .split_once('\0')
-        .map_or((text, None), |(name, version)| (name, Some(version)));
-    Some(Head {
-        order,
-        lane,
-        name: Arc::from(name),
-        version: version.map(Arc::from),
+    Some(match text.split_once('\0') {
+        Some((name, version)) => (Arc::from(name), Some(Arc::from(version))),
+        None => (Arc::from(text), None),
     })
+}
+
+/// Name and version of the first record of a lane that can be read.
+fn names_of_first<S: Source + ?Sized>(
+    source: &S,
+    queue: Word,
+    lane: Word,
+) -> Result<Option<Named>> {
+    for ready in ready(source, queue, lane, None, LOOK_FOR_NAMES)? {
+        if let Ok(Some(record)) = index::ready_record(source, &ready)
+            && lane_of(&record) == lane
+        {
+            return Ok(Some((Arc::clone(&record.name), record.version.clone())));
+        }
+    }
+    Ok(None)
 }
 
 /// The ready rows of a lane, in order.
@@ -142,8 +178,8 @@ pub(super) fn ready<S: Source + ?Sized>(
     let mut ready = Vec::with_capacity(rows.len());
     for (key, value) in &rows {
         if let Some(order) = keys::order(key) {
-            // Without an id it leads nowhere, and whoever claims takes it out.
-            let id = index::find(source, value, order.seq, &[TaskStatus::Pending])?;
+            // Without an id it leads nowhere but by its number, and whoever claims takes it out.
+            let id = index::id_of(value).ok();
             ready.push(Ready { order, id });
         }
     }

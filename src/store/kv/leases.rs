@@ -82,11 +82,11 @@ pub(super) fn delete_row<T: Table + ?Sized>(table: &mut T, record: &TaskStateRec
 
 /// Ids of records whose lease has ended.
 pub(super) fn ended(table: &dyn Source, limit: usize) -> Result<Vec<TaskId>> {
-    // A damaged row hides no other; the next claim removes it.
     let rows = ended_rows(table, limit)?;
+    // The key says it, whatever became of the row: a lease that is lost sight of is a task that never ends.
     let ids = rows
         .iter()
-        .filter_map(|(_, value)| super::index::id_of(value).ok());
+        .filter_map(|(key, _)| super::index::id_of(keys::lease_id(key)).ok());
     Ok(ids.collect())
 }
 

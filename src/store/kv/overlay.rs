@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::keys;
 use super::rows::{Pairs, Rows};
 use super::table::{Moment, Source, Table};
+use super::{index, keys};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdSource, LeaseToken, TaskId};
 use crate::store::Hint;
 use crate::task::{SCHEMA_VERSION, TaskStateRecord};
+
+/// Left out when the last number is not known any more.
+const NUMBERS_SKIPPED: u64 = 1 << 32;
 
 type Written = Option<Vec<u8>>;
 
@@ -250,10 +253,23 @@ impl Table for Overlay<'_> {
     }
 
     fn next_number(&mut self) -> Result<u64> {
-        let last = self
-            .get(keys::LAST_NUMBER)?
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u64::from_be_bytes);
+        let kept = self.get(keys::LAST_NUMBER)?;
+        let is_new = kept.is_none();
+        let last = match kept.and_then(|bytes| bytes.try_into().ok()) {
+            Some(bytes) => u64::from_be_bytes(bytes),
+            // A number given twice would take a record out of the indexes. Marks have theirs from here, too, hence the
+            // distance.
+            None => match index::last_number(self)? {
+                0 if is_new => 0,
+                last => {
+                    tracing::error!(
+                        last,
+                        "the row of the last number is damaged; it was made anew"
+                    );
+                    last.saturating_add(NUMBERS_SKIPPED)
+                }
+            },
+        };
         self.write(
             keys::LAST_NUMBER.to_vec(),
             Some((last + 1).to_be_bytes().to_vec()),

@@ -125,10 +125,7 @@ pub(crate) trait Source {
 
     /// The record that is ready.
     fn ready_record(&self, ready: &Ready) -> Result<Option<Arc<TaskStateRecord>>> {
-        match &ready.id {
-            Some(id) => self.record(id),
-            None => Ok(None),
-        }
+        index::ready_record(self, ready)
     }
 
     /// How many records have ended.
