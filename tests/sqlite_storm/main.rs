@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
 mod busy;
+#[cfg(feature = "testing")]
+mod damage;
 mod disk;
 #[path = "../sqlite_store/kit.rs"]
 #[allow(dead_code, reason = "the kit of another test program")]
@@ -13,4 +15,10 @@ mod kit;
 
 fn is_full() -> bool {
     std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full")
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("TLO_TEST_SEED").ok();
+    let seed = given.and_then(|seed| seed.parse().ok());
+    seed.unwrap_or_else(|| fastrand::u64(..))
 }
