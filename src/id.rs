@@ -27,6 +27,7 @@ pub fn check_name(what: &'static str, name: &str) -> Result<()> {
     }
     if name.len() > NAME_LIMIT {
         let start: String = name.chars().take(32).collect();
+        let start = start.escape_debug();
         return Err(Error::new(
             ErrorKind::TooLarge,
             "name",

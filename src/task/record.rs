@@ -1,5 +1,6 @@
 //! The one record: queue entry, lease, lock holder and result at once.
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -287,35 +288,33 @@ impl TaskStateRecord {
             .saturating_sub(self.forgiven)
     }
 
-    /// The record for people and programs outside: every field, and no lease token.
+    /// The record for people and programs outside: every field, and no lease token. Its payloads are in it as they are
+    /// kept, also where other programs could not hold their numbers or their depth.
     #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
-        let mut json = serde_json::to_value(self).unwrap_or_default();
-        if let Some(fields) = json.as_object_mut() {
-            fields.remove("token");
-            if let Some(lease) = fields
-                .get_mut("lease")
-                .and_then(serde_json::Value::as_object_mut)
-            {
-                lease.remove("token");
-                lease.remove("ends");
-            }
-            for (name, empty) in OMITTED {
-                if !fields.contains_key(*name) {
-                    fields.insert(
-                        (*name).to_owned(),
-                        serde_json::from_str(empty).unwrap_or_default(),
-                    );
-                }
-            }
-            if !fields.contains_key("retry") {
-                fields.insert(
-                    "retry".to_owned(),
-                    serde_json::to_value(&self.retry).unwrap_or_default(),
-                );
+    pub fn to_json(&self) -> Payload {
+        let kept = serde_json::to_string(self).unwrap_or_default();
+        let mut fields: BTreeMap<String, Payload> = serde_json::from_str(&kept).unwrap_or_default();
+        fields.remove("token");
+        let lease = fields.get_mut("lease");
+        if let Some((lease, Ok(mut shown))) = lease.map(|lease| {
+            let shown = lease.decode::<serde_json::Map<String, serde_json::Value>>();
+            (lease, shown)
+        }) {
+            shown.remove("token");
+            shown.remove("ends");
+            *lease = Payload::from(serde_json::Value::Object(shown));
+        }
+        for (name, empty) in OMITTED {
+            if !fields.contains_key(*name) {
+                let empty = Payload::parse(*empty).unwrap_or_default();
+                fields.insert((*name).to_owned(), empty);
             }
         }
-        json
+        if !fields.contains_key("retry") {
+            let retry = Payload::of(&self.retry).unwrap_or_default();
+            fields.insert("retry".to_owned(), retry);
+        }
+        Payload::of(&fields).unwrap_or_default()
     }
 }
 
