@@ -6,12 +6,18 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
 mod busy;
+#[cfg(feature = "cli")]
+mod command_line;
 #[cfg(feature = "testing")]
 mod damage;
 mod disk;
+mod hostile;
 #[path = "../sqlite_store/kit.rs"]
 #[allow(dead_code, reason = "the kit of another test program")]
 mod kit;
+#[cfg(feature = "cli")]
+#[path = "../operator/mod.rs"]
+mod operator;
 
 fn is_full() -> bool {
     std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full")
