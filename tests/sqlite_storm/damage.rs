@@ -151,10 +151,13 @@ fn spoil(key: &[u8], value: &[u8], random: &mut Rng) -> (Vec<u8>, &'static str) 
     }
 }
 
+/// A key and its value.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// Damages rows, those of rare tables as often as those of large ones.
 fn damage(path: &Path, random: &mut Rng) -> Vec<Damage> {
     let file = Connection::open(path).unwrap();
-    let mut rows: BTreeMap<u8, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+    let mut rows: BTreeMap<u8, Vec<Row>> = BTreeMap::new();
     let mut read = file.prepare("SELECT k, v FROM rows").unwrap();
     let mut found = read.query([]).unwrap();
     while let Some(row) = found.next().unwrap() {
