@@ -7,11 +7,17 @@ use figment::value::{Dict, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
 use super::extract::extract;
-use super::layer::{Layer, take, value_at};
+use super::layer::{Layer, leaves, take, value_at};
 use super::loaded::{Loaded, Merged, origin_of};
 use super::mistake::{Mistake, describe};
 use super::source::{DEFAULT, Given, TASKS};
 use super::{SettingsSource, TloSettings, environment, file};
+
+/// The setting that is a list of queues, or their tables.
+const QUEUES: &str = "queues";
+
+/// What a table of a queue may say.
+const QUEUE_LIMITS: [&str; 3] = ["limit", "rate", "max_depth"];
 
 /// Reads every source and checks everything.
 pub(super) fn load(source: &SettingsSource) -> Result<Loaded, Vec<Mistake>> {
@@ -136,6 +142,7 @@ fn check(
     {
         own.remove(TASKS);
     }
+    refuse_limits(merged, &own, mistakes);
     let names: Vec<String> = source.sections.iter().map(|path| path.join(".")).collect();
     match extract::<TloSettings>(&merged.figment, own) {
         Ok(settings) => Some(settings),
@@ -147,6 +154,30 @@ fn check(
             );
             None
         }
+    }
+}
+
+/// Limits of queues that are set elsewhere than in a file: only who runs a jobs file declares them, so they would do nothing.
+fn refuse_limits(merged: &Merged, own: &Dict, mistakes: &mut Vec<Mistake>) {
+    let Some(Value::Dict(_, queues)) = own.get(QUEUES) else {
+        return;
+    };
+    for (path, value) in leaves(queues) {
+        let [queue, limit] = path.as_slice() else {
+            continue;
+        };
+        if !QUEUE_LIMITS.contains(&limit.as_str()) || is_from_file(merged, value) {
+            continue;
+        }
+        mistakes.push(Mistake {
+            key: format!("{QUEUES}.{queue}.{limit}"),
+            value: None,
+            origin: origin_of(&merged.figment, value),
+            reason: format!(
+                "limits of a queue are read from the jobs file only; write {limit} below [{QUEUES}.{queue}] there, or use \
+                 `tlo limit queue {queue}`"
+            ),
+        });
     }
 }
 
