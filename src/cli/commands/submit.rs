@@ -28,7 +28,7 @@ pub(crate) struct SubmitArgs {
     ///
     /// A line is a JSON object: {"name": "greet", "args": {"user": 7}}, and what else is needed of key, queue, priority, in, at,
     /// tags, version and id.
-    #[arg(long, conflicts_with_all = ["name", "args", "key", "queue", "priority", "delay", "at", "wait"])]
+    #[arg(long, conflicts_with_all = ["name", "args", "key", "queue", "priority", "delay", "at", "wait", "wait_for"])]
     stdin: bool,
     /// What it is given; by default what the jobs file says, else null
     #[arg(long, value_name = "JSON", value_parser = payload)]

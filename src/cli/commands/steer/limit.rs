@@ -19,19 +19,19 @@ pub(in crate::cli) struct LimitArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// So many run at once, at most, on all workers together; none takes the limit away
-    #[arg(long, value_name = "N", value_parser = limit::<u32>)]
+    #[arg(long, value_name = "N", requires = "kind", value_parser = limit::<u32>)]
     max: Option<Limit<u32>>,
     /// How often they start, such as 10/1m or 5/s, with the most at once after a quiet time: 10/1m/20; none takes it away
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", requires = "kind", value_parser = rate)]
     rate: Option<Limit<Rate>>,
     /// For a queue: refuse a submit when so many wait; none takes the limit away
-    #[arg(long, value_name = "N", value_parser = limit::<u64>)]
+    #[arg(long, value_name = "N", requires = "kind", value_parser = limit::<u64>)]
     max_depth: Option<Limit<u64>>,
     /// Take all its limits away
-    #[arg(long, conflicts_with_all = ["max", "rate", "max_depth"])]
+    #[arg(long, requires = "kind", conflicts_with_all = ["max", "rate", "max_depth"])]
     clear: bool,
     /// Why; it is kept in `tlo audit`
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", requires = "kind")]
     reason: Option<String>,
     #[command(flatten)]
     format: ListFormat,

@@ -15,7 +15,7 @@ pub(in crate::cli) struct PauseArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// Why; others see it where they wonder
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", requires = "kind")]
     reason: Option<String>,
     #[command(flatten)]
     format: ListFormat,
