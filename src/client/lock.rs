@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Client;
+use super::{Client, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::payload::Payload;
 use crate::store::{Commit, Create, Effect, Guard, LeaseTo, Op, SharedStore, TaskStateStoreExt};
 use crate::task::{Gate, LeaseRef, NewTask, Settlement};
 
-/// The name of the records that hold locks. No worker has a handler for it.
-const NAME: &str = "tlo.lock";
+/// The name of the records that hold locks, and their queue: what is done to the queues of tasks does not reach them. No
+/// worker has a handler for it.
+pub(super) const NAME: &str = "tlo.lock";
 
 /// How long a lock stays when its holder is not heard of again; it is renewed every third of that.
 const TTL: Duration = Duration::from_secs(30);
@@ -37,7 +38,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// `Invalid` for a key that cannot be a gate's, and those of the store.
+    /// `Invalid` for a key that cannot be a gate's; `Conflict` while the key, or the queue `tlo.lock` in which locks are
+    /// recorded, is paused or limited by an operator; those of the store.
     pub async fn lock(&self, key: impl Into<String>) -> Result<Option<Lock>> {
         let (client, key) = (self.clone(), key.into());
         // A caller that goes away before the answer must not leave a lock behind that nobody holds: then the lock ends up
@@ -55,8 +57,12 @@ impl Client {
         let mut task = NewTask::new(id.clone(), NAME, Payload::null());
         // Nobody can run it again: whoever held it is gone.
         task.max_lost = 0;
+        task.queue = NAME.into();
         task.created_by.clone_from(&parts.created_by);
-        task.gates = vec![Gate { key, limit: 1 }];
+        task.gates = vec![Gate {
+            key: key.clone(),
+            limit: 1,
+        }];
         let worker = parts.ids.worker_id("lock")?;
         let create = Create {
             task,
@@ -75,7 +81,7 @@ impl Client {
         };
         let Some(lease) = lease else {
             parts.store.delete(&id).await?;
-            return Ok(None);
+            return self.why_not(key).await;
         };
         let held = Held {
             store: Arc::clone(&parts.store),
@@ -89,6 +95,20 @@ impl Client {
             lost,
             renewing: renewing.abort_handle(),
         }))
+    }
+
+    /// `None` when somebody holds it, and an error when an operator keeps all locks, or those of this key, from being taken.
+    async fn why_not(&self, key: String) -> Result<Option<Lock>> {
+        let (all, key) = (NAME.to_owned(), Target::Key(key));
+        for target in [Target::Queue(all.clone()), Target::Task(all), key] {
+            let rule = self.rule(&target).await?;
+            let is_limited = rule.has_limits() && !matches!(target, Target::Key(_));
+            if rule.paused || is_limited {
+                let message = format!("the {target} is paused or limited; resume it");
+                return Err(Error::new(ErrorKind::Conflict, "lock", message));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -76,27 +76,25 @@ impl Client {
         change: LimitChange,
         why: Option<&str>,
     ) -> Result<Limits> {
-        let mut now = Limits::default();
-        let found = self.limits().await?;
-        if let Some(found) = found.iter().find(|found| found.target == *target) {
-            now = found.limits;
-        }
-        change.apply(&mut now);
-        now.check(target)?;
-        let data = AuditData {
-            to: Some(now.to_string()),
+        let mut asked = Limits::default();
+        change.apply(&mut asked);
+        let target = self.resolved(target).await?;
+        asked.check(&target)?;
+        let data = |rule: &GateRule| AuditData {
+            to: Some(Limits::of(rule).to_string()),
             why: why.map(str::to_owned),
             ..AuditData::default()
         };
-        self.change_rule(target, "limit", data, |rule| {
-            let mut limits = Limits::of(rule);
-            change.apply(&mut limits);
-            if limits != Limits::of(rule) {
-                limits.put(rule);
-            }
-        })
-        .await?;
-        Ok(now)
+        let changed = self
+            .change_rule(&target, "limit", data, |rule| {
+                let mut limits = Limits::of(rule);
+                change.apply(&mut limits);
+                if limits != Limits::of(rule) {
+                    limits.put(rule);
+                }
+            })
+            .await?;
+        Ok(Limits::of(&changed.rule))
     }
 
     /// Everything that has a limit of its own.

@@ -7,7 +7,7 @@ use super::rules::all_marks;
 use super::target::Target;
 use crate::client::Client;
 use crate::error::Result;
-use crate::task::{CURSOR_MARK, Cursor};
+use crate::task::{CURSOR_MARK, Cursor, GateRule};
 use crate::timestamp::Timestamp;
 
 /// Something that is paused.
@@ -36,19 +36,20 @@ impl Client {
         }
         let by = self.actor().map(str::to_owned);
         let reason = reason.map(str::to_owned);
-        let data = AuditData {
+        let data = |_: &GateRule| AuditData {
             why: reason.clone(),
             ..AuditData::default()
         };
-        self.change_rule(target, "pause", data, |rule| {
+        let target = self.resolved(target).await?;
+        let changed = self.change_rule(&target, "pause", data, |rule| {
             // Saying it again without a reason takes none away.
             if !rule.paused || (reason.is_some() && rule.reason != reason) {
                 rule.paused = true;
                 rule.reason.clone_from(&reason);
                 rule.by.clone_from(&by);
             }
-        })
-        .await
+        });
+        Ok(changed.await?.is_new)
     }
 
     /// Lets a queue, a task name, a schedule or a key go on. Slots that passed while a schedule was paused are not made up
@@ -60,18 +61,19 @@ impl Client {
         if let Target::Schedule(name) = target {
             return self.resume_schedule(name, why).await;
         }
-        let data = AuditData {
+        let data = |_: &GateRule| AuditData {
             why: why.map(str::to_owned),
             ..AuditData::default()
         };
-        self.change_rule(target, "resume", data, |rule| {
+        let target = self.resolved(target).await?;
+        let changed = self.change_rule(&target, "resume", data, |rule| {
             if rule.paused {
                 rule.paused = false;
                 rule.reason = None;
                 rule.by = None;
             }
-        })
-        .await
+        });
+        Ok(changed.await?.is_new)
     }
 
     /// Everything that is paused.

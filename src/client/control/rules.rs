@@ -16,6 +16,13 @@ const ROUNDS: usize = 16;
 /// Marks read at a time.
 const PAGE: usize = 1_000;
 
+/// The rule that holds now.
+pub(super) struct Changed {
+    pub(super) rule: GateRule,
+    /// Whether it was another one before.
+    pub(super) is_new: bool,
+}
+
 /// What a file says about the limits of a target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeclaredLimits {
@@ -26,14 +33,27 @@ pub struct DeclaredLimits {
 }
 
 impl Client {
-    /// Changes the rule of a gate in one commit with its audit event. Answers whether there was something to change.
+    /// The target that a rule is kept for. The key of a queue's or a name's own gate is that queue or name, and an alias
+    /// stands for its name: tasks are submitted under that. A rule of the alias itself, from before it was one, is still found.
+    pub(super) async fn resolved(&self, target: &Target) -> Result<Target> {
+        match target {
+            Target::Key(key) => Ok(Target::of_mark(key)),
+            Target::Task(name) if self.rule(target).await?.is_empty() => {
+                let def = self.0.registry.get(name).await?;
+                Ok(def.map_or_else(|| target.clone(), |def| Target::Task(def.name.to_string())))
+            }
+            _ => Ok(target.clone()),
+        }
+    }
+
+    /// Changes the rule of a gate in one commit with its audit event, which is made from the rule as it is written.
     pub(super) async fn change_rule(
         &self,
         target: &Target,
         action: &str,
-        data: AuditData,
+        data: impl Fn(&GateRule) -> AuditData + Send + Sync,
         change: impl Fn(&mut GateRule) + Send + Sync,
-    ) -> Result<bool> {
+    ) -> Result<Changed> {
         let Some(gate) = target.gate() else {
             return Err(Error::invalid(
                 action.to_owned(),
@@ -52,18 +72,21 @@ impl Client {
             let mut rule = before.clone();
             change(&mut rule);
             if rule == before {
-                return Ok(false);
+                return Ok(Changed {
+                    rule,
+                    is_new: false,
+                });
             }
             let note = AuditData {
                 target: target.to_string(),
-                ..data.clone()
+                ..data(&rule)
             };
             let commit = write(&key, mark.as_ref(), &rule, self.clock().now())?
                 .then(self.note(action, note)?);
             match self.store().commit(vec![commit]).await?.pop() {
                 Some(Err(Refusal::Mark(..))) => {}
                 Some(Err(refusal)) => return Err(refusal.into()),
-                Some(Ok(_)) | None => return Ok(true),
+                Some(Ok(_)) | None => return Ok(Changed { rule, is_new: true }),
             }
         }
         Err(Error::new(
@@ -84,33 +107,33 @@ impl Client {
         declared: &[DeclaredLimits],
     ) -> Result<Vec<Target>> {
         let mut stand = Vec::new();
+        let mut meant = Vec::new();
         for DeclaredLimits { target, limits } in declared {
+            let target = &self.resolved(target).await?;
+            meant.push(target.clone());
             limits.check(target)?;
-            let data = AuditData {
+            let data = |_: &GateRule| AuditData {
                 to: Some(limits.to_string()),
                 why: Some(format!("as {file} says")),
                 ..AuditData::default()
             };
-            self.change_rule(target, "limit", data, |rule| {
+            let changed = self.change_rule(target, "limit", data, |rule| {
                 // The same file on another machine says the same: that is no change.
                 let is_said = rule.declared_by.is_some() && Limits::of(rule) == *limits;
                 if !is_said && (rule.declared_by.is_some() || !rule.has_limits()) {
                     limits.put(rule);
                     rule.declared_by = Some(file.to_owned());
                 }
-            })
-            .await?;
-            let rule = self.rule(target).await?;
-            if rule.declared_by.is_none() {
+            });
+            if changed.await?.rule.declared_by.is_none() {
                 stand.push(target.clone());
             }
         }
         for (target, rule, _) in self.rules().await? {
-            let is_declared = declared.iter().any(|declared| declared.target == target);
-            if is_declared || rule.declared_by.as_deref() != Some(file) {
+            if meant.contains(&target) || rule.declared_by.as_deref() != Some(file) {
                 continue;
             }
-            let data = AuditData {
+            let data = |_: &GateRule| AuditData {
                 to: Some(Limits::default().to_string()),
                 why: Some(format!("{file} says nothing of it any more")),
                 ..AuditData::default()
@@ -125,7 +148,7 @@ impl Client {
         Ok(stand)
     }
 
-    async fn rule(&self, target: &Target) -> Result<GateRule> {
+    pub(in crate::client) async fn rule(&self, target: &Target) -> Result<GateRule> {
         let gate = target.gate().unwrap_or_default();
         let mark = self.store().mark(&format!("{GATE_MARK}{gate}")).await?;
         Ok(mark
