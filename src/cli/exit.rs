@@ -6,7 +6,13 @@ use crate::error::{Error, ErrorKind};
 /// The exit code of an error.
 #[must_use]
 pub(super) fn code(error: &Error) -> u8 {
-    match error.kind() {
+    of_kind(error.kind())
+}
+
+/// The exit code of errors of a kind.
+#[must_use]
+pub(super) fn of_kind(kind: ErrorKind) -> u8 {
+    match kind {
         ErrorKind::Invalid => 2,
         ErrorKind::NotFound | ErrorKind::UnknownTask => 3,
         ErrorKind::AlreadyExists

@@ -1,6 +1,7 @@
 //! Which tasks: the options that `list` and all commands for many tasks share.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::cli::args::parsed;
 use crate::error::Result;
@@ -17,25 +18,25 @@ pub(crate) struct Filters {
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = parsed::<TaskStatus>)]
     status: Vec<TaskStatus>,
     /// Only tasks of this name
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(super) name: Option<String>,
     /// Only tasks of this queue
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(super) queue: Option<String>,
     /// Only occurrences of this schedule
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     schedule: Option<String>,
     /// Only tasks with this tag
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     tag: Option<String>,
     /// Only failures of this error, as `tlo dead` writes it
-    #[arg(long, value_name = "ERROR")]
+    #[arg(long, value_name = "ERROR", value_parser = NonEmptyStringValueParser::new())]
     pub(super) group: Option<String>,
     /// Only tasks that this one made
     #[arg(long, value_name = "ID", value_parser = parsed::<TaskId>)]
     parent: Option<TaskId>,
     /// Only tasks whose id starts so
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     prefix: Option<String>,
     /// Only tasks made since then: an instant, or so long ago, such as 2h
     #[arg(long, value_name = "WHEN", value_parser = when)]

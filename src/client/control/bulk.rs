@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::bulk_run;
 use super::one::{due_patch, due_text, priority_patch, queue_patch};
-use crate::client::Client;
-use crate::error::{Error, Result};
+use crate::client::{Client, lock};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::page::{PAGE_LIMIT, PageRequest};
 use crate::store::{CountBy, Op, TaskFilter};
@@ -81,6 +81,11 @@ impl TaskAction {
     }
 }
 
+/// Whether records of this name are TLO's own: they hold locks and record long runs.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name == bulk_run::NAME || name == lock::NAME
+}
+
 /// A task that did not take part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BulkRefusal {
@@ -88,6 +93,9 @@ pub struct BulkRefusal {
     pub id: TaskId,
     /// Why, such as that it ended in the meantime, or that another task owns its unique key.
     pub why: String,
+    /// What sort of error that is.
+    #[serde(skip)]
+    pub kind: ErrorKind,
 }
 
 /// What a bulk operation has done so far.
@@ -109,7 +117,8 @@ type OnProgress = Box<dyn FnMut(&BulkReport) + Send + Sync>;
 
 /// An operation on all tasks that match a filter, about to be run.
 ///
-/// It works in steps of at most 500 tasks, in order of creation, and takes only tasks that were there when it began. What
+/// It works in steps of at most 500 tasks, in order of creation, and takes only tasks that were there when it began. The
+/// records of locks and of such runs are none of them, unless the filter has their name. What
 /// fits into one step is one commit. A longer run is a record itself, named `tlo.bulk`: it shows its progress, cancelling it
 /// stops the run, and when this process dies it ends as failed, with what was done so far.
 #[must_use = "nothing happens before `run` is called"]
@@ -195,15 +204,18 @@ impl Bulk {
     /// `Invalid` as for [`run`](Self::run), and those of the store.
     pub async fn count(&self) -> Result<u64> {
         let filter = self.narrowed()?;
-        let counted = self.client.count(&filter, CountBy::All).await?;
+        let counted = self.client.count(&filter, CountBy::Name).await?;
         if counted.complete {
-            return Ok(counted.total());
+            let groups = counted.groups.iter();
+            let meant = groups.filter(|(name, _)| !self.spares(name));
+            return Ok(meant.map(|(_, count)| count).sum());
         }
         let mut page = PageRequest::first(PAGE_LIMIT);
         let mut count = 0;
         loop {
             let found = self.client.list(&filter, page).await?;
-            count += found.items.len() as u64;
+            let meant = found.items.iter();
+            count += meant.filter(|item| !self.spares(&item.record.name)).count() as u64;
             match found.next {
                 Some(next) => page.after = Some(next),
                 None => return Ok(count),
@@ -226,6 +238,11 @@ impl Bulk {
     fn narrowed(&self) -> Result<TaskFilter> {
         let action = self.action.as_str();
         let (usual, allowed) = self.action.statuses();
+        // Each id begins with an empty text: as a condition it is none.
+        if self.filter.id_prefix.as_deref() == Some("") {
+            let message = "the beginning of the ids is empty, which all of them have; leave it out";
+            return Err(Error::invalid(action, message));
+        }
         if self.filter == TaskFilter::default() && !self.all {
             return Err(Error::invalid(
                 action,
@@ -252,6 +269,13 @@ impl Bulk {
             filter.status = usual.to_vec();
         }
         Ok(filter)
+    }
+
+    /// Whether records of this name are none of the tasks that are meant: those that hold locks and record long runs are
+    /// only when the filter names them, and nobody could go on with one that is revived.
+    pub(super) fn spares(&self, name: &str) -> bool {
+        let is_named = self.filter.name.as_deref() == Some(name);
+        is_reserved(name) && (!is_named || matches!(self.action, TaskAction::Revive(_)))
     }
 
     /// What the audit event says it was done to.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::audit::AuditData;
-use super::bulk::{Bulk, BulkRefusal, BulkReport, TaskAction};
+use super::bulk::{Bulk, BulkRefusal, BulkReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::page::{Cursor, Page, PageRequest};
@@ -14,7 +14,7 @@ use crate::store::{
 use crate::task::{Ended, LeaseRef, NewTask, Settlement, TaskStateRecord, TaskSummary, decide};
 
 /// The name of the records of long runs, and their queue. No worker has a handler for it.
-const NAME: &str = "tlo.bulk";
+pub(super) const NAME: &str = "tlo.bulk";
 
 /// Tasks of one step: it is one transaction and must not hold up other writers.
 const STEP: usize = 500;
@@ -31,7 +31,7 @@ pub(super) async fn run(mut bulk: Bulk, filter: TaskFilter) -> Result<BulkReport
         .rate
         .and_then(|rate| usize::try_from(rate).ok())
         .map_or(STEP, |rate| rate.clamp(1, STEP));
-    let mut found = fetch(&bulk, &filter, None, size).await?;
+    let mut found = fetch(&bulk, &filter, None, size, None).await?;
     let mut report = BulkReport::default();
     if found.next.is_none() && at_once(&bulk, &found.items, &mut report).await? {
         return Ok(report);
@@ -58,18 +58,20 @@ pub(super) async fn run(mut bulk: Bulk, filter: TaskFilter) -> Result<BulkReport
         if !pause.is_zero() {
             bulk.client.clock().sleep(pause).await;
         }
-        found = fetch(&bulk, &filter, found.next, size).await?;
+        found = fetch(&bulk, &filter, found.next, size, Some(&run)).await?;
     }
     run.end(&bulk, &report).await?;
     Ok(report)
 }
 
-/// The tasks of one step: a page can be short without being the last, when many rows did not match.
+/// The tasks of one step: a page can be short without being the last, when many rows did not match. Going through those can
+/// take long, so the run stays this one's meanwhile.
 async fn fetch(
     bulk: &Bulk,
     filter: &TaskFilter,
     after: Option<Cursor>,
     size: usize,
+    run: Option<&Run>,
 ) -> Result<Page<TaskSummary>> {
     let mut request = PageRequest {
         after,
@@ -79,14 +81,14 @@ async fn fetch(
     while found.next.is_some() && found.items.len() < size {
         request.after = found.next;
         request.limit = size - found.items.len();
+        if let Some(run) = run {
+            run.renew(bulk).await?;
+        }
         let more = bulk.client.list(filter, request).await?;
         found.items.extend(more.items);
         (found.next, found.complete) = (more.next, more.complete);
     }
-    if matches!(bulk.action, TaskAction::Revive(_)) {
-        // A run that was lost has nobody who could go on with it.
-        found.items.retain(|item| *item.record.name != *NAME);
-    }
+    found.items.retain(|item| !bulk.spares(&item.record.name));
     Ok(found)
 }
 
@@ -189,6 +191,15 @@ impl Run {
         Ok(Self { record, lease })
     }
 
+    /// Keeps the record.
+    async fn renew(&self, bulk: &Bulk) -> Result<()> {
+        let id = &self.record.id;
+        let renewed = Commit::of([Op::Extend(id.clone(), TTL)]);
+        let held = Guard::Held(id.clone(), self.lease);
+        let commit = renewed.when(held);
+        bulk.client.store().apply(commit).await.map(drop)
+    }
+
     /// Does one step and reports it; answers whether somebody asked to stop. Each task stands by itself, and only as long
     /// as the run is this one's.
     async fn step(&self, bulk: &Bulk, ids: Vec<TaskId>, report: &mut BulkReport) -> Result<bool> {
@@ -210,8 +221,8 @@ impl Run {
             }
             report.refused += 1;
             if report.refusals.len() < LISTED {
-                let why = error.to_string();
-                report.refusals.push(BulkRefusal { id, why });
+                let (why, kind) = (error.to_string(), error.kind());
+                report.refusals.push(BulkRefusal { id, why, kind });
             }
         }
         let progress = Patch {

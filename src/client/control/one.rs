@@ -1,9 +1,9 @@
 //! Steering one task.
 
 use super::audit::AuditData;
-use super::bulk::TaskAction;
+use super::bulk::{TaskAction, is_reserved};
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::store::{Commit, Patch, TaskStateStoreExt};
 use crate::task::Due;
@@ -41,6 +41,11 @@ impl Client {
     /// # Errors
     /// `NotFound`, `Conflict` when the task's status does not allow it, and `QueueFull` for a move or a revival.
     pub async fn act(&self, id: &TaskId, action: &TaskAction, why: Option<&str>) -> Result<()> {
+        if matches!(action, TaskAction::Revive(_)) && is_reserved(&self.get(id).await?.name) {
+            let message =
+                format!("{id} records a lock or a run of TLO itself: nobody could go on with it");
+            return Err(Error::new(ErrorKind::Conflict, action.as_str(), message));
+        }
         let by = self.actor().unwrap_or("an operator");
         let reason = why.map_or_else(|| format!("cancelled by {by}"), str::to_owned);
         let note = self.note(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::many;
@@ -26,7 +27,7 @@ use crate::timestamp::Timestamp;
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct DeadArgs {
     /// Run the tasks of this error again: the error as it is listed, or the beginning of it
-    #[arg(long, value_name = "ERROR")]
+    #[arg(long, value_name = "ERROR", value_parser = NonEmptyStringValueParser::new())]
     revive: Option<String>,
     #[command(flatten)]
     filters: Filters,

@@ -60,8 +60,8 @@ async fn by_ids(
                 code = exit::code(&error);
                 output::error(&error);
                 if let Ok(id) = crate::TaskId::new(text.as_str()) {
-                    let why = error.to_string();
-                    report.refusals.push(BulkRefusal { id, why });
+                    let (why, kind) = (error.to_string(), error.kind());
+                    report.refusals.push(BulkRefusal { id, why, kind });
                 }
             }
         }
@@ -149,7 +149,12 @@ async fn by_filter(
     } else {
         tell(&action, &report)?;
     }
-    Ok(ExitCode::from(u8::from(report.stopped)))
+    Ok(ExitCode::from(match report.refusals.first() {
+        _ if report.stopped => 1,
+        // Others that were done are what was asked for.
+        Some(first) if report.done == 0 => exit::of_kind(first.kind),
+        _ => 0,
+    }))
 }
 
 /// Why a filter that nothing matches may still be right.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::known::Known;
 use super::many::{self, due};
 use super::selection::Selection;
 use crate::cli::args::{duration, parsed};
@@ -45,6 +46,9 @@ pub(in crate::cli) struct MoveArgs {
     /// The queue they go to
     #[arg(long, value_name = "QUEUE")]
     to: String,
+    /// Accept a queue that nobody knows
+    #[arg(long)]
+    allow_unknown: bool,
 }
 
 /// Which tasks get which priority.
@@ -106,12 +110,19 @@ pub(in crate::cli::commands) async fn purge(tlo: &TloContext, args: PurgeArgs) -
 }
 
 /// # Errors
-/// As [`many::run`]; `Invalid` for what is no name of a queue.
+/// As [`many::run`]; `Invalid` for what is no name of a queue, `NotFound` for one that nobody knows.
 pub(in crate::cli::commands) async fn move_to(
     tlo: &TloContext,
     args: MoveArgs,
 ) -> Result<ExitCode> {
     crate::id::check_name("a queue name", &args.to)?;
+    // Whether it is said which tasks comes first.
+    args.selection.selected(tlo)?;
+    if !args.allow_unknown
+        && let Some(error) = Known::of(tlo).await?.no_queue(&args.to)
+    {
+        return Err(error);
+    }
     many::run(tlo, TaskAction::Move(args.to), &args.selection).await
 }
 
