@@ -7,6 +7,9 @@ use super::{Client, Submit, TaskHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Commit, Op};
 
+/// Tasks of one batch.
+const BATCH_LIMIT: usize = 50_000;
+
 /// Refusals that a message lists.
 const LISTED: usize = 10;
 
@@ -32,12 +35,20 @@ impl Client {
     ///
     /// # Errors
     /// Which items were refused and why, each as [`Submit::submit`] says: all that can be told without the store, else those
-    /// that the store refuses. Without any item when the store failed. Nothing was submitted then, unless the error is a
+    /// that the store refuses. Without any item when the store failed, and `TooLarge` for more than 50,000 of them. Nothing was submitted then, unless the error is a
     /// `Timeout` that says otherwise.
     pub async fn submit_many<R>(
         &self,
         submits: impl IntoIterator<Item = Submit<R>>,
     ) -> std::result::Result<Vec<TaskHandle<R>>, BatchRefused> {
+        let submits: Vec<_> = submits.into_iter().take(BATCH_LIMIT + 1).collect();
+        if submits.len() > BATCH_LIMIT {
+            let message = format!(
+                "a batch has more than {BATCH_LIMIT} tasks, and is one write, which others wait for; split it"
+            );
+            let error = Error::new(ErrorKind::TooLarge, "submit", message);
+            return Err(BatchRefused::whole(error));
+        }
         let mut prepared: Vec<Prepared<R>> = Vec::new();
         let mut items = Vec::new();
         for (index, submit) in submits.into_iter().enumerate() {

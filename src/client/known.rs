@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Client;
+use super::control::all_marks;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schedule::nearest::nearest;
 use crate::store::SharedStore;
@@ -130,7 +131,7 @@ impl Client {
 
 /// The workers that said lately that they live, by id.
 pub(crate) async fn live_workers(store: &SharedStore) -> Result<Vec<(String, WorkerInfo)>> {
-    let marks = store.marks(WORKER_MARK, None, 1_000).await?;
+    let marks = all_marks(store, WORKER_MARK).await?;
     Ok(marks
         .into_iter()
         .filter_map(|mark| {

@@ -1,19 +1,20 @@
 //! Looking at what starts next, without taking it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Client;
+use super::{Client, Target};
 use crate::error::Result;
 use crate::page::{PAGE_LIMIT, Page, PageRequest};
-use crate::store::TaskFilter;
+use crate::store::{SCAN_LIMIT, TaskFilter};
 use crate::task::{TaskStatus, TaskSummary};
 
 /// One look reads no more records than this.
 const EXAMINED: usize = 100_000;
 
 impl Client {
-    /// The next tasks of a queue in the order in which they would start: what is due and behind no closed gate, by
-    /// priority, due time and creation. Nothing is leased. Of a queue in which more than 100,000 tasks wait, those made
+    /// The next tasks of a queue in the order in which they would start: what is due, not expired, not parked behind a closed
+    /// gate and of no paused name, by priority, due time and creation. Of a paused queue it is what starts first when that goes
+    /// on. Nothing is leased. Of a queue in which more than 100,000 tasks wait, those made
     /// first are looked at, and the page says that it is not complete.
     ///
     /// ```
@@ -40,12 +41,28 @@ impl Client {
         // The best so far, in their order.
         let mut best = BTreeMap::new();
         let mut examined = 0;
+        let rules = self.rules().await?.into_iter();
+        let paused: BTreeSet<String> = rules
+            .filter_map(|(target, rule, _)| match target {
+                Target::Task(name) if rule.paused => Some(name),
+                _ => None,
+            })
+            .collect();
         let complete = loop {
             let found = self.list(&filter, page).await?;
-            examined += found.items.len();
+            // A short page that is not the last has looked at all that one call may look at.
+            examined += match found.next {
+                Some(_) if found.items.len() < PAGE_LIMIT => SCAN_LIMIT,
+                _ => found.items.len(),
+            };
             for item in found.items {
                 let record = &item.record;
-                if record.run_at > now || record.parked.is_some() {
+                let is_over = record.expires_at.is_some_and(|at| at <= now);
+                if record.run_at > now
+                    || record.parked.is_some()
+                    || is_over
+                    || paused.contains(&*record.name)
+                {
                     continue;
                 }
                 let order = (

@@ -16,7 +16,7 @@ use crate::timestamp::Timestamp;
 pub(crate) struct Filters {
     /// Only these statuses: pending, running, succeeded, failed, cancelled; in any case, several with commas
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = parsed::<TaskStatus>)]
-    status: Vec<TaskStatus>,
+    pub(super) status: Vec<TaskStatus>,
     /// Only tasks of this name
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(super) name: Option<String>,

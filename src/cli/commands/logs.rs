@@ -36,7 +36,7 @@ struct Said {
 pub(crate) async fn run(client: &Client, args: LogsArgs) -> Result<()> {
     let record = inspect::find(client, &args.id).await?;
     let attempts = match args.attempt {
-        Some(attempt) => vec![attempt],
+        Some(attempt) => attempt..=attempt,
         None => attempts(&record),
     };
     let mut said = Vec::new();
@@ -63,13 +63,10 @@ pub(crate) async fn run(client: &Client, args: LogsArgs) -> Result<()> {
     Ok(())
 }
 
-/// The attempts that may have said something, the first first. One that was given back has the number that comes next.
-fn attempts(record: &TaskStateRecord) -> Vec<u32> {
-    let mut attempts: Vec<u32> = record.attempts.iter().map(|run| run.attempt).collect();
-    attempts.extend([record.attempt, record.attempt.saturating_add(1)]);
-    attempts.sort_unstable();
-    attempts.dedup();
-    attempts
+/// The attempts that may have said something, the first first: also those of which the record keeps no more than the number.
+/// One that was given back has the number that comes next.
+fn attempts(record: &TaskStateRecord) -> std::ops::RangeInclusive<u32> {
+    1..=record.attempt.saturating_add(1)
 }
 
 fn print(line: &LogLine) -> Result<()> {

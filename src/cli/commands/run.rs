@@ -90,7 +90,8 @@ async fn declare(tlo: &TloContext, limits: &[DeclaredLimits]) -> Result<()> {
     for target in tlo.client().declare_limits(&file, limits).await? {
         output::say(&output::one_line(&format!(
             "the limits that somebody set for the {target} hold, not those of the file; \
-             `tlo limit {} {} --clear` takes them away",
+             `tlo limit {} {} --clear` takes them away; \
+             start this process again then, for those of the file to hold",
             target.kind(),
             target.name(),
         )));

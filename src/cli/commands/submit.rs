@@ -27,7 +27,7 @@ pub(crate) struct SubmitArgs {
     /// Submit a task for each line of standard input, all of them or none
     ///
     /// A line is a JSON object: {"name": "greet", "args": {"user": 7}}, and what else is needed of key, queue, priority, in, at,
-    /// tags, version and id.
+    /// tags, version and id. At most 50,000 lines.
     #[arg(long, conflicts_with_all = ["name", "args", "key", "queue", "priority", "delay", "at", "wait", "wait_for"])]
     stdin: bool,
     /// What it is given; by default what the jobs file says, else null

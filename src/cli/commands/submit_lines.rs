@@ -1,10 +1,11 @@
 //! `tlo submit --stdin`.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::Read;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -49,11 +50,46 @@ fn given<'de, D: Deserializer<'de>>(
 }
 
 /// `"5m"`, or a number of seconds.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Delay {
     Text(String),
     Seconds(f64),
+}
+
+impl<'de> Deserialize<'de> for Delay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(DelayVisitor)
+    }
+}
+
+struct DelayVisitor;
+
+impl Visitor<'_> for DelayVisitor {
+    type Value = Delay;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"in\" as a text such as \"5m\", or as a number of seconds")
+    }
+
+    fn visit_str<E>(self, text: &str) -> std::result::Result<Delay, E> {
+        Ok(Delay::Text(text.to_owned()))
+    }
+
+    fn visit_f64<E>(self, seconds: f64) -> std::result::Result<Delay, E> {
+        Ok(Delay::Seconds(seconds))
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a wait of so many seconds is too long either way"
+    )]
+    fn visit_u64<E>(self, seconds: u64) -> std::result::Result<Delay, E> {
+        Ok(Delay::Seconds(seconds as f64))
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "it is negative, and so no wait")]
+    fn visit_i64<E>(self, seconds: i64) -> std::result::Result<Delay, E> {
+        Ok(Delay::Seconds(seconds as f64))
+    }
 }
 
 /// A line that cannot be submitted.

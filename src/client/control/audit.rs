@@ -14,6 +14,9 @@ use crate::timestamp::Timestamp;
 /// How long audit events are kept.
 pub(crate) const AUDIT_KEPT: Duration = Duration::from_secs(90 * 86_400);
 
+/// How many of them are kept, the newest.
+const AUDIT_EVENTS: u64 = 100_000;
+
 /// One act of somebody who steered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AuditEvent {
@@ -55,7 +58,7 @@ pub struct AuditData {
 
 impl Client {
     /// The audit events, the newest first; at most `limit`, before the event of this number when one is given. They are
-    /// kept for 90 days.
+    /// kept for 90 days, and the newest 100,000 of them.
     ///
     /// # Errors
     /// Those of the store.
@@ -125,16 +128,32 @@ fn stream() -> Result<StreamId> {
     StreamId::new("sys", "audit")
 }
 
-/// Removes the audit events from before an instant, at most `limit` of them. Answers whether there may be more.
+/// Removes the audit events from before an instant and those above the number that is kept, at most `limit` of them. Answers
+/// whether there may be more.
 pub(crate) async fn trim_audit(
     store: &SharedStore,
     before: Timestamp,
     limit: usize,
 ) -> Result<bool> {
+    trim_to(store, before, AUDIT_EVENTS, limit).await
+}
+
+async fn trim_to(store: &SharedStore, before: Timestamp, kept: u64, limit: usize) -> Result<bool> {
     let stream = stream()?;
     // Reading begins with the first that is kept; as a rule that one is young, and nothing is to be done.
     let oldest = store.events(&stream, 1, 1).await?;
-    if oldest.first().is_none_or(|event| event.at >= before) {
+    let Some(oldest) = oldest.first() else {
+        return Ok(false);
+    };
+    // Numbers have no gaps, so the event of this number is one too many for the oldest.
+    let first_beyond = oldest.number.saturating_add(kept);
+    let beyond = store.events(&stream, first_beyond, limit).await?.len();
+    if beyond > 0 {
+        let from = oldest.number.saturating_add(beyond as u64);
+        store.apply(Commit::of([Op::Trim(stream, from)])).await?;
+        return Ok(true);
+    }
+    if oldest.at >= before {
         return Ok(false);
     }
     let events = store.events(&stream, 1, limit).await?;
@@ -147,4 +166,36 @@ pub(crate) async fn trim_audit(
         .apply(Commit::of([Op::Trim(stream, last + 1)]))
         .await?;
     Ok(count == limit && all_are_old)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_newest_are_kept() {
+        let tlo = crate::TloContext::builder().build().await.unwrap();
+        let client = tlo.client();
+        for number in 0..10 {
+            let target = AuditData {
+                target: number.to_string(),
+                ..AuditData::default()
+            };
+            let note = client.note("pause", target).unwrap();
+            client.store().apply(Commit::of([note])).await.unwrap();
+        }
+        let store = Arc::clone(client.store());
+        let trim = async || trim_to(&store, Timestamp::MIN, 4, 5).await.unwrap();
+        let numbers = async || {
+            let events = client.audit(None, 100).await.unwrap().into_iter();
+            events.map(|event| event.number).collect::<Vec<_>>()
+        };
+        assert!(trim().await);
+        assert_eq!(numbers().await, [10, 9, 8, 7, 6]);
+        assert!(trim().await);
+        assert!(!trim().await);
+        assert_eq!(numbers().await, [10, 9, 8, 7]);
+    }
 }

@@ -42,7 +42,7 @@ impl TaskAction {
             Self::Move(_) => "move",
             Self::Reprioritise(_) => "reprioritise",
             Self::Reschedule(_) => "reschedule",
-            Self::Delete => "delete",
+            Self::Delete => "purge",
         }
     }
 
@@ -58,6 +58,20 @@ impl TaskAction {
                 &[Succeeded, Failed, Cancelled, Pending],
             ),
         }
+    }
+
+    /// That it cannot be done to a task of this status.
+    #[cfg(feature = "cli")]
+    pub(crate) fn refusal(&self, id: &TaskId, status: TaskStatus) -> Option<Error> {
+        let (_, allowed) = self.statuses();
+        let message = || {
+            format!(
+                "\"{id}\" is {status}; `{}` does not apply to it",
+                self.as_str()
+            )
+        };
+        (!allowed.contains(&status))
+            .then(|| Error::new(ErrorKind::Conflict, self.as_str(), message()))
     }
 
     pub(super) fn op(&self, id: TaskId, why: &str) -> Op {

@@ -16,4 +16,5 @@ pub use bulk::{Bulk, BulkRefusal, BulkReport, TaskAction};
 pub use limit::{LimitChange, LimitedTarget, Limits};
 pub use pause::Paused;
 pub use rules::DeclaredLimits;
+pub(super) use rules::all_marks;
 pub use target::Target;

@@ -92,7 +92,7 @@ impl Client {
                 });
             }
         }
-        for mark in all_marks(self, CURSOR_MARK).await? {
+        for mark in all_marks(self.store(), CURSOR_MARK).await? {
             let name = mark.key[CURSOR_MARK.len()..].to_owned();
             let pause = Cursor::read(&mark.key, &mark.value).and_then(|cursor| cursor.paused);
             found.extend(pause.map(|pause| Paused {

@@ -7,7 +7,9 @@ use super::limit::Limits;
 use super::target::Target;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Commit, GATE_MARK, Guard, Mark, MarkExpect, Op, Refusal, TaskStateStoreExt};
+use crate::store::{
+    Commit, GATE_MARK, Guard, Mark, MarkExpect, Op, Refusal, SharedStore, TaskStateStoreExt,
+};
 use crate::task::GateRule;
 
 /// Writes of one change, at most: each that fails lost against another writer.
@@ -157,8 +159,8 @@ impl Client {
     }
 
     /// All rules that can be read.
-    pub(super) async fn rules(&self) -> Result<Vec<(Target, GateRule, Mark)>> {
-        let marks = all_marks(self, GATE_MARK).await?;
+    pub(in crate::client) async fn rules(&self) -> Result<Vec<(Target, GateRule, Mark)>> {
+        let marks = all_marks(self.store(), GATE_MARK).await?;
         Ok(marks
             .into_iter()
             .filter_map(|mark| Some((Target::of_mark(&mark.key), mark.value.decode().ok()?, mark)))
@@ -167,11 +169,11 @@ impl Client {
 }
 
 /// All marks of a prefix.
-pub(super) async fn all_marks(client: &Client, prefix: &str) -> Result<Vec<Mark>> {
+pub(in crate::client) async fn all_marks(store: &SharedStore, prefix: &str) -> Result<Vec<Mark>> {
     let mut found: Vec<Mark> = Vec::new();
     loop {
         let after = found.last().map(|mark| Arc::clone(&mark.key));
-        let page = client.store().marks(prefix, after.as_deref(), PAGE).await?;
+        let page = store.marks(prefix, after.as_deref(), PAGE).await?;
         let is_last = page.len() < PAGE;
         found.extend(page);
         if is_last {

@@ -33,7 +33,8 @@ struct WasPaused<'a> {
 
 impl Client {
     /// Runs a recurring task once, now, as if a slot had come: with its args, its queue and its rule of overlapping, so
-    /// while a run is unfinished that must not overlap, the answer is that run. Its slots go on as before.
+    /// while a run is unfinished that must not overlap, the answer is that run. With `Overlap::Replace` this run replaces none:
+    /// it goes beside those that are unfinished. Its slots go on as before.
     ///
     /// # Errors
     /// `NotFound` when no task of this name has a schedule here, with the nearest; those of a submit.
@@ -58,7 +59,7 @@ impl Client {
             to: Some(id.to_string()),
             ..AuditData::default()
         };
-        let note = self.note("run", data)?;
+        let note = self.note("trigger", data)?;
         // An unfinished run refuses all of it: then nothing is noted, for nothing was done.
         let answer = self.store().commit(vec![Commit::of([create, note])]);
         let (id, existing) = match answer.await?.pop() {
@@ -227,7 +228,7 @@ impl Client {
         let defs = self.0.registry.list().await?;
         let scheduled = defs.iter().filter(|def| def.schedule.is_some());
         let mut known: BTreeSet<String> = scheduled.map(|def| def.name.to_string()).collect();
-        let marks = all_marks(self, CURSOR_MARK).await?;
+        let marks = all_marks(self.store(), CURSOR_MARK).await?;
         known.extend(
             marks
                 .iter()

@@ -58,17 +58,26 @@ struct Group {
 /// Lists failed tasks by error, the most first; or revives those of one error.
 ///
 /// # Errors
-/// `NotFound` for an error that no failed task has, `Conflict` for a beginning that several have.
+/// `Invalid` for another status, `NotFound` for an error that no failed task has, `Conflict` for a beginning that several have.
 pub(in crate::cli::commands) async fn run(
     tlo: &TloContext,
     mut args: DeadArgs,
 ) -> Result<ExitCode> {
+    if args
+        .filters
+        .status
+        .iter()
+        .any(|status| *status != TaskStatus::Failed)
+    {
+        let message = "only failed tasks have errors; leave --status out";
+        return Err(Error::invalid("dead", message));
+    }
     let mut filter = args.filters.filter(tlo.clock().now());
     filter.status = vec![TaskStatus::Failed];
     let client = tlo.client();
     let (groups, complete) = groups(&client, &filter).await?;
     if let Some(wanted) = &args.revive {
-        args.filters.group = Some(find(&groups, wanted)?);
+        args.filters.group = Some(find(&groups, wanted, complete)?);
         let selection = Selection {
             ids: Vec::new(),
             filters: args.filters,
@@ -141,7 +150,7 @@ async fn groups(client: &Client, filter: &TaskFilter) -> Result<(Vec<Group>, boo
 }
 
 /// The group that is meant.
-fn find(groups: &[Group], wanted: &str) -> Result<String> {
+fn find(groups: &[Group], wanted: &str, complete: bool) -> Result<String> {
     let names = || groups.iter().map(|group| group.group.as_str());
     if names().any(|name| name == wanted) {
         return Ok(wanted.to_owned());
@@ -160,7 +169,15 @@ fn find(groups: &[Group], wanted: &str) -> Result<String> {
                 Some(near) => format!("; did you mean \"{near}\"?"),
                 None => "; `tlo dead` lists the errors".to_owned(),
             };
-            let message = format!("no failed task has the error \"{wanted}\"{hint}");
+            let whose = match complete {
+                true => "no failed task has".to_owned(),
+                false => format!("none of the newest {SCAN_LIMIT} failed tasks has"),
+            };
+            let way = match complete {
+                true => "",
+                false => "; `tlo revive --status failed --group ERROR` takes older ones, too",
+            };
+            let message = format!("{whose} the error \"{wanted}\"{hint}{way}");
             Err(Error::new(ErrorKind::NotFound, "dead", message))
         }
         several => {

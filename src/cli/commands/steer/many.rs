@@ -81,7 +81,9 @@ async fn one(
 ) -> Result<TaskStateRecord> {
     let record = inspect::find(client, text).await?;
     if selection.dry_run {
-        return Ok(record);
+        return action
+            .refusal(&record.id, record.status)
+            .map_or(Ok(record), Err);
     }
     let why = selection.reason.as_deref();
     client.act(&record.id, action, why).await?;
@@ -121,8 +123,11 @@ async fn by_filter(
     }
     if selection.dry_run {
         if selection.json {
-            let answer = json!({"action": action.as_str(), "matches": matching, "dry_run": true});
-            output::json(&answer)?;
+            let would = BulkReport {
+                done: matching,
+                ..BulkReport::default()
+            };
+            print(&action, &would, true)?;
         } else {
             let tasks = output::counted(usize::try_from(matching).unwrap_or(usize::MAX), "task");
             output::line(&format!("{tasks} would be {}", past(&action)))?;
