@@ -84,6 +84,8 @@ fn tasks_are_steered_by_their_ids_or_the_beginnings_of_them() {
     operator.ok(&["purge", &ids[1]]);
     operator.fails(3, &["inspect", &ids[1]]);
 
+    let dry = operator.fails(4, &["revive", &ids[2], "--dry-run"]);
+    assert!(dry.contains("`revive` does not apply to it"), "{dry}");
     assert!(
         operator
             .fails(4, &["revive", &ids[2]])
@@ -120,7 +122,7 @@ fn tasks_are_steered_by_their_ids_or_the_beginnings_of_them() {
         "move",
         "reprioritise",
         "reschedule",
-        "delete",
+        "purge",
         "cancel",
     ];
     assert_eq!(told, wanted);
@@ -162,6 +164,23 @@ fn bulk_commands_need_a_filter_or_all() {
             .contains("pending and running")
     );
 
+    // A variable of a script that is not set means nothing, not everything.
+    for filter in ["--prefix", "--name", "--queue", "--group"] {
+        let said = operator.fails(2, &["cancel", filter, ""]);
+        assert!(said.contains("value"), "{said}");
+    }
+    operator.fails(2, &["dead", "--revive", ""]);
+    let said = operator.fails(2, &["dead", "--status", "pending"]);
+    assert!(said.contains("leave --status out"), "{said}");
+    for dropped in [
+        &["limit", "--max", "3"][..],
+        &["limit", "--clear"],
+        &["pause", "--reason", "why"],
+        &["submit", "--stdin", "--wait-for", "1s"],
+    ] {
+        operator.fails(2, dropped);
+    }
+
     assert_eq!(
         operator.ok(&["cancel", "--queue", "mail", "--dry-run"]),
         "1 task would be cancelled\n"
@@ -169,11 +188,13 @@ fn bulk_commands_need_a_filter_or_all() {
     let dry = operator.json(&["cancel", "--all", "--dry-run", "--json"]);
     assert_eq!(
         dry,
-        serde_json::json!({"action": "cancel", "matches": 4, "dry_run": true})
+        serde_json::json!({
+            "action": "cancel", "done": 4, "refused": 0, "refusals": [], "run": null, "stopped": false, "dry_run": true,
+        })
     );
     assert_eq!(statuses(&operator, "pending"), 4);
     assert_eq!(
-        operator.ok(&["move", "--name", "greet", "--to", "slow"]),
+        operator.ok(&["move", "--name", "greet", "--to", "slow", "--allow-unknown"]),
         "3 tasks moved to \"slow\"\n"
     );
     assert_eq!(
@@ -229,6 +250,7 @@ fn what_is_misspelt_is_told_apart_from_what_is_empty() {
         operator.fails(3, &["limit", "queue", "mial", "--max", "1"]),
         wrong
     );
+    assert_eq!(operator.fails(3, &["move", "--all", "--to", "mial"]), wrong);
     let said = operator.fails(3, &["purge", "--name", "gret"]);
     assert_eq!(
         said,
@@ -355,6 +377,19 @@ fn limits_are_shown_changed_and_cleared() {
             .err
             .starts_with("nothing has a limit")
     );
+}
+
+#[test]
+fn a_bulk_that_all_refuse_fails() {
+    let operator = Operator::with_jobs(JOBS);
+    waiting(&operator);
+    operator.ok(&["limit", "queue", "mail", "--max-depth", "1"]);
+    let answer = operator.tlo(&["move", "--name", "greet", "--to", "mail"]);
+    assert_eq!(
+        (answer.code, answer.out.as_str()),
+        (4, "0 tasks moved to \"mail\"\n")
+    );
+    assert!(answer.err.contains("3 refused it"), "{}", answer.err);
 }
 
 #[test]

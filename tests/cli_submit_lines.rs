@@ -105,13 +105,14 @@ fn one_bad_line_keeps_all_from_being_submitted_and_each_is_told() {
         r#"{"name": "greet", "in": 5, "at": "2099-01-01T00:00:00Z"}"#,
         r#"{"name": "greet", "priority": 256}"#,
         r#"["greet"]"#,
+        r#"{"name": "greet", "in": true}"#,
     ];
     let answer = submit(&operator, lines.join("\n").as_bytes(), &[]);
     assert_eq!((answer.code, answer.out.as_str()), (3, ""), "{answer:?}");
     assert!(
         answer
             .err
-            .starts_with("error: nothing was submitted: 9 lines cannot be\n"),
+            .starts_with("error: nothing was submitted: 10 lines cannot be\n"),
         "{answer:?}"
     );
     for (line, said) in [
@@ -124,6 +125,7 @@ fn one_bad_line_keeps_all_from_being_submitted_and_each_is_told() {
         (8, "\"in\" and \"at\" both say when"),
         (9, "256"),
         (10, "a line is a JSON object"),
+        (11, "expected \"in\" as a text such as \"5m\""),
     ] {
         let start = format!("  line {line}: ");
         let told = answer.err.lines().find(|told| told.starts_with(&start));
@@ -136,7 +138,7 @@ fn one_bad_line_keeps_all_from_being_submitted_and_each_is_told() {
     let told: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!(
         (told.as_array().unwrap().len(), &told[0]["line"]),
-        (9, &2.into())
+        (10, &2.into())
     );
     assert!(operator.list(&[]).is_empty());
 

@@ -77,7 +77,7 @@ async fn every_verb_for_one_task_says_who_what_and_why() {
             ("move", ids[1].as_str()),
             ("reprioritise", ids[1].as_str()),
             ("reschedule", ids[1].as_str()),
-            ("delete", ids[2].as_str()),
+            ("purge", ids[2].as_str()),
         ];
         assert_eq!(told, wanted);
         assert!(
@@ -284,7 +284,7 @@ async fn a_bulk_whose_process_dies_ends_as_failed_with_what_it_did() {
         assert_eq!(progress["done"], 10);
         let audit = client.audit(None, 10).await.unwrap();
         assert_eq!(audit.len(), 1);
-        assert_eq!(audit[0].action, "delete begun");
+        assert_eq!(audit[0].action, "purge begun");
         // Nobody can go on with it, so it is not revived with what else has failed.
         let bulk = client
             .bulk(TaskAction::Revive(Due::Now), TaskFilter::default())
@@ -379,6 +379,12 @@ async fn nothing_is_done_to_everything_by_accident() {
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains("the filter is empty"), "{error}");
     }
+    let every = TaskFilter {
+        id_prefix: Some(String::new()),
+        ..TaskFilter::default()
+    };
+    let error = client.bulk(TaskAction::Cancel, every).run().await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Invalid);
     let wrong = TaskFilter::status([TaskStatus::Succeeded]);
     let error = client
         .bulk(TaskAction::Cancel, wrong)
@@ -389,6 +395,22 @@ async fn nothing_is_done_to_everything_by_accident() {
         error.to_string(),
         "succeeded tasks are not there to cancel; it is for pending and running ones"
     );
+    // A lock is no task, and neither is the record of a run.
+    let lock = client.lock("mine").await.unwrap().unwrap();
+    let running = TaskFilter::status([TaskStatus::Running]);
+    let bulk = client.bulk(TaskAction::Cancel, running.clone());
+    assert_eq!(bulk.count().await.unwrap(), 0);
+    let report = bulk.run().await.unwrap();
+    assert_eq!((report.done, report.refused), (0, 0));
+    let held = client
+        .list(&running, tlo::PageRequest::first(1))
+        .await
+        .unwrap();
+    let held = held.items[0].record.id.clone();
+    client.cancel(&held, "").await.unwrap();
+    let error = client.revive(&held).await.unwrap_err();
+    assert!(error.to_string().contains("nobody could go on"), "{error}");
+    lock.release().await.unwrap();
     // What waits is deleted only when the filter says so.
     let all = client.bulk(TaskAction::Delete, TaskFilter::default()).all();
     assert_eq!(all.run().await.unwrap().done, 0);

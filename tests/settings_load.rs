@@ -115,6 +115,16 @@ fn queues_may_be_tables() {
     assert_eq!(load(&source).queues, ["other"]);
     let wrong = env(&[("TLO_QUEUES__MAIL__COLOUR", "red")]);
     contains(&message(&wrong), &["queues.mail.colour", "no such setting"]);
+    // Nobody declares such a limit: it would do nothing.
+    let limit = env(&[("TLO_QUEUES__MAIL__LIMIT", "3")]);
+    contains(
+        &message(&limit),
+        &[
+            "queues.mail.limit",
+            "TLO_QUEUES__MAIL__LIMIT",
+            "tlo limit queue mail",
+        ],
+    );
 }
 
 #[test]

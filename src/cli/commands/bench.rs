@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
+use tokio::task::JoinError;
 
 use crate::cli::output;
 use crate::cli::output::Cell;
@@ -154,28 +155,28 @@ async fn measure(args: &BenchArgs, address: String) -> Result<Figures> {
     let runner = Runner::new(tlo.clone());
     let handle = runner.handle();
     let begun = clock.steady().at;
-    let running = tokio::spawn(runner.run_until(std::future::pending()));
-    done.all.notified().await;
+    let mut running = tokio::spawn(runner.run_until(std::future::pending()));
+    tokio::select! {
+        () = done.all.notified() => {}
+        // Nobody would run what is left.
+        ended = &mut running => return Err(stopped(ended)),
+    }
     let draining = clock.steady().at.saturating_sub(begun);
 
     let (mut starts, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..SINGLES {
         let begun = clock.steady().at;
         let single = tlo.client().task("bench").submit().await?;
-        single.wait().await?;
+        tokio::select! {
+            ended = single.wait() => drop(ended?),
+            ended = &mut running => return Err(stopped(ended)),
+        }
         ends.push(clock.steady().at.saturating_sub(begun));
         let started = done.started.lock().unwrap_or(begun);
         starts.push(started.saturating_sub(begun));
     }
     handle.stop();
-    running.await.map_err(|source| {
-        Error::new(
-            ErrorKind::Internal,
-            "bench",
-            "the runner of the benchmark panicked",
-        )
-        .with_source(source)
-    })??;
+    running.await.map_err(panicked)??;
     starts.sort_unstable();
     ends.sort_unstable();
     Ok(Figures {
@@ -190,6 +191,20 @@ async fn measure(args: &BenchArgs, address: String) -> Result<Figures> {
         end_p50_ms: percentile(&ends, 50),
         end_p99_ms: percentile(&ends, 99),
     })
+}
+
+/// Why the runner ended before the benchmark did.
+fn stopped(ended: std::result::Result<Result<()>, JoinError>) -> Error {
+    match ended {
+        Ok(Ok(())) => Error::new(ErrorKind::Closed, "bench", "the runner stopped too early"),
+        Ok(Err(error)) => error,
+        Err(panic) => panicked(panic),
+    }
+}
+
+fn panicked(source: JoinError) -> Error {
+    let message = "the runner of the benchmark panicked";
+    Error::new(ErrorKind::Internal, "bench", message).with_source(source)
 }
 
 /// Submits so many tasks, each by itself, several at a time.
