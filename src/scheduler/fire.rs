@@ -13,7 +13,7 @@ use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::page::{PAGE_LIMIT, PageRequest};
 use crate::schedule::Overlap;
-use crate::store::{CountBy, Effect, MarkExpect, Op, Refusal, TaskFilter, TaskStateStoreExt};
+use crate::store::{CountBy, Effect, Mark, MarkExpect, Op, Refusal, TaskFilter, TaskStateStoreExt};
 use crate::task::{Cursor, TaskStatus};
 use crate::timestamp::Timestamp;
 
@@ -343,11 +343,12 @@ async fn replacing(scheduler: &Scheduler, decision: Decision) -> Result<Decision
     Ok(decision.cancelling(replaced, newest))
 }
 
-/// Writes cursors; who finds another's instead takes that over.
+/// Writes cursors; answers with the marks of those that changed since they were read.
 pub(super) async fn write_cursors(
     scheduler: &mut Scheduler,
     cursors: Vec<(usize, Cursor)>,
-) -> Result<()> {
+) -> Result<Vec<(usize, Option<Mark>)>> {
+    let mut changed = Vec::new();
     for batch in cursors.chunks(BATCH) {
         let commits = batch.iter().map(|(index, cursor)| {
             let entry = &scheduler.entries[*index];
@@ -364,12 +365,11 @@ pub(super) async fn write_cursors(
                     }
                 }
                 Err(Refusal::Mark(key, _)) => {
-                    let mark = scheduler.store.mark(&key).await?;
-                    scheduler.entries[*index].adopt(mark.as_ref());
+                    changed.push((*index, scheduler.store.mark(&key).await?));
                 }
                 Err(refusal) => stand_down(scheduler, *index, refusal.into())?,
             }
         }
     }
-    Ok(())
+    Ok(changed)
 }

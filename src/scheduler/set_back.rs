@@ -53,7 +53,9 @@ async fn follow(scheduler: &mut Scheduler, now: Timestamp, step: Duration) -> Re
         schedules = ahead.len(),
         "the clock was set back; schedules follow it"
     );
-    write_cursors(scheduler, ahead).await?;
+    for (index, mark) in write_cursors(scheduler, ahead).await? {
+        scheduler.entries[index].adopt(mark.as_ref());
+    }
     for entry in &mut scheduler.entries {
         entry.looked = entry.looked.map(|looked| looked.min(now));
     }

@@ -67,7 +67,22 @@ pub(super) async fn start(
         }
         scheduler.entries.push(entry);
     }
-    write_cursors(scheduler, opening).await?;
+    // Somebody wrote in between. A pause, say, is of the schedule as it was: this node writes it anew all the same. Whoever
+    // wrote once more has the word.
+    let mut again = Vec::new();
+    for (index, mark) in write_cursors(scheduler, opening).await? {
+        let entry = &mut scheduler.entries[index];
+        let (def, schedule) = (Arc::clone(&entry.def), entry.schedule.clone());
+        let (taken_up, is_stale) =
+            take_up(def, schedule, entry.pattern.clone(), mark.as_ref(), now);
+        *entry = taken_up;
+        if is_stale {
+            again.push((index, entry.cursor.clone()));
+        }
+    }
+    for (index, mark) in write_cursors(scheduler, again).await? {
+        scheduler.entries[index].adopt(mark.as_ref());
+    }
     run_once(scheduler, first, &at_boot, now).await?;
     scheduler.arm_all();
     Ok(())
