@@ -18,7 +18,7 @@ use tlo::prelude::*;
 use tlo::scheduler::Scheduler;
 use tlo::store::{SharedStore, TaskFilter, TaskStateStore};
 use tlo::task::{TaskDef, TaskSummary};
-use tlo::testing::{ManualClock, ProbeStore};
+use tlo::testing::{Fault, ManualClock, ProbeStore, Verb};
 use tlo::{Clock, IdSource, MemoryStore, PageRequest, SystemClock};
 
 fn is_full() -> bool {
@@ -271,4 +271,53 @@ async fn a_process_that_is_killed_costs_no_slot() {
         "killed and started again: {wanted} slots, {lost} runs lost on the way; by worker: {shares:?}"
     );
     assert_eq!(shares.len(), 2, "{shares:?}");
+}
+
+/// Somebody pauses a schedule between the read and the write of a node that starts with a changed one.
+#[tokio::test]
+async fn a_pause_while_a_node_starts_with_a_changed_schedule_does_not_make_it_stand_down() {
+    let clock = ManualClock::shared();
+    let store: SharedStore = Arc::new(MemoryStore::new(
+        clock.clone(),
+        Arc::new(IdSource::random()),
+    ));
+    let probe = ProbeStore::on_clock(Arc::clone(&store), clock.clone());
+    let every = |minutes: u64| {
+        let task = task("tick").every(Duration::from_secs(60 * minutes));
+        Arc::new(task.declare().def)
+    };
+    let node =
+        |store: SharedStore| Scheduler::new(store, clock.clone(), Observers::default(), false);
+    node(Arc::clone(&store)).start([every(1)]).await.unwrap();
+    let tlo = TloContext::builder()
+        .clock(clock.clone())
+        .store(Arc::clone(&store))
+        .build()
+        .await
+        .unwrap();
+    let tick = tlo::client::Target::Schedule("tick".to_owned());
+
+    probe.plan(Fault::delay(Verb::Commit, Duration::from_secs(1)));
+    let mut late = node(Arc::clone(&probe) as SharedStore);
+    let starting = tokio::spawn(async move {
+        late.start([every(2)]).await.unwrap();
+        late
+    });
+    until_within("it writes", Duration::from_secs(10), async || {
+        clock.sleepers() > 0
+    })
+    .await;
+    tlo.client().pause(&tick, None).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    let mut late = starting.await.unwrap();
+
+    clock.advance(Duration::from_secs(600));
+    late.tick().await.unwrap();
+    assert_eq!(probe.created().len(), 0, "the pause holds");
+    tlo.client().resume(&tick, None).await.unwrap();
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(120));
+        late.tick().await.unwrap();
+    }
+    assert!(!probe.created().is_empty(), "and then it fires");
 }

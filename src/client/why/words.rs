@@ -324,7 +324,7 @@ fn steered(action: &str) -> &str {
         "move" => "moved",
         "reprioritise" => "reprioritised",
         "reschedule" => "rescheduled",
-        "run" => "run out of turn",
+        "trigger" => "run out of turn",
         other => other,
     }
 }
