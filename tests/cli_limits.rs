@@ -195,3 +195,19 @@ fn a_lease_and_max_lost_of_the_file_reach_the_record() {
         "it ran once at most"
     );
 }
+
+#[test]
+fn a_bulk_that_all_refuse_fails() {
+    let operator = Operator::with_jobs("[[tasks]]\nname = \"greet\"\nshell = \"true\"\n");
+    for _ in 0..3 {
+        operator.ok(&["submit", "greet", "--in", "1h"]);
+    }
+    operator.ok(&["submit", "greet", "--queue", "mail", "--in", "1h"]);
+    operator.ok(&["limit", "queue", "mail", "--max-depth", "1"]);
+    let answer = operator.tlo(&["move", "--queue", "default", "--to", "mail"]);
+    assert_eq!(
+        (answer.code, answer.out.as_str()),
+        (4, "0 tasks moved to \"mail\"\n")
+    );
+    assert!(answer.err.contains("3 refused it"), "{}", answer.err);
+}

@@ -380,19 +380,6 @@ fn limits_are_shown_changed_and_cleared() {
 }
 
 #[test]
-fn a_bulk_that_all_refuse_fails() {
-    let operator = Operator::with_jobs(JOBS);
-    waiting(&operator);
-    operator.ok(&["limit", "queue", "mail", "--max-depth", "1"]);
-    let answer = operator.tlo(&["move", "--name", "greet", "--to", "mail"]);
-    assert_eq!(
-        (answer.code, answer.out.as_str()),
-        (4, "0 tasks moved to \"mail\"\n")
-    );
-    assert!(answer.err.contains("3 refused it"), "{}", answer.err);
-}
-
-#[test]
 fn failures_are_grouped_and_revived_together() {
     let operator = Operator::with_jobs(JOBS);
     for n in ["1", "22", "333"] {
