@@ -292,3 +292,26 @@ async fn a_run_that_says_nothing_writes_nothing_and_a_test_sees_what_is_said() {
     context.log("hello");
     assert_eq!(texts(&context.logged()), ["hello"]);
 }
+
+#[tokio::test]
+async fn many_short_lines_change_nothing_about_a_run() {
+    let mut tlo = TloContext::for_test()
+        .task(task("t").run(|context: TaskContext, wait: u64| async move {
+            for number in 0..25_000 {
+                context.log(format!("{:10}", number % 2 * wait));
+            }
+            context.clock().sleep(secs(wait)).await;
+        }))
+        .start()
+        .await
+        .unwrap();
+    let client = tlo.client();
+    // Written with the end of the run, and with a renewal of its lease.
+    for wait in [0_u64, 15] {
+        let handle = client.task("t").args(&wait).submit().await.unwrap();
+        tlo.advance(minutes(1)).await.unwrap();
+        let done = handle.record().await.unwrap();
+        assert_eq!((done.status, done.leases), (TaskStatus::Succeeded, 1));
+        assert!(client.log(handle.id(), 1).await.unwrap().len() > 2_000);
+    }
+}

@@ -8,6 +8,9 @@ use crate::timestamp::Timestamp;
 /// What is kept of a run, in bytes of JSON text.
 const RUN_LIMIT: usize = 256 * 1024;
 
+/// What a line takes beside its text: its time, its level, its place in the list. Lines without text are not free.
+const LINE_COST: usize = 80;
+
 /// What is kept of a line, in bytes.
 const LINE_LIMIT: usize = 16 * 1024;
 
@@ -41,7 +44,7 @@ impl RunLog {
         let mut log = self.0.lock();
         let log = log.get_or_insert_default();
         let text = cut_text(text, LINE_LIMIT);
-        let bytes = json_bytes(&text);
+        let bytes = LINE_COST + json_bytes(&text);
         if log.closed || log.dropped > 0 || log.kept + bytes > RUN_LIMIT {
             let is_first = log.dropped == 0;
             log.dropped += 1;
@@ -184,6 +187,13 @@ mod tests {
         // A run that ended says nothing any more.
         assert!(!push(&log, "late"));
         assert!(log.close(Timestamp::UNIX_EPOCH).is_empty());
+        let short = RunLog::default();
+        for _ in 0..100_000 {
+            push(&short, "");
+        }
+        let kept = short.take();
+        let written = serde_json::to_string(&kept[0].lines).unwrap().len();
+        assert!((RUN_LIMIT / 2..=RUN_LIMIT).contains(&written), "{written}");
         let long = RunLog::default();
         push(&long, &"x".repeat(LINE_LIMIT + 1));
         assert!(long.lines()[0].text.ends_with("… (cut)"));

@@ -115,39 +115,83 @@ async fn beat(shared: &Shared) {
 pub(super) async fn renew(shared: &Shared, held: Vec<HeldTask>) -> bool {
     let mut answered = true;
     for batch in held.chunks(BATCH) {
-        let reports: Vec<_> = batch
-            .iter()
-            .map(|task| (task.context.take_progress(), task.context.take_log()))
-            .collect();
-        let extensions = batch.iter().zip(&reports);
-        let commits = extensions
-            .map(|(task, (report, log))| extend(task, report.clone(), log))
-            .collect();
-        match shared.parts.store.commit(commits).await {
-            Ok(answers) => {
-                for (task, answer) in batch.iter().zip(answers) {
-                    heed(
-                        shared,
-                        task,
-                        answer.map(|effects| effects.into_iter().next()),
-                    );
+        let mut renewals: Vec<_> = batch.iter().map(Renewal::of).collect();
+        // Those whose report is not taken are renewed without it.
+        while !renewals.is_empty() {
+            match renew_once(shared, renewals).await {
+                Some(refused) => renewals = refused,
+                None => {
+                    answered = false;
+                    break;
                 }
-            }
-            Err(error) => {
-                answered = false;
-                for (task, (report, log)) in batch.iter().zip(reports) {
-                    task.context.return_progress(report);
-                    task.context.return_log(log);
-                }
-                tracing::warn!(%error, leases = batch.len(), "leases could not be renewed; trying again");
-                shared.parts.observers.notify(|| Lifecycle::StoreFailed {
-                    operation: "renew leases",
-                    error: error.to_string(),
-                });
             }
         }
     }
     answered
+}
+
+/// What is new of a run, written with the extension of its lease.
+struct Renewal<'a> {
+    task: &'a HeldTask,
+    progress: Option<Payload>,
+    log: Vec<LogBatch>,
+}
+
+impl<'a> Renewal<'a> {
+    fn of(task: &'a HeldTask) -> Self {
+        Self {
+            task,
+            progress: task.context.take_progress(),
+            log: task.context.take_log(),
+        }
+    }
+
+    const fn has_report(&self) -> bool {
+        self.progress.is_some() || !self.log.is_empty()
+    }
+}
+
+/// Answers with those that the store does not take as they are, without what it did not take; `None` when it did not answer.
+async fn renew_once<'a>(shared: &Shared, renewals: Vec<Renewal<'a>>) -> Option<Vec<Renewal<'a>>> {
+    let commits = renewals.iter().map(extend).collect();
+    match shared.parts.store.commit(commits).await {
+        Ok(answers) => {
+            let mut refused = Vec::new();
+            for (renewal, answer) in renewals.into_iter().zip(answers) {
+                let task = renewal.task;
+                match answer {
+                    Err(Refusal::Invalid(message) | Refusal::TooLarge(message))
+                        if renewal.has_report() =>
+                    {
+                        tracing::warn!(id = %task.record().id, reason = message, "the store does not take what a run said; it is left out");
+                        refused.push(Renewal {
+                            task,
+                            progress: None,
+                            log: Vec::new(),
+                        });
+                    }
+                    answer => heed(
+                        shared,
+                        task,
+                        answer.map(|effects| effects.into_iter().next()),
+                    ),
+                }
+            }
+            Some(refused)
+        }
+        Err(error) => {
+            tracing::warn!(%error, leases = renewals.len(), "leases could not be renewed; trying again");
+            for renewal in renewals {
+                renewal.task.context.return_progress(renewal.progress);
+                renewal.task.context.return_log(renewal.log);
+            }
+            shared.parts.observers.notify(|| Lifecycle::StoreFailed {
+                operation: "renew leases",
+                error: error.to_string(),
+            });
+            None
+        }
+    }
 }
 
 fn heed(shared: &Shared, task: &HeldTask, answer: Result<Option<Effect>, Refusal>) {
@@ -164,11 +208,12 @@ fn heed(shared: &Shared, task: &HeldTask, answer: Result<Option<Effect>, Refusal
     }
 }
 
-fn extend(task: &HeldTask, progress: Option<Payload>, log: &[LogBatch]) -> Commit {
+fn extend(renewal: &Renewal<'_>) -> Commit {
+    let task = renewal.task;
     let id = &task.record().id;
     let mut commit =
         Commit::of([Op::Extend(id.clone(), task.ttl)]).when(Guard::Held(id.clone(), task.lease));
-    if let Some(progress) = progress {
+    if let Some(progress) = renewal.progress.clone() {
         commit = commit.then(Op::Patch(
             id.clone(),
             Box::new(Patch {
@@ -177,7 +222,7 @@ fn extend(task: &HeldTask, progress: Option<Payload>, log: &[LogBatch]) -> Commi
             }),
         ));
     }
-    match logs::append(task.record(), log) {
+    match logs::append(task.record(), &renewal.log) {
         Some(append) => commit.then(append),
         None => commit,
     }

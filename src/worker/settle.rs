@@ -35,15 +35,20 @@ struct Deciding {
 /// Writes the ends of these runs and forgets their leases. What comes back is to be tried again: the store did not
 /// answer. Until then the runs keep their places, so that a store that is away is not flooded with work.
 pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) -> Vec<Finished> {
-    let (mut again, unstorable) = try_once(shared, finished).await;
-    if !unstorable.is_empty() {
-        let (later, hopeless) = try_once(shared, unstorable).await;
-        again.extend(later);
-        for finished in hopeless {
-            let id = &finished.record().id;
-            tracing::error!(%id, ended = ?finished.ended, "the store does not take the end of a run; its lease is left to end");
-            shared.held.remove([finished.lease]);
+    let (mut again, mut unstorable) = try_once(shared, finished).await;
+    // Without what the run said, then without what it answered.
+    for _ in 0..2 {
+        if unstorable.is_empty() {
+            return again;
         }
+        let (later, refused) = try_once(shared, unstorable).await;
+        again.extend(later);
+        unstorable = refused;
+    }
+    for finished in unstorable {
+        let id = &finished.record().id;
+        tracing::error!(%id, ended = ?finished.ended, "the store does not take the end of a run; its lease is left to end");
+        shared.held.remove([finished.lease]);
     }
     again
 }
@@ -94,13 +99,7 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
             }
             Err(Refusal::AlreadyDone(_)) => tell(shared, finished.record(), end, told.as_ref()),
             Err(Refusal::Invalid(message) | Refusal::TooLarge(message)) => {
-                // The store does not take what the handler left: that is the end of the run, and it says so.
-                unstorable.push(Finished {
-                    ended: Ended::Returned(Outcome::Error(TaskError::fail(message))),
-                    progress: None,
-                    log: Vec::new(),
-                    ..finished
-                });
+                unstorable.push(with_less(finished, message));
                 continue;
             }
             Err(refusal) => {
@@ -116,6 +115,23 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
     }
     shared.held.remove(forgotten);
     (Vec::new(), unstorable)
+}
+
+/// The same end with less to store, after the store did not take all of it. What a run said does not decide how it ended.
+fn with_less(finished: Finished, message: String) -> Finished {
+    if finished.log.is_empty() && finished.progress.is_none() {
+        // The store does not take what the handler left: that is the end of the run, and it says so.
+        return Finished {
+            ended: Ended::Returned(Outcome::Error(TaskError::fail(message))),
+            ..finished
+        };
+    }
+    tracing::warn!(id = %finished.record().id, reason = message, "the store does not take the end of a run with its last lines and progress; they are left out");
+    Finished {
+        progress: None,
+        log: Vec::new(),
+        ..finished
+    }
 }
 
 /// What becomes of a run, and the commit that says so.
