@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use engine_kit::{Notes, Place, memory, plain_retry, program, record, until};
+use engine_kit::{Notes, Place, memory, plain_retry, program, record, until, until_within};
 use parking_lot::Mutex;
 use tlo::prelude::*;
 use tlo::store::SharedStore;
 use tlo::task::AttemptEnd;
 use tlo::testing::{Harness, ManualClock};
 use tlo::worker::{Stop, Worker};
-use tlo::{Clock, IdSource, MemoryStore, Steady, TaskStateRecord};
+use tlo::{Clock, IdSource, MemoryStore, Steady, SystemClock, TaskStateRecord};
 
 /// Several nodes of one program on one store and one clock.
 struct Cluster {
@@ -449,5 +449,39 @@ async fn a_cancel_from_another_process_reaches_the_handler_long_before_the_heart
     // The lease is 30 s, so a renewal would have come after up to 10.
     assert!(took < secs(4), "{took:?}");
     drop(stop);
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_shorter_lease_that_comes_later_is_renewed_in_its_own_time() {
+    let waits = || |context: TaskContext, _: ()| async move { context.cancelled().await };
+    let tlo = program()
+        .store(memory())
+        .task(task("long").run(waits()))
+        .task(task("short").lease(secs(2)).run(waits()))
+        .build()
+        .await
+        .unwrap();
+    let client = tlo.client();
+    let runner = Runner::new(tlo);
+    let stop = runner.handle();
+    let running = tokio::spawn(runner.run());
+    let begun = async |name: &str| {
+        let handle = client.task(name).submit().await.unwrap();
+        until("it runs", async || {
+            handle.status().await.unwrap() == TaskStatus::Running
+        })
+        .await;
+        handle
+    };
+    begun("long").await;
+    let short = begun("short").await;
+    // The lease of the other one, of 30 s, is renewed after 10.
+    until_within("its own lease is there", secs(5), async || {
+        let lease = short.record().await.unwrap().lease.unwrap();
+        lease.until.since(SystemClock.now()) <= secs(2)
+    })
+    .await;
+    stop.stop_with(tlo::settings::StopBehavior::Cancel);
     running.await.unwrap().unwrap();
 }

@@ -41,6 +41,8 @@ struct Running {
     tasks: HashMap<LeaseToken, HeldTask, RandomState>,
     /// Places set aside for runs whose lease is being asked for.
     promised: usize,
+    /// The shortest lease when that was last asked for: who renews leases waits by it.
+    known_shortest: Option<Duration>,
 }
 
 impl Held {
@@ -55,13 +57,16 @@ impl Held {
 
     /// Takes these in, in the places that were set aside for them; those that are not needed are free again.
     pub(super) fn insert(&self, tasks: Vec<HeldTask>, promised: usize) {
-        let is_none = tasks.is_empty();
         let mut runs = self.runs.lock();
+        let known = runs.known_shortest;
+        let is_shorter = tasks
+            .iter()
+            .any(|task| known.is_none_or(|known| task.ttl < known));
         runs.promised = runs.promised.saturating_sub(promised);
         let tasks = tasks.into_iter().map(|task| (task.lease.token, task));
         runs.tasks.extend(tasks);
         drop(runs);
-        if !is_none {
+        if is_shorter {
             self.changed.notify_one();
         }
     }
@@ -117,7 +122,10 @@ impl Held {
 
     /// The shortest lease among them.
     pub(super) fn shortest_lease(&self) -> Option<Duration> {
-        self.runs.lock().tasks.values().map(|task| task.ttl).min()
+        let mut runs = self.runs.lock();
+        let shortest = runs.tasks.values().map(|task| task.ttl).min();
+        runs.known_shortest = shortest;
+        shortest
     }
 
     /// The longest that a run said it needs to clean up.
@@ -127,7 +135,7 @@ impl Held {
         needed.max().unwrap_or_default()
     }
 
-    /// Waits until a task was added since this last ended.
+    /// Waits until a task was added, since this last ended, whose lease is shorter than what was known to be the shortest.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
