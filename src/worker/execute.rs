@@ -116,6 +116,10 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
         place.finish(without_handler(&context));
         return;
     };
+    // What was handed back may run elsewhere by now.
+    if shared.starters.is_closed() {
+        return;
+    }
     // It may have waited for its place.
     if let Some(why) = context.interruption() {
         place.finish(why.ended());

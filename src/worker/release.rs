@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::execute::Finished;
 use super::held::HeldTask;
 use super::{Worker, settle};
+use crate::handler::Interruption;
 use crate::task::Ended;
 
 impl Worker {
@@ -12,6 +13,10 @@ impl Worker {
     pub(super) async fn release(&mut self) {
         self.shared.starters.close();
         let running = self.shared.held.all();
+        // Also those that cannot be dropped hear that they are to end: somebody else may run their tasks soon.
+        for task in &running {
+            task.context.interrupt(Interruption::Stopping);
+        }
         abort(&running);
         self.take_ends();
         let mut ended = std::mem::take(&mut self.ended);
