@@ -81,19 +81,20 @@ impl BlockingPool {
         // The semaphore is never closed, so the permit is always there.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let watched = Arc::new(Watched {
-            state: AtomicU8::new(RUNNING),
+            state: AtomicU8::new(QUEUED),
             left_behind: Arc::clone(&self.left_behind),
         });
         let (ending, waiting) = (Ending(Arc::clone(&watched)), Waiting(watched));
         let running = tokio::task::spawn_blocking(move || {
             let _place = place;
-            let _ending = ending;
-            function()
+            // It may have waited for a thread for so long that its task is somebody else's by now.
+            ending.begins().then(function)
         });
         let ended = running.await;
         drop(waiting);
         match ended {
-            Ok(result) => Ok(result),
+            Ok(Some(result)) => Ok(result),
+            Ok(None) => Err(Box::new("nobody waited for it any more")),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => Err(panic),
                 Err(error) => Err(Box::new(error.to_string())),
@@ -102,19 +103,36 @@ impl BlockingPool {
     }
 }
 
-const RUNNING: u8 = 0;
-const LEFT: u8 = 1;
-const ENDED: u8 = 2;
+const QUEUED: u8 = 0;
+const RUNNING: u8 = 1;
+const LEFT: u8 = 2;
+const ENDED: u8 = 3;
 
-/// A function that runs, seen by itself and by who waits for it.
+/// A function that runs or waits for a thread, seen by itself and by who waits for it.
 #[derive(Debug)]
 struct Watched {
     state: AtomicU8,
     left_behind: Arc<AtomicUsize>,
 }
 
+impl Watched {
+    fn moves(&self, from: u8, to: u8) -> bool {
+        let moved = self
+            .state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        moved.is_ok()
+    }
+}
+
 /// Dropped when the function ends, however it does.
 struct Ending(Arc<Watched>);
+
+impl Ending {
+    /// Whether it is to run: somebody waits for it.
+    fn begins(&self) -> bool {
+        self.0.moves(QUEUED, RUNNING)
+    }
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -129,14 +147,49 @@ struct Waiting(Arc<Watched>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        if self.0.moves(QUEUED, ENDED) {
+            return;
+        }
         // Counted before it can be seen to have ended, so that the number never falls below none.
         self.0.left_behind.fetch_add(1, Ordering::Relaxed);
-        let left =
-            self.0
-                .state
-                .compare_exchange(RUNNING, LEFT, Ordering::AcqRel, Ordering::Acquire);
-        if left.is_err() {
+        if !self.0.moves(RUNNING, LEFT) {
             self.0.left_behind.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_function_that_still_waits_for_a_thread_does_not_run_when_nobody_waits_for_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let pool = BlockingPool::default();
+            let (go_on, wait) = mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || wait.recv());
+            let has_run = Arc::new(AtomicBool::new(false));
+            let noted = Arc::clone(&has_run);
+            let given_up = pool.run(move || noted.store(true, Ordering::SeqCst));
+            tokio::select! {
+                biased;
+                _ = given_up => panic!("there is no thread for it"),
+                () = tokio::task::yield_now() => {}
+            }
+            assert_eq!(pool.left_behind(), 0);
+            go_on.send(()).unwrap();
+            busy.await.unwrap().unwrap();
+            // One thread takes one after the other.
+            assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+            assert!(!has_run.load(Ordering::SeqCst));
+            assert_eq!((pool.left_behind(), pool.busy_places()), (0, 0));
+        });
     }
 }
