@@ -9,7 +9,7 @@ use std::sync::Arc;
 use engine_kit::{Notes, program, until};
 use tlo::prelude::*;
 use tlo::store::{SharedStore, TaskFilter, TaskStateStoreExt};
-use tlo::testing::ProbeStore;
+use tlo::testing::{ManualClock, ProbeStore};
 use tlo::{MemoryStore, PageRequest, Payload, TaskId, TaskStateRecord};
 use tokio::sync::Semaphore;
 
@@ -172,5 +172,47 @@ async fn a_pause_and_a_queue_that_is_not_served_hold_occurrences_back() {
     })
     .await;
     handle.stop_with(tlo::StopBehavior::Ignore);
+    done.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn of_slots_that_replace_each_other_only_the_newest_begins() {
+    let ran: Notes<Option<Timestamp>> = Notes::default();
+    let clock = ManualClock::shared();
+    let noted = ran.clone();
+    let context = program()
+        .clock(clock.clone())
+        .store(Arc::new(MemoryStore::new(
+            clock.clone(),
+            Arc::new(tlo::IdSource::random()),
+        )))
+        .task(task("first").run(|_: TaskContext, _: ()| async {}))
+        .task(
+            task("tick")
+                .every("10m")
+                .misfire(Misfire::All { max: 10 })
+                .overlap(Overlap::Replace)
+                .run(move |context: TaskContext, _: ()| {
+                    noted.add(context.record().slot);
+                    async move { context.cancelled().await }
+                }),
+        )
+        .build()
+        .await
+        .unwrap();
+    let client = context.client();
+    let first = client.task("first").submit().await.unwrap();
+    let (handle, done) = run(context);
+    first.wait().await.unwrap();
+    clock.advance(minutes(45));
+    until("the slots are decided", async || {
+        occurrences(&client, "tick").await.len() == 4
+    })
+    .await;
+    until("the newest runs", async || ran.len() > 0).await;
+    let records = occurrences(&client, "tick").await;
+    let newest = records.iter().filter_map(|record| record.slot).max();
+    assert_eq!(ran.all(), [newest]);
+    handle.stop_with(tlo::settings::StopBehavior::Cancel);
     done.await.unwrap().unwrap();
 }

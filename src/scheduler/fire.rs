@@ -114,7 +114,13 @@ fn reserve(scheduler: &Scheduler, round: &mut [Decision]) -> Option<Reserved> {
             Op::Create(create) => Some(create),
             _ => None,
         });
-        for create in creates.take(left) {
+        let mut creates: Vec<_> = creates.collect();
+        let overlap = scheduler.entries[decision.index].def.policy.overlap;
+        if overlap == Overlap::Replace {
+            // The others end in the commit that makes them.
+            creates.drain(..creates.len().saturating_sub(1));
+        }
+        for create in creates.into_iter().take(left) {
             create.lease_to = Some(lease.clone());
             left -= 1;
         }
