@@ -145,14 +145,14 @@ impl Runner {
         };
         let runs = worker.runs();
         let (stop, stopping) = watch::channel(Stop::No);
-        let firing = schedules::fire(
+        let mut firing = Box::pin(schedules::fire(
             scheduler,
             Arc::clone(context.clock()),
             context.settings().strict,
-        );
+        ));
         let tidying = upkeep::tidy(context);
         let working = worker.run(stopping);
-        tokio::pin!(firing, tidying, working);
+        tokio::pin!(tidying, working);
         let mut requests = self.requests.subscribe();
         let asked = tokio::select! {
             // In this order: a stop is heard before anything else starts, and a worker that always has work holds up
@@ -167,6 +167,8 @@ impl Runner {
             Ok(behavior) => behavior.unwrap_or(context.settings().stop_behavior),
             Err(_) => StopBehavior::Drain,
         };
+        // Nothing fires any more; places that were set aside for a slot are free again.
+        drop(firing);
         let stopped = shutdown::stop(
             context,
             behavior,

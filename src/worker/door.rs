@@ -43,6 +43,11 @@ impl Starts for Door {
     }
 
     fn begin(&self, leased: Vec<Arc<TaskStateRecord>>, reserved: usize) {
+        let is_needed_less = leased.len() < reserved;
         execute::start(&self.0, leased, reserved);
+        if is_needed_less {
+            // The worker may have found no place while these were set aside.
+            self.0.held.tell_freed();
+        }
     }
 }

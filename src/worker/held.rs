@@ -34,6 +34,8 @@ impl HeldTask {
 pub(super) struct Held {
     runs: Mutex<Running>,
     changed: Notify,
+    /// Places came back that were promised and not needed.
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +71,16 @@ impl Held {
         if is_shorter {
             self.changed.notify_one();
         }
+    }
+
+    /// Tells the worker that places are free again that it did not give away itself.
+    pub(super) fn tell_freed(&self) {
+        self.freed.notify_one();
+    }
+
+    /// Waits until places came back since this last ended.
+    pub(super) async fn freed(&self) {
+        self.freed.notified().await;
     }
 
     /// Places that neither a run nor a promise takes, of so many.

@@ -118,6 +118,11 @@ impl Worker {
                     self.look = true;
                     return;
                 }
+                () = self.shared.held.freed() => {
+                    if self.look && may_claim && self.free_places() > 0 {
+                        return;
+                    }
+                }
                 hint = next_hint(&mut self.hints) => {
                     match hint {
                         Some(hint) => self.heed(hint),
