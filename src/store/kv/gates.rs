@@ -218,13 +218,16 @@ fn tokens(table: &dyn Source, gate: Word, rate: Rate) -> Result<usize> {
 
 pub(super) fn park_row(table: &mut dyn Table, key: &str, record: &TaskStateRecord) -> Result<()> {
     let gate = keys::gate_word(key);
-    table.put(keys::parked_gate(gate), key.as_bytes().to_vec())?;
     let own = own_limit(record, key).unwrap_or(u32::MAX).to_be_bytes();
     match table.get(&keys::parked_limit(gate))? {
-        None => table.put(keys::parked_limit(gate), own.to_vec())?,
+        None if table.get(&keys::parked_gate(gate))?.is_none() => {
+            table.put(keys::parked_limit(gate), own.to_vec())?;
+        }
         Some(limit) if limit.is_empty() || limit == own => {}
-        Some(_) => table.put(keys::parked_limit(gate), Vec::new())?,
+        // Others wait here with another limit, or were parked before limits were written down.
+        _ => table.put(keys::parked_limit(gate), Vec::new())?,
     }
+    table.put(keys::parked_gate(gate), key.as_bytes().to_vec())?;
     table.put(
         keys::parked(gate, keys::Order::of(record)),
         record.id.as_str().as_bytes().to_vec(),
