@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::sync::Mutex;
 use crate::store::{Claims, Commit, Committed, Effect, Guard, Op};
-use crate::task::{Ended, TaskStateRecord, decide};
+use crate::task::{Ended, LOCK_NAME, TaskStateRecord, decide};
 
 /// Leases that nobody took, and the commits that hand them back.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ impl Leases for Vec<Committed> {
                 _ => None,
             })
             // A lock is a record that nobody can run: it ends with its lease.
-            .filter(|task| task.max_lost > 0)
+            .filter(|task| *task.name != *LOCK_NAME)
             .collect()
     }
 }

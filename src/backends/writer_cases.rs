@@ -16,7 +16,7 @@ use crate::id::{IdSource, TaskId, WorkerId};
 use crate::payload::Payload;
 use crate::store::kv::{Pairs, RowEngine, Rows};
 use crate::store::{Capability, Commit, Create, LeaseTo, Op, TaskStateStore, TaskStateStoreExt};
-use crate::task::{NewTask, TaskStatus};
+use crate::task::{LOCK_NAME, NewTask, TaskStatus};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree(BTreeMap<Vec<u8>, Vec<u8>>);
@@ -332,9 +332,11 @@ async fn a_lease_at_creation_that_nobody_takes_goes_back_at_once() {
     let begun = store.engine().begun.load(Ordering::SeqCst);
     let (hold, held) = mpsc::channel();
     *store.engine().hold.lock() = Some(held);
-    let made = |id: &str, max_lost: u32| {
+    let made = |id: &str, name: &str| {
         let mut task = task(id);
-        task.max_lost = max_lost;
+        task.name = name.into();
+        // Neither is run again when it is lost.
+        task.max_lost = 0;
         let worker = WorkerId::new("w#1").unwrap();
         let ttl = Duration::from_secs(30);
         Op::Create(Box::new(Create {
@@ -342,7 +344,7 @@ async fn a_lease_at_creation_that_nobody_takes_goes_back_at_once() {
             lease_to: Some(LeaseTo { worker, ttl }),
         }))
     };
-    let mut creating = store.commit(vec![Commit::of([made("a", 5), made("lock", 0)])]);
+    let mut creating = store.commit(vec![Commit::of([made("a", "t"), made("lock", LOCK_NAME)])]);
     tokio::select! {
         biased;
         _ = &mut creating => panic!("its transaction is held up"),

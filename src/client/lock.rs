@@ -10,11 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::payload::Payload;
 use crate::store::{Commit, Create, Effect, Guard, LeaseTo, Op, SharedStore, TaskStateStoreExt};
-use crate::task::{Gate, LeaseRef, NewTask, Settlement};
-
-/// The name of the records that hold locks, and their queue: what is done to the queues of tasks does not reach them. No
-/// worker has a handler for it.
-pub(super) const NAME: &str = "tlo.lock";
+use crate::task::{Gate, LOCK_NAME, LeaseRef, NewTask, Settlement};
 
 /// How long a lock stays when its holder is not heard of again; it is renewed every third of that.
 const TTL: Duration = Duration::from_secs(30);
@@ -54,10 +50,11 @@ impl Client {
     async fn take_lock(&self, key: String) -> Result<Option<Lock>> {
         let parts = &self.0;
         let id = parts.ids.task_id(parts.clock.now());
-        let mut task = NewTask::new(id.clone(), NAME, Payload::null());
+        let mut task = NewTask::new(id.clone(), LOCK_NAME, Payload::null());
         // Nobody can run it again: whoever held it is gone.
         task.max_lost = 0;
-        task.queue = NAME.into();
+        // What is done to the queues of tasks does not reach them.
+        task.queue = LOCK_NAME.into();
         task.created_by.clone_from(&parts.created_by);
         task.gates = vec![Gate {
             key: key.clone(),

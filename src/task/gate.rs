@@ -13,6 +13,9 @@ use crate::schedule::{duration_text, parse_duration};
 /// The most gates a task may carry.
 pub const GATE_LIMIT: usize = 4;
 
+/// The name of the records that hold locks. No worker has a handler for it.
+pub(crate) const LOCK_NAME: &str = "tlo.lock";
+
 /// A gate that a task must pass to run: at most `limit` holders of `key` at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {

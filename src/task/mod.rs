@@ -30,6 +30,7 @@ pub use decide::{Ended, Settlement, decide};
 pub use def::TaskDef;
 pub use details::TaskDetails;
 pub use due::Due;
+pub(crate) use gate::LOCK_NAME;
 pub use gate::{GATE_LIMIT, Gate, GateRule, Rate, render_template, template_fields};
 pub use group::error_group;
 pub(crate) use log::log_stream;
