@@ -94,7 +94,9 @@ impl RunLog {
     /// Takes back what could not be written.
     pub(super) fn give_back(&self, batches: Vec<LogBatch>) {
         if let Some(log) = self.0.lock().as_mut() {
-            log.returned = batches;
+            // Two writes may have failed, one after the other.
+            log.returned.extend(batches);
+            log.returned.sort_by_key(|batch| batch.number);
         }
     }
 
@@ -167,6 +169,10 @@ mod tests {
         assert_eq!(both[0], first[0]);
         assert_eq!((both.len(), both[1].number), (2, 2));
         assert_eq!(both[1].lines[0].text, "c");
+        let (first, second) = both.split_at(1);
+        log.give_back(second.to_vec());
+        log.give_back(first.to_vec());
+        assert_eq!(log.take(), both);
     }
 
     #[test]

@@ -139,9 +139,9 @@ fn decided(shared: &Shared, mut finished: Finished) -> (Deciding, Commit) {
     if finished.progress.is_none() {
         finished.progress = finished.context.take_progress();
     }
-    if finished.log.is_empty() {
-        finished.log = finished.context.close_log();
-    }
+    // A renewal that failed at the same time may have given lines back since the last try.
+    finished.log.extend(finished.context.close_log());
+    finished.log.sort_by_key(|batch| batch.number);
     if let Ended::Returned(Outcome::Success(result)) = &finished.ended
         && let Err(error) = result.check_size("result", shared.parts.surroundings.payload_limit)
     {
