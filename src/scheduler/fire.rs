@@ -70,17 +70,26 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
             .map(|decision| std::mem::take(&mut decision.commit));
         // When this fails nothing is lost: the cursors stand where they stood, or the compare-and-set finds out.
         let answers = scheduler.store.commit(commits.collect()).await?;
-        let mut next = Vec::new();
+        // Whatever becomes of the other decisions, and before anybody asks the store about them: what is leased begins.
+        for effects in answers.iter().flatten() {
+            all_begin &= begin(&mut reserved, effects);
+        }
+        let mut refused = Vec::new();
         for (decision, answer) in round.into_iter().zip(answers) {
             let index = decision.index;
-            let again = match answer {
+            match answer {
                 Ok(effects) => {
-                    all_begin &= begin(&mut reserved, &effects);
-                    apply(scheduler, decision, &effects).map(|()| None)
+                    if let Err(error) = apply(scheduler, decision, &effects) {
+                        stand_down(scheduler, index, error)?;
+                    }
                 }
-                Err(refusal) => another_way(scheduler, index, now, refusal).await,
-            };
-            match again {
+                Err(refusal) => refused.push((index, refusal)),
+            }
+        }
+        drop(reserved);
+        let mut next = Vec::new();
+        for (index, refusal) in refused {
+            match another_way(scheduler, index, now, refusal).await {
                 Ok(again) => next.extend(again),
                 Err(error) if error.is_retryable() => failed = failed.or(Some(error)),
                 Err(error) => stand_down(scheduler, index, error)?,
