@@ -12,6 +12,7 @@ mod records;
 mod rows;
 mod table;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,10 +81,11 @@ impl MemoryStore {
             let moment = self.moment();
             let mut transaction =
                 Transaction::new(&mut memory, &self.ids, moment, tells_ends, room);
-            let answer = run(&mut transaction);
-            if answer.is_err() {
+            let answer = catch_unwind(AssertUnwindSafe(|| run(&mut transaction)));
+            if !matches!(answer, Ok(Ok(_))) {
                 transaction.rollback(0);
             }
+            let answer = answer.unwrap_or_else(|panic| resume_unwind(panic));
             (answer?, transaction.keep())
         };
         old.clear();
