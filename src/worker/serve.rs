@@ -342,10 +342,11 @@ impl Worker {
         let started = claims.tasks.len();
         execute::start(&self.shared, claims.tasks, asked);
         self.look = claims.more || started == asked;
-        self.shared.is_open.store(!self.look, Ordering::Release);
         let now = self.now();
         // The store's clock may differ from ours: what counts is how long from its now.
         let wait = claims.next_due.map(|due| due.since(claims.now));
+        let is_open = !self.look && wait != Some(Duration::ZERO);
+        self.shared.is_open.store(is_open, Ordering::Release);
         self.look_at = wait.map(|wait| now + wait);
         if started == 0 && !self.look && wait == Some(Duration::ZERO) {
             // What is overdue and cannot be claimed is a lease that ended.
