@@ -200,3 +200,26 @@ async fn a_future_that_blocks_its_thread_is_given_up() {
     alone.goes_on().await;
     alone.end().await;
 }
+
+#[tokio::test]
+async fn a_function_hears_of_a_stop_that_hands_back_at_once() {
+    let (begun, heard) = (Notes::default(), Notes::default());
+    let (begins, hears) = (begun.clone(), heard.clone());
+    let function = move |context: TaskContext, (): ()| {
+        begins.add(());
+        for _ in 0..10_000 {
+            if context.is_cancelled() {
+                hears.add(());
+                break;
+            }
+            std::thread::park_timeout(millis(1));
+        }
+    };
+    let alone = Alone::with(task("deaf").run(function)).await;
+    let handle = alone.start(&begun).await;
+    alone.stop.send(Stop::Release).unwrap();
+    until("it hears of it", async || heard.len() == 1).await;
+    let stopped = within("the worker stops", alone.running).await;
+    stopped.unwrap().unwrap();
+    assert_eq!(handle.status().await.unwrap(), TaskStatus::Pending);
+}
