@@ -54,6 +54,8 @@ async fn what_waits_for_a_place_is_leased_renewed_and_begins_in_order() {
     // One that is cancelled while it waits does not begin.
     handles[2].cancel("enough").await.unwrap();
     tlo.run_until_idle().await.unwrap();
+    // It ends without waiting for its place.
+    assert_eq!(handles[2].status().await.unwrap(), TaskStatus::Cancelled);
     go_on.add_permits(1);
     tlo.run_until_idle().await.unwrap();
     assert_eq!(handles[2].status().await.unwrap(), TaskStatus::Cancelled);
@@ -169,4 +171,26 @@ async fn places_stand_idle_for_less_time_and_never_more_run_than_there_are() {
         "200 tasks of 3 ms in two places on SQLite: {without:?}, with 6 leased ahead {with:?}"
     );
     assert!(with < without, "{with:?}, and {without:?} without");
+}
+
+#[tokio::test]
+async fn what_expires_while_it_waits_for_a_place_does_not_begin() {
+    let (begun, go_on) = (Notes::default(), Arc::new(Semaphore::new(0)));
+    let mut tlo = TloContext::for_test()
+        .set("concurrency", 1)
+        .set("prefetch", 1)
+        .task(held(&begun, &go_on))
+        .start()
+        .await
+        .unwrap();
+    let client = tlo.client();
+    client.task("t").args(&1_u32).submit().await.unwrap();
+    let late = client.task("t").args(&2_u32).expires_in(minutes(1));
+    let late = late.submit().await.unwrap();
+    tlo.advance(minutes(2)).await.unwrap();
+    assert_eq!(late.status().await.unwrap(), TaskStatus::Running);
+    go_on.add_permits(2);
+    tlo.run_until_idle().await.unwrap();
+    assert_eq!(begun.all(), [1]);
+    assert_eq!(late.status().await.unwrap(), TaskStatus::Cancelled);
 }

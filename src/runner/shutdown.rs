@@ -39,7 +39,7 @@ pub(super) async fn stop(
     };
     if behavior != StopBehavior::Ignore {
         phases.push((Stop::Cancel, settings.kill_grace));
-        phases.push((Stop::Release, settings.kill_grace * 2));
+        phases.push((Stop::Release, settings.kill_grace.saturating_mul(2)));
     }
     let mut done = None;
     let mut is_forced = false;

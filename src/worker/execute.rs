@@ -50,12 +50,18 @@ pub(super) struct Start {
     context: TaskContext,
     lease: LeaseRef,
     handler: Option<SharedHandler>,
+    /// Since when it is leased, on the steady clock.
+    held_at: Duration,
 }
 
 impl Start {
-    /// It goes back without having begun.
-    pub(super) fn released(self) -> Finished {
-        Finished::new(self.context, self.lease, Ended::Released)
+    /// It ends without having begun.
+    pub(super) fn ended(self, ended: Ended) -> Finished {
+        Finished::new(self.context, self.lease, ended)
+    }
+
+    pub(super) fn is_of(&self, lease: LeaseRef) -> bool {
+        self.lease == lease
     }
 }
 
@@ -63,6 +69,7 @@ impl Start {
 /// ends of the worker, whatever happens.
 pub(super) fn start(shared: &Arc<Shared>, records: Vec<Arc<TaskStateRecord>>, promised: usize) {
     let parts = &shared.parts;
+    let held_at = parts.clock.steady().at;
     let mut starts = Vec::with_capacity(records.len());
     let mut held = Vec::with_capacity(records.len());
     for record in records {
@@ -94,6 +101,7 @@ pub(super) fn start(shared: &Arc<Shared>, records: Vec<Arc<TaskStateRecord>>, pr
             context,
             lease,
             handler,
+            held_at,
         });
     }
     shared.held.insert(held, promised);
@@ -106,6 +114,7 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
         context,
         lease,
         handler,
+        held_at,
     } = start;
     let grace = shared.parts.options.kill_grace;
     let mut place = Place {
@@ -124,6 +133,15 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
     if let Some(why) = context.interruption() {
         place.finish(why.ended());
         return;
+    }
+    // Nor does it begin late: the store ends it when it comes back. How long it waited is measured here, for the clock of
+    // the store may be another.
+    let record = context.record();
+    if let (Some(expires), Some(started)) = (record.expires_at, record.started_at) {
+        let waited = shared.parts.clock.steady().at.saturating_sub(held_at);
+        if started.saturating_add(waited) >= expires {
+            return;
+        }
     }
     let mut running = Box::pin(run(handler, context, grace));
     // Nobody is woken by this waker; what waits is asked again at once, by the task that it becomes.
@@ -210,6 +228,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.run.is_none() {
+            return;
+        }
         self.finish(Ended::Released);
+        // Not so when the runtime itself ends.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            starters::more(&self.shared);
+        }
     }
 }

@@ -37,12 +37,12 @@ impl Shared {
     pub(super) fn interrupt(&self, task: &HeldTask, why: Interruption) {
         let is_first = task.context.interruption().is_none();
         task.context.interrupt(why);
-        if is_first {
+        if is_first && !starters::end_waiting(self, task.lease, why) {
             let now = self.parts.clock.steady().at;
             self.asked.runs.lock().push(AskedRun {
                 lease: task.lease,
                 at: now,
-                until: now + self.parts.options.kill_grace + MARGIN,
+                until: given_up_at(now, self.parts.options.kill_grace),
             });
             self.asked.any.store(true, Ordering::Release);
         }
@@ -66,7 +66,7 @@ impl Shared {
                 return false;
             };
             let grace = self.parts.options.kill_grace;
-            run.until = run.at + grace.max(task.context.needed_grace()) + MARGIN;
+            run.until = given_up_at(run.at, grace.max(task.context.needed_grace()));
             let is_overdue = now >= run.until;
             if is_overdue {
                 overdue.push(task);
@@ -76,6 +76,11 @@ impl Shared {
         self.asked.any.store(!asked.is_empty(), Ordering::Release);
         overdue
     }
+}
+
+/// No grace is too long to be given.
+const fn given_up_at(asked_at: Duration, grace: Duration) -> Duration {
+    asked_at.saturating_add(grace).saturating_add(MARGIN)
 }
 
 /// Runs that were given up and whose handlers have not come back.

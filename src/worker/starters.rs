@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 
 use super::Shared;
 use super::execute::{self, Start};
+use crate::handler::Interruption;
+use crate::task::{Ended, LeaseRef};
 
 /// Tasks that a starter begins before it lets others have its thread.
 const TURN: usize = 32;
@@ -99,8 +101,25 @@ pub(super) fn hand_back(shared: &Shared) {
     }
     let back = std::mem::take(&mut shared.starters.0.lock().starts);
     for start in back {
-        shared.ends.push(start.released());
+        shared.ends.push(start.ended(Ended::Released));
     }
+}
+
+/// Ends a task that waits for a place, so that nobody takes it for one whose handler does not listen; answers whether it
+/// did.
+pub(super) fn end_waiting(shared: &Shared, lease: LeaseRef, why: Interruption) -> bool {
+    if shared.parts.options.prefetch == 0 {
+        return false;
+    }
+    let mut waiting = shared.starters.0.lock();
+    let at = waiting.starts.iter().position(|start| start.is_of(lease));
+    let start = at.and_then(|at| waiting.starts.remove(at));
+    drop(waiting);
+    let Some(start) = start else {
+        return false;
+    };
+    shared.ends.push(start.ended(why.ended()));
+    true
 }
 
 /// Whether a run may begin. What was leased for places that were free always may.
