@@ -52,8 +52,8 @@ pub struct WorkerOptions {
     /// Tasks it runs at once, at most.
     pub concurrency: usize,
     /// Tasks that it leases beyond those, to begin them the moment that a place is free instead of a write later. They are
-    /// renewed like those that run, and handed back when the worker stops; until then no other worker can have them. 0
-    /// unless given; worth it for tasks that take less time than a write of the store.
+    /// renewed like those that run, and handed back when the worker stops; until then no other worker can have them, and they
+    /// hold places of their gates. 0 unless given; worth it for tasks that take less time than a write of the store.
     pub prefetch: usize,
     /// How long its leases last; they are renewed every third of it.
     pub lease: Duration,
