@@ -96,7 +96,7 @@ impl Client {
 
     /// `None` when somebody holds it, and an error when an operator keeps all locks, or those of this key, from being taken.
     async fn why_not(&self, key: String) -> Result<Option<Lock>> {
-        let (all, key) = (NAME.to_owned(), Target::Key(key));
+        let (all, key) = (LOCK_NAME.to_owned(), Target::Key(key));
         for target in [Target::Queue(all.clone()), Target::Task(all), key] {
             let rule = self.rule(&target).await?;
             let is_limited = rule.has_limits() && !matches!(target, Target::Key(_));

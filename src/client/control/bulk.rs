@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::bulk_run;
 use super::one::{due_patch, due_text, priority_patch, queue_patch};
-use crate::client::{Client, lock};
+use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::page::{PAGE_LIMIT, PageRequest};
 use crate::store::{CountBy, Op, TaskFilter};
-use crate::task::{Due, TaskStatus};
+use crate::task::{Due, LOCK_NAME, TaskStatus};
 
 /// What is done to a task, or to each of many.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl TaskAction {
 
 /// Whether records of this name are TLO's own: they hold locks and record long runs.
 pub(super) fn is_reserved(name: &str) -> bool {
-    name == bulk_run::NAME || name == lock::NAME
+    name == bulk_run::NAME || name == LOCK_NAME
 }
 
 /// A task that did not take part.
