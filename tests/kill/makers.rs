@@ -9,7 +9,9 @@ async fn a_file_whose_maker_was_killed_is_a_store_all_the_same() {
     let (mut chance, seed) = chance();
     let times = if is_full() { 100 } else { 5 };
     let mut early = 0;
-    for time in 0..times {
+    let mut time = 0;
+    // A fast machine has the file ready soon: until one was killed before that, there is another try.
+    while time < times || (early == 0 && time < 20 * times) {
         let home = Home::new(Duration::from_secs(1));
         let mut maker = home.start("work");
         let file = home.path("tlo.db");
@@ -17,7 +19,8 @@ async fn a_file_whose_maker_was_killed_is_a_store_all_the_same() {
             assert!(maker.ended().is_none(), "{}", home.errors());
             std::thread::yield_now();
         }
-        pause(Duration::from_micros(chance.u64(0..15_000)));
+        // As often below a tenth of a millisecond as above one: nobody knows how fast this machine is.
+        pause(Duration::from_micros(1 << chance.u32(0..14)));
         maker.kill_9();
         early += usize::from(!home.book().up.contains(&maker.who));
         // Half of the time one opens it alone, and otherwise two at once.
@@ -31,7 +34,8 @@ async fn a_file_whose_maker_was_killed_is_a_store_all_the_same() {
         let (_, filed, wrong) = home.violations(false).await;
         assert_eq!(wrong, [], "seed {seed}, time {time}");
         assert!(!filed.records.is_empty());
+        time += 1;
     }
-    println!("seed {seed}; {times} makers killed, {early} of them before the file was a store");
+    println!("seed {seed}; {time} makers killed, {early} of them before the file was a store");
     assert!(early > 0, "none was killed in time");
 }
