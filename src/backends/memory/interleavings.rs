@@ -326,7 +326,7 @@ fn marks_and_streams_lose_no_write() {
 #[test]
 fn the_schedules_find_a_waiter_that_looks_before_it_subscribes() {
     assert!(finds_a_bug("looks before it subscribes", || {
-        waiter_and_settler(false)
+        waiter_and_settler(false);
     }));
 }
 
