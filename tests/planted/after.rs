@@ -131,7 +131,7 @@ impl Planted {
                     });
                 }
             }
-            Bug::NumbersLostByReopen => self.remove_rows(b'z'),
+            Bug::NumbersLostByReopen => self.forget_numbers(),
             _ => {}
         }
     }

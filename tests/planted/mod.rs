@@ -245,6 +245,12 @@ impl Planted {
             .collect()
     }
 
+    /// Counts from nothing again. A row that is gone or damaged would be made anew.
+    fn forget_numbers(&self) {
+        let none = 0_u64.to_be_bytes().to_vec();
+        self.engine.tree.write().insert(b"z".to_vec(), none);
+    }
+
     fn remove_rows(&self, table: u8) {
         for (key, _) in self.rows(table) {
             self.engine.tree.write().remove(&key);
