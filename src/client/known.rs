@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Client;
 use super::control::all_marks;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schedule::nearest::nearest;
+use crate::schedule::nearest::hint;
 use crate::store::SharedStore;
 use crate::task::TaskDef;
 
@@ -96,23 +96,8 @@ impl Client {
         );
         known.sort();
         known.dedup();
-        let near = nearest(name, known.iter().map(|name| &**name), 1);
-        let hint = match near.first() {
-            Some(near) => format!("; did you mean \"{near}\"?"),
-            None if known.is_empty() => "; no task is registered".to_owned(),
-            None => {
-                let listed: Vec<_> = known
-                    .iter()
-                    .take(10)
-                    .map(|name| format!("\"{name}\""))
-                    .collect();
-                format!(
-                    "; known are {}{}",
-                    listed.join(", "),
-                    if known.len() > 10 { ", …" } else { "" }
-                )
-            }
-        };
+        let names = known.iter().map(|name| &**name);
+        let hint = hint(name, names, "known are", "; no task is registered");
         Err(Error::new(
             ErrorKind::UnknownTask,
             "submit",

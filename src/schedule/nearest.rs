@@ -20,6 +20,30 @@ pub(crate) fn nearest<'a>(
         .collect()
 }
 
+/// What to say behind a name that is not known: the nearest that is, or else the first ten behind `listed`, or `none` when
+/// there are none.
+pub(crate) fn hint<'a>(
+    wanted: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+    listed: &str,
+    none: &str,
+) -> String {
+    const LISTED: usize = 10;
+    if let Some(near) = nearest(wanted, known.clone(), 1).first() {
+        return format!("; did you mean \"{near}\"?");
+    }
+    let names: Vec<_> = known
+        .clone()
+        .take(LISTED)
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    if names.is_empty() {
+        return none.to_owned();
+    }
+    let more = if known.count() > LISTED { ", …" } else { "" };
+    format!("; {listed} {}{more}", names.join(", "))
+}
+
 /// The number of letters to add, drop, change or swap with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::payload::Payload;
-use crate::schedule::nearest::nearest;
+use crate::schedule::nearest::hint;
 use crate::store::{
     Commit, Create, Guard, Mark, MarkExpect, NewEvent, Op, Refusal, StreamId, TaskStateStoreExt,
 };
@@ -205,20 +205,8 @@ impl Client {
         name: &str,
     ) -> Result<Error> {
         let known = self.schedules().await?;
-        let near = nearest(name, known.iter().map(String::as_str), 1);
-        let hint = match near.first() {
-            Some(near) => format!("; did you mean \"{near}\"?"),
-            None if known.is_empty() => "; there are no schedules".to_owned(),
-            None => {
-                let listed: Vec<_> = known
-                    .iter()
-                    .take(10)
-                    .map(|name| format!("\"{name}\""))
-                    .collect();
-                let more = if known.len() > 10 { ", …" } else { "" };
-                format!("; there are {}{more}", listed.join(", "))
-            }
-        };
+        let names = known.iter().map(String::as_str);
+        let hint = hint(name, names, "there are", "; there are no schedules");
         let message = format!("there is no schedule \"{name}\"{hint}");
         Ok(Error::new(ErrorKind::NotFound, operation, message))
     }

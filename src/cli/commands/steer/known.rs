@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::client::Target;
 use crate::context::TloContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schedule::nearest::nearest;
+use crate::schedule::nearest::hint;
 use crate::store::{CountBy, TaskFilter};
 
 /// The queues and task names that somebody knows.
@@ -66,24 +66,10 @@ impl Known {
 }
 
 fn unknown(what: &'static str, name: &str, known: &BTreeSet<String>) -> Option<Error> {
-    const LISTED: usize = 10;
     if known.contains(name) {
         return None;
     }
-    let near = nearest(name, known.iter().map(String::as_str), 1);
-    let hint = match near.first() {
-        Some(near) => format!("; did you mean \"{near}\"?"),
-        None if known.is_empty() => String::new(),
-        None => {
-            let listed: Vec<_> = known
-                .iter()
-                .take(LISTED)
-                .map(|name| format!("\"{name}\""))
-                .collect();
-            let more = if known.len() > LISTED { ", …" } else { "" };
-            format!("; there are {}{more}", listed.join(", "))
-        }
-    };
+    let hint = hint(name, known.iter().map(String::as_str), "there are", "");
     let message = format!("no {what} is named \"{name}\"{hint}");
     Some(Error::new(ErrorKind::NotFound, what, message))
 }
