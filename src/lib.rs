@@ -49,6 +49,7 @@
 //! |---|---|
 //! | `macros` (default) | `#[tlo::task]` |
 //! | `sqlite` (default) | the embedded durable store |
+//! | `lmdb` | the store in LMDB |
 //! | `testing` | manual clock, harness, conformance suite |
 //! | `command` | tasks that run programs |
 //! | `log-capture` | what handlers say with `tracing` becomes the log of their run |
@@ -101,6 +102,8 @@ pub mod testing;
 
 /// The attribute that the async traits of this crate are implemented with.
 pub use async_trait::async_trait;
+#[cfg(feature = "lmdb")]
+pub use backends::{LmdbDurability, LmdbEngine, LmdbFacts, LmdbOptions, LmdbStore};
 pub use backends::{MemoryStore, RowStore};
 #[cfg(feature = "sqlite")]
 pub use backends::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};

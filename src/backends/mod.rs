@@ -1,8 +1,16 @@
 //! The stores that come with TLO.
 
 mod deadline;
+#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+mod disk;
+#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+mod file_options;
 mod handed;
+#[cfg(feature = "lmdb")]
+mod lmdb;
 mod memory;
+#[cfg(feature = "lmdb")]
+mod opened;
 mod rows;
 #[cfg(all(test, tlo_shuttle))]
 mod scenes;
@@ -12,6 +20,10 @@ mod sync;
 mod watch;
 mod writer;
 
+#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+pub(crate) use file_options::FileOptions;
+#[cfg(feature = "lmdb")]
+pub use lmdb::{LmdbDurability, LmdbEngine, LmdbFacts, LmdbOptions, LmdbStore};
 pub use memory::MemoryStore;
 pub use rows::RowStore;
 #[cfg(feature = "sqlite")]

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{PluginRequest, PluginTable};
+#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+use crate::backends::FileOptions;
+#[cfg(feature = "lmdb")]
+use crate::backends::LmdbOptions;
 use crate::backends::MemoryStore;
 #[cfg(feature = "sqlite")]
 use crate::backends::{SqliteOptions, SqliteStore};
 use crate::error::Result;
 use crate::registry::{InMemoryTaskRegistry, TaskRegistry};
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "lmdb"))]
 use crate::settings::{Loaded, Mistake, PluginAddress, Section};
 use crate::store::TaskStateStore;
 
@@ -27,10 +31,18 @@ pub(super) fn add(table: PluginTable) -> PluginTable {
     {
         table = table
             .task_state_store("sqlite", sqlite_store)
-            .section_check("sqlite", sqlite_section);
+            .section_check("sqlite", file_section::<SqliteOptions>);
     }
     #[cfg(not(feature = "sqlite"))]
     table.stores.not_built("sqlite", "sqlite");
+    #[cfg(feature = "lmdb")]
+    {
+        table = table
+            .task_state_store("lmdb", lmdb_store)
+            .section_check("lmdb", file_section::<LmdbOptions>);
+    }
+    #[cfg(not(feature = "lmdb"))]
+    table.stores.not_built("lmdb", "lmdb");
     table
 }
 
@@ -49,30 +61,45 @@ async fn memory_registry(request: PluginRequest) -> Result<Arc<dyn TaskRegistry>
     Ok(Arc::new(InMemoryTaskRegistry::default()))
 }
 
-/// `[sqlite]` is [`SqliteOptions`]; a path in the URL stands above the one there.
+/// The options of a store in files: its section, and a path in the URL stands above the one there.
+#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+fn file_options<T: FileOptions>(request: &PluginRequest) -> Result<T> {
+    let mut options: T = request.section.extract()?;
+    if let Some(path) = request.path() {
+        *options.path_mut() = path;
+    }
+    Ok(options)
+}
+
+/// `[sqlite]` is [`SqliteOptions`].
 #[cfg(feature = "sqlite")]
 async fn sqlite_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>> {
-    let mut options: SqliteOptions = request.section.extract()?;
-    if let Some(path) = request.path() {
-        options.path = path;
-    }
-    Ok(Arc::new(SqliteStore::open(
-        options,
-        request.clock,
-        request.ids,
-    )?))
+    let options: SqliteOptions = file_options(&request)?;
+    let store = SqliteStore::open(options, request.clock, request.ids)?;
+    Ok(Arc::new(store))
+}
+
+/// `[lmdb]` is [`LmdbOptions`].
+#[cfg(feature = "lmdb")]
+async fn lmdb_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>> {
+    let options: LmdbOptions = file_options(&request)?;
+    Ok(Arc::new(options.open(request.clock, request.ids)?))
 }
 
 /// What would be refused at opening, found before.
-#[cfg(feature = "sqlite")]
-fn sqlite_section(section: &Section, address: &PluginAddress, loaded: &Loaded) -> Vec<Mistake> {
-    let mut options: SqliteOptions = match section.check() {
+#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+fn file_section<T: FileOptions>(
+    section: &Section,
+    address: &PluginAddress,
+    loaded: &Loaded,
+) -> Vec<Mistake> {
+    let mut options: T = match section.check() {
         Ok(options) => options,
         Err(mistakes) => return mistakes,
     };
     let path = address.path();
     if let Some(path) = path {
-        options.path = path.into();
+        *options.path_mut() = path.into();
     }
     let mistake = options.wrong().map(|(field, reason)| {
         let key = match field {

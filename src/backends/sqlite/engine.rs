@@ -171,7 +171,10 @@ impl SqliteEngine {
             SqliteDurability::Strict => "FULL",
             SqliteDurability::Relaxed => "NORMAL",
         };
-        let disk = place.path().parent().and_then(super::disk::describe);
+        let disk = place
+            .path()
+            .parent()
+            .and_then(crate::backends::disk::describe);
         let mut facts = vec![
             ("sqlite", rusqlite::version().to_owned()),
             ("journal", "wal, read back".to_owned()),

@@ -15,7 +15,6 @@
 //! ```
 
 mod connection;
-mod disk;
 mod engine;
 mod enlist;
 mod fault;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backends::FileOptions;
 use crate::backends::deadline::CALL_TIMEOUT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schedule::{duration_text, format_duration, optional_duration_text};
@@ -87,9 +88,14 @@ impl SqliteOptions {
             None => Ok(()),
         }
     }
+}
 
-    /// The first field whose value cannot work, and why.
-    pub(crate) fn wrong(&self) -> Option<(&'static str, String)> {
+impl FileOptions for SqliteOptions {
+    fn path_mut(&mut self) -> &mut PathBuf {
+        &mut self.path
+    }
+
+    fn wrong(&self) -> Option<(&'static str, String)> {
         if self.path.as_os_str().is_empty() || self.path.as_os_str() == ":memory:" {
             let message = format!(
                 "the path of a SQLite store is \"{}\"; name a file, or choose the store \"memory\"",

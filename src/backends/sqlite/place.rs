@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::backends::disk::{Identity, identity, refuse_network};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Opening in turns: closing any descriptor of a file drops the locks that the process has on it, so the descriptor
@@ -19,9 +20,6 @@ pub(super) struct Place {
     log: PathBuf,
     log_identity: Mutex<Identity>,
 }
-
-/// Device and inode; `None` where the system does not tell.
-type Identity = Option<(u64, u64)>;
 
 impl Place {
     /// Finds or makes the file.
@@ -47,7 +45,7 @@ impl Place {
             ));
         }
         if !allow_network {
-            refuse_network(directory)?;
+            refuse_network("open sqlite", directory)?;
         }
         create(&path)?;
         let identity = identity(&path).map_err(|source| unusable(&path, source))?;
@@ -142,94 +140,5 @@ fn create(path: &Path) -> Result<()> {
         Ok(_) => Ok(()),
         Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(source) => Err(unusable(path, source)),
-    }
-}
-
-/// Which file a path leads to.
-#[cfg(unix)]
-fn identity(path: &Path) -> std::io::Result<Identity> {
-    use std::os::unix::fs::MetadataExt;
-    let file = fs::metadata(path)?;
-    Ok(Some((file.dev(), file.ino())))
-}
-
-#[cfg(not(unix))]
-fn identity(path: &Path) -> std::io::Result<Identity> {
-    fs::metadata(path).map(|_| None)
-}
-
-/// File systems that are shared over a network, or through a program, by their magic numbers.
-#[cfg(target_os = "linux")]
-const NETWORK: &[(u32, &str)] = &[
-    (0x6969, "NFS"),
-    (0x517B, "SMB"),
-    (0xFF53_4D42, "CIFS"),
-    (0xFE53_4D42, "SMB2"),
-    (0x0102_1997, "9p"),
-    (0x6573_5546, "FUSE"),
-    (0x00C3_6400, "Ceph"),
-    (0x5346_414F, "AFS"),
-    (0x6B41_4653, "AFS"),
-    (0x0BD0_0BD0, "Lustre"),
-    (0x7375_7245, "Coda"),
-    (0x4750_4653, "GPFS"),
-];
-
-#[cfg(target_os = "linux")]
-fn network_name(magic: u32) -> Option<&'static str> {
-    let found = NETWORK.iter().find(|(number, _)| *number == magic);
-    found.map(|(_, name)| *name)
-}
-
-/// The number of the file system that a directory is on.
-#[cfg(target_os = "linux")]
-pub(super) fn magic(directory: &Path) -> Option<u32> {
-    let system = rustix::fs::statfs(directory).ok()?;
-    // The kernel's field has 32 meaningful bits; its sign and width differ between machines.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "only the low 32 bits carry the number"
-    )]
-    Some(system.f_type as u32)
-}
-
-#[cfg(target_os = "linux")]
-fn refuse_network(directory: &Path) -> Result<()> {
-    let Some(magic) = magic(directory) else {
-        return Ok(());
-    };
-    match network_name(magic) {
-        Some(name) => Err(Error::new(
-            ErrorKind::Configuration,
-            "open sqlite",
-            format!(
-                "\"{}\" is on a {name} file system, where locks may not hold and two processes can destroy a database; \
-                 use a local disk, or set allow_network_file_system if you know that it is safe",
-                directory.display()
-            ),
-        )),
-        None => Ok(()),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn refuse_network(_directory: &Path) -> Result<()> {
-    Ok(())
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn network_file_systems_are_known_by_their_numbers() {
-        assert_eq!(network_name(0x6969), Some("NFS"));
-        assert_eq!(network_name(0x6573_5546), Some("FUSE"));
-        // ext4, tmpfs, btrfs, xfs, overlayfs
-        for local in [0xEF53, 0x0102_1994, 0x9123_683E, 0x5846_5342, 0x794C_7630] {
-            assert_eq!(network_name(local), None);
-        }
-        assert!(refuse_network(&std::env::temp_dir()).is_ok());
     }
 }

@@ -45,7 +45,8 @@ pub trait Rows {
 ///
 /// # Contract
 /// - `write` runs the closure in one transaction that nobody else interleaves with; when the closure answers `Ok`, the
-///   transaction is durable when `write` returns, and when it answers `Err` or panics, nothing of it happened.
+///   transaction is durable when `write` returns, and when it answers `Err` or panics, nothing of it happened. An engine
+///   that gave a transaction up, to grow or to let another one go first, may run the closure again from nothing.
 /// - `read` runs the closure on one consistent view.
 /// - Both may block; they are called on threads that may.
 pub trait RowEngine: Debug + Send + Sync + 'static {
