@@ -2,7 +2,10 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
+#[path = "../durable/crash.rs"]
 mod crash;
+#[path = "../durable/kit.rs"]
+mod durable;
 mod enlist;
 mod faults;
 mod kit;

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use tlo::store::{TaskStateStore, TaskStateStoreExt};
 use tlo::{Clock, ErrorKind, Payload, SystemClock, TaskStatus, WorkerId};
 
-use crate::is_full;
+use crate::kit::is_full;
 use crate::kit::{home, id, lease, new, open, total};
 
 const PROCESSES: usize = 16;

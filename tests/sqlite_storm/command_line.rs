@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use fastrand::Rng;
 
 use crate::hostile::{is_a_name, text};
+use crate::kit::is_full;
 use crate::operator::{Answer, Operator};
-use crate::{is_full, seed};
+use crate::seed;
 
 const JOBS: &str = "[[tasks]]\nname = \"greet\"\nshell = \"true\"\n";
 

@@ -10,7 +10,11 @@ mod busy;
 mod command_line;
 #[cfg(feature = "testing")]
 mod damage;
+#[path = "../durable/disk.rs"]
 mod disk;
+#[path = "../durable/kit.rs"]
+#[allow(dead_code, reason = "the kit of several test programs")]
+mod durable;
 mod hostile;
 #[path = "../sqlite_store/kit.rs"]
 #[allow(dead_code, reason = "the kit of another test program")]
@@ -18,10 +22,6 @@ mod kit;
 #[cfg(feature = "cli")]
 #[path = "../operator/mod.rs"]
 mod operator;
-
-fn is_full() -> bool {
-    std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full")
-}
 
 fn seed() -> u64 {
     let given = std::env::var("TLO_TEST_SEED").ok();

@@ -2,7 +2,7 @@
 //!
 //! `TLO_PROOF=full` runs 2,000 sequences on each store, otherwise a twentieth. `TLO_SEED` repeats a run; the seed is
 //! printed.
-#![cfg(all(feature = "testing", feature = "sqlite"))]
+#![cfg(all(feature = "testing", feature = "sqlite", feature = "lmdb"))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(
     clippy::print_stdout,
@@ -14,6 +14,8 @@ mod chance;
 #[path = "../counted/mod.rs"]
 mod counted;
 mod driver;
+#[path = "../stores/lmdb.rs"]
+mod environments;
 #[path = "../stores/files.rs"]
 mod files;
 mod lockstep;
@@ -31,10 +33,12 @@ use std::sync::atomic::Ordering;
 
 use counted::check;
 use driver::{Home, Tally};
+use environments::Environments;
 use files::Files;
 use memory::Memory;
 use proptest::test_runner::TestCaseError;
 use stores::Trees;
+use tempfile::TempDir;
 
 /// Sequences of a full proof.
 const SEQUENCES: u32 = 2_000;
@@ -74,10 +78,14 @@ fn on_trees(run: impl FnOnce(&Home<'_>)) {
     });
 }
 
-fn on_files(run: impl FnOnce(&Home<'_>)) {
-    // What is tried here is what the store means, not what the disk does: memory will do where there is a folder in it.
+/// What is tried here is what the store means, not what the disk does: memory will do where there is a folder in it.
+fn folder() -> TempDir {
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-    let files = Files(folder.unwrap());
+    folder.unwrap()
+}
+
+fn on_files(run: impl FnOnce(&Home<'_>)) {
+    let files = Files(folder());
     // What the system has of the files is what the death of the process leaves.
     let copy = |from: &str, to: &str| {
         std::fs::copy(files.path(from), files.path(to)).unwrap();
@@ -86,6 +94,20 @@ fn on_files(run: impl FnOnce(&Home<'_>)) {
     };
     run(&Home {
         factory: &files,
+        copy: Some(&copy),
+    });
+}
+
+fn on_environments(run: impl FnOnce(&Home<'_>)) {
+    let environments = Environments(folder());
+    // The lock file goes with its processes.
+    let copy = |from: &str, to: &str| {
+        let data = |place: &str| environments.path(place).join("data.mdb");
+        std::fs::create_dir(environments.path(to)).unwrap();
+        std::fs::copy(data(from), data(to)).unwrap();
+    };
+    run(&Home {
+        factory: &environments,
         copy: Some(&copy),
     });
 }
@@ -111,6 +133,11 @@ fn sqlite_does_what_the_model_says() {
 }
 
 #[test]
+fn lmdb_does_what_the_model_says() {
+    on_environments(|environments| sequences("lmdb and model", environments, None));
+}
+
+#[test]
 fn memory_answers_as_rows_do() {
     on_trees(|trees| sequences("memory and rows", trees, Some(&IN_MEMORY)));
 }
@@ -118,4 +145,11 @@ fn memory_answers_as_rows_do() {
 #[test]
 fn sqlite_answers_as_rows_do() {
     on_trees(|trees| on_files(|files| sequences("sqlite and rows", trees, Some(files))));
+}
+
+#[test]
+fn lmdb_answers_as_rows_do() {
+    on_trees(|trees| {
+        on_environments(|environments| sequences("lmdb and rows", trees, Some(environments)));
+    });
 }

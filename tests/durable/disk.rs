@@ -9,10 +9,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tlo::store::{Maintain, Retention, TaskStateStore, TaskStateStoreExt};
 use tlo::task::NewTask;
-use tlo::{Error, ErrorKind, Payload, SqliteStore, TaskStateRecord, TaskStatus};
+use tlo::{Error, ErrorKind, Payload, TaskStateRecord, TaskStatus};
 
-use crate::is_full;
-use crate::kit::{home, id, lease, new, open, total};
+use crate::kit::{NAME, Store, home, id, is_full, lease, new, open, total, try_open};
 
 /// A small file system in memory, where this user may make one.
 struct SmallDisk(TempDir);
@@ -53,7 +52,7 @@ fn expect_full(error: &Error) {
         "{error:?}"
     );
     let said = error.to_string();
-    assert!(said.contains("tlo.db"), "{error:?}");
+    assert!(said.contains(NAME), "{error:?}");
     assert!(
         said.contains("free space") || said.contains("the disk of"),
         "{error:?}"
@@ -71,7 +70,7 @@ fn fill(place: &Path) {
 }
 
 /// Creates until the disk is full; what was answered, and that everybody heard why it ended.
-async fn create_until_full(store: &Arc<SqliteStore>, round: usize) -> Vec<String> {
+async fn create_until_full(store: &Arc<Store>, round: usize) -> Vec<String> {
     let callers: Vec<_> = (0..4)
         .map(|caller| {
             let store = Arc::clone(store);
@@ -97,13 +96,13 @@ async fn create_until_full(store: &Arc<SqliteStore>, round: usize) -> Vec<String
     made
 }
 
-async fn settle(store: &SqliteStore, task: &TaskStateRecord) -> tlo::Result<TaskStatus> {
+async fn settle(store: &Store, task: &TaskStateRecord) -> tlo::Result<TaskStatus> {
     let reference = task.lease.as_ref().unwrap().reference();
     let result = Payload::of(&"y".repeat(20_000)).unwrap();
     store.succeed(&task.id, reference, result).await
 }
 
-async fn remove_ended(store: &SqliteStore) -> tlo::Result<u64> {
+async fn remove_ended(store: &Store) -> tlo::Result<u64> {
     let retention = Retention {
         age: Some(Duration::ZERO),
         count: None,
@@ -146,7 +145,7 @@ async fn a_full_disk_loses_nothing_that_was_answered() {
 }
 
 async fn five_times_full(disk: &SmallDisk, fills: &mut Fills) {
-    let (path, ballast) = (disk.0.path().join("tlo.db"), disk.0.path().join("ballast"));
+    let (path, ballast) = (disk.0.path().join(NAME), disk.0.path().join("ballast"));
     let mut store = Arc::new(open(&path));
     let mut kept: Vec<String> = Vec::new();
     for round in 0..5 {
@@ -175,7 +174,7 @@ async fn five_times_full(disk: &SmallDisk, fills: &mut Fills) {
         if round % 3 == 1 {
             // Also the next process finds everything, full as the disk is, or says what is wrong with it.
             drop(store);
-            store = match crate::kit::open_with(tlo::SqliteOptions::at(&path)) {
+            store = match try_open(&path) {
                 Ok(store) => Arc::new(store),
                 Err(error) => {
                     expect_full(&error);

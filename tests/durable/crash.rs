@@ -11,16 +11,16 @@ use std::sync::Arc;
 use tlo::store::{Maintain, Retention, TaskStateStore, TaskStateStoreExt};
 use tlo::{Payload, TaskStatus};
 
-use crate::kit::{home, id, lease, new, open};
+use crate::kit::{home, id, is_full, lease, new, open};
 
-const CHILD: &str = "TLO_TEST_SQLITE_CHILD";
+const CHILD: &str = "TLO_TEST_STORE_CHILD";
 const CALLERS: usize = 16;
 
 /// The process that is killed: submits, claims and settles until then, and prints each answer after it got it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "started by the test below"]
 async fn child() {
-    let (Ok(path), Ok(round)) = (std::env::var(CHILD), std::env::var("TLO_TEST_SQLITE_ROUND"))
+    let (Ok(path), Ok(round)) = (std::env::var(CHILD), std::env::var("TLO_TEST_STORE_ROUND"))
     else {
         panic!("{CHILD} does not say which file to write");
     };
@@ -55,7 +55,7 @@ fn run_and_kill(path: &Path, round: usize, after: usize) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "crash::child", "--nocapture"])
         .env(CHILD, path)
-        .env("TLO_TEST_SQLITE_ROUND", round.to_string())
+        .env("TLO_TEST_STORE_ROUND", round.to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -82,8 +82,7 @@ async fn nothing_that_was_answered_is_lost_when_the_process_is_killed() {
         .ok()
         .and_then(|seed| seed.parse().ok())
         .unwrap_or_else(|| fastrand::u64(..));
-    let is_full = std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full");
-    let rounds = if is_full { 200 } else { 10 };
+    let rounds = if is_full() { 200 } else { 10 };
     let mut random = fastrand::Rng::with_seed(seed);
     let (_directory, path) = home();
     let mut answered: BTreeMap<String, TaskStatus> = BTreeMap::new();

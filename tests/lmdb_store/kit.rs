@@ -1,0 +1,33 @@
+//! What the cases have in common.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tlo::{IdSource, LmdbOptions, LmdbStore, SystemClock};
+
+pub(crate) use crate::durable::{id, is_full, lease, new, total, until};
+
+/// What the directory of the store is called.
+pub(crate) const NAME: &str = "tlo.lmdb";
+
+pub(crate) type Store = LmdbStore;
+
+/// A directory with the path of a store in it.
+pub(crate) fn home() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(NAME);
+    (directory, path)
+}
+
+pub(crate) fn open(path: &Path) -> Store {
+    try_open(path).unwrap()
+}
+
+pub(crate) fn try_open(path: &Path) -> tlo::Result<Store> {
+    open_with(LmdbOptions::at(path))
+}
+
+pub(crate) fn open_with(options: LmdbOptions) -> tlo::Result<Store> {
+    options.open(SystemClock::shared(), Arc::new(IdSource::random()))
+}
