@@ -12,6 +12,7 @@ use super::commands::inspect::InspectArgs;
 use super::commands::list::ListArgs;
 use super::commands::logs::LogsArgs;
 use super::commands::man::ManArgs;
+use super::commands::monitor::MonitorArgs;
 use super::commands::peek::PeekArgs;
 use super::commands::stats::StatsArgs;
 use super::commands::steer::audit::AuditArgs;
@@ -36,6 +37,7 @@ Begin:
   tlo run                                 run it; Ctrl-C stops when what runs has ended
   tlo run --crontab /etc/crontab          run a crontab as well
   tlo list --status failed                what went wrong lately
+  tlo monitor                             what waits, runs and has ended, live
   tlo inspect ID                          everything about one run: output, errors, attempts
   tlo why ID                              what it waits for, or how it came to its end
   tlo dead                                what failed, grouped by error
@@ -101,6 +103,12 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// List tasks, the newest first
     List(ListArgs),
+    /// Watch what waits, runs and has ended
+    ///
+    /// A live table that shows what changes as it changes. Tab or 0 to 3 switches between all tasks, those that wait, run, and
+    /// have ended; j and k go by a line, space and b by a page, g and G to the top and the end; Enter shows everything
+    /// about a task, Escape goes back, q or Ctrl-C ends. Without a terminal, or with --once or --json, it prints one snapshot.
+    Monitor(MonitorArgs),
     /// Show what starts next in a queue, in its order
     Peek(PeekArgs),
     /// Show everything about one task

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::cli::output;
-use crate::cli::output::Cell;
+use crate::cli::output::{Cell, Form};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
@@ -32,15 +32,26 @@ pub(crate) async fn run(client: &Client, args: InspectArgs) -> Result<()> {
     if args.json {
         return output::json(&record.to_json());
     }
-    for (label, value) in fields(&record) {
-        output::line(&format!("{label:<13} {}", output::one_line(&value)))?;
+    let mut text = shown(&record, Form::of_stdout()).join("\n");
+    text.push('\n');
+    output::raw(text.as_bytes())
+}
+
+/// Everything about a task, a line each.
+pub(super) fn shown(record: &TaskStateRecord, form: Form) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (label, value) in fields(record) {
+        lines.push(format!("{label:<13} {}", output::one_line(&value)));
     }
-    result(&record)?;
-    unsuccessful_run(&record)?;
+    result(&mut lines, record);
+    if let Some(command) = unsuccessful(record) {
+        command.show(&mut lines);
+    }
     if let Some(error) = &record.error {
-        block("error", error)?;
+        block(&mut lines, "error", error);
     }
-    attempts(&record)
+    attempts(&mut lines, record, form);
+    lines
 }
 
 /// What the last run of a command printed; nothing for other tasks.
@@ -60,29 +71,22 @@ pub(super) fn output_of(record: &TaskStateRecord) -> Result<()> {
 }
 
 /// The result; that of a command as it looked, not as JSON.
-fn result(record: &TaskStateRecord) -> Result<()> {
+fn result(to: &mut Vec<String>, record: &TaskStateRecord) {
     let Some(result) = &record.result else {
-        return Ok(());
+        return;
     };
-    let Ok(command) = result.decode::<CommandResult>() else {
-        return output::line(&format!(
+    match result.decode::<CommandResult>() {
+        Ok(command) => command.show(to),
+        Err(_) => to.push(format!(
             "{:<13} {}",
             "result",
             output::one_line(result.as_str())
-        ));
-    };
-    command.show()
-}
-
-/// What the last run of a command left that did not succeed.
-fn unsuccessful_run(record: &TaskStateRecord) -> Result<()> {
-    match unsuccessful(record) {
-        Some(command) => command.show(),
-        None => Ok(()),
+        )),
     }
 }
 
-/// A command leaves it as the progress of its task; other progress is shown as it is.
+/// What the last run of a command left that did not succeed. A command leaves it as the progress of its task; other progress
+/// is shown as it is.
 fn unsuccessful(record: &TaskStateRecord) -> Option<CommandResult> {
     record.progress.as_ref()?.decode().ok()
 }
@@ -101,7 +105,7 @@ struct CommandResult {
 }
 
 impl CommandResult {
-    fn show(&self) -> Result<()> {
+    fn show(&self, to: &mut Vec<String>) {
         let (label, number) = match (self.exit_code, self.signal) {
             (None, Some(signal)) => ("signal", signal.to_string()),
             (Some(code), _) => ("exit code", code.to_string()),
@@ -110,32 +114,34 @@ impl CommandResult {
         let attempt = self.attempt.map(|attempt| format!(", attempt {attempt}"));
         let cut = if self.truncated { ", output cut" } else { "" };
         let attempt = attempt.unwrap_or_default();
-        output::line(&format!("{label:<13} {number}{attempt}{cut}"))?;
-        block("stdout", &self.stdout)?;
-        block("stderr", &self.stderr)
+        to.push(format!("{label:<13} {number}{attempt}{cut}"));
+        block(to, "stdout", &self.stdout);
+        block(to, "stderr", &self.stderr);
     }
 }
 
 /// A text of several lines under its label, or beside it when it is one.
-fn block(label: &str, text: &str) -> Result<()> {
+fn block(to: &mut Vec<String>, label: &str, text: &str) {
     let lines: Vec<String> = output::lines(text).collect();
     match lines.as_slice() {
-        [] => Ok(()),
-        [one] => output::line(&format!("{label:<13} {one}")),
+        [] => {}
+        [one] => to.push(format!("{label:<13} {one}")),
         several => {
-            output::line(label)?;
-            several
-                .iter()
-                .try_for_each(|line| output::line(format!("    {line}").trim_end()))
+            to.push(label.to_owned());
+            to.extend(
+                several
+                    .iter()
+                    .map(|line| format!("    {line}").trim_end().to_owned()),
+            );
         }
     }
 }
 
-fn attempts(record: &TaskStateRecord) -> Result<()> {
+fn attempts(to: &mut Vec<String>, record: &TaskStateRecord, form: Form) {
     if record.attempts.is_empty() {
-        return Ok(());
+        return;
     }
-    output::line("")?;
+    to.push(String::new());
     let rows: Vec<_> = record
         .attempts
         .iter()
@@ -153,10 +159,9 @@ fn attempts(record: &TaskStateRecord) -> Result<()> {
             ]
         })
         .collect();
-    output::table(
-        &["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"],
-        &rows,
-    )
+    let header = ["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"];
+    let table = output::table_text(&header, &rows, form);
+    to.extend(table.lines().map(str::to_owned));
 }
 
 pub(super) async fn find(client: &Client, text: &str) -> Result<TaskStateRecord> {

@@ -81,19 +81,23 @@ pub(super) async fn run(tlo: &TloContext, args: ListArgs) -> Result<()> {
         }
         return Ok(());
     }
-    if std::io::stdout().is_terminal() {
-        brief(&records, SystemClock.now())?;
-    } else {
-        let rows: Vec<_> = records.iter().map(full).collect();
-        output::table(
-            &[
-                "ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "DUE", "STARTED", "TOOK", "ERROR",
-            ],
-            &rows,
-        )?;
-    }
+    print(&records)?;
     say_more(after);
     Ok(())
+}
+
+/// Prints these tasks as a table.
+pub(super) fn print(records: &[TaskStateRecord]) -> Result<()> {
+    if std::io::stdout().is_terminal() {
+        return brief(records, SystemClock.now());
+    }
+    let rows: Vec<_> = records.iter().map(full).collect();
+    output::table(
+        &[
+            "ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "DUE", "STARTED", "TOOK", "ERROR",
+        ],
+        &rows,
+    )
 }
 
 /// Says that the list goes on; on standard error, so also beside JSON.
@@ -141,16 +145,10 @@ fn brief(records: &[TaskStateRecord], now: Timestamp) -> Result<()> {
             if mixed {
                 row.push(Cell::from(&record.queue));
             }
-            let when = match (record.status, record.started_at) {
-                (TaskStatus::Pending, _) | (_, None) => {
-                    format!("due {}", day_time(record.run_at, now))
-                }
-                (_, Some(started)) => day_time(started, now),
-            };
             row.extend([
                 status(record),
                 attempt(record),
-                Cell::from(when),
+                Cell::from(when(record, now)),
                 Cell::from(took(record)),
                 error(record),
             ]);
@@ -158,6 +156,14 @@ fn brief(records: &[TaskStateRecord], now: Timestamp) -> Result<()> {
         })
         .collect();
     output::table(&header, &rows)
+}
+
+/// When it is due, or started.
+pub(super) fn when(record: &TaskStateRecord, now: Timestamp) -> String {
+    match (record.status, record.started_at) {
+        (TaskStatus::Pending, _) | (_, None) => format!("due {}", day_time(record.run_at, now)),
+        (_, Some(started)) => day_time(started, now),
+    }
 }
 
 /// `10:00:01` today, else `11-20 10:00:01`; in another year the whole instant. UTC.
@@ -174,7 +180,7 @@ fn day_time(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-fn status(record: &TaskStateRecord) -> Cell {
+pub(super) fn status(record: &TaskStateRecord) -> Cell {
     let text = match &record.parked {
         Some(parked) => format!("{} (behind {})", record.status, parked.gate),
         None => record.status.to_string(),
@@ -182,11 +188,11 @@ fn status(record: &TaskStateRecord) -> Cell {
     Cell::of_status(record.status, &text)
 }
 
-fn attempt(record: &TaskStateRecord) -> Cell {
+pub(super) fn attempt(record: &TaskStateRecord) -> Cell {
     Cell::from(format!("{}/{}", record.attempt, record.max_attempts))
 }
 
-fn took(record: &TaskStateRecord) -> String {
+pub(super) fn took(record: &TaskStateRecord) -> String {
     match (record.started_at, record.finished_at) {
         (Some(start), Some(end)) => short_duration(end.since(start)),
         _ => "-".to_owned(),
@@ -194,7 +200,7 @@ fn took(record: &TaskStateRecord) -> String {
 }
 
 /// The line of the error that says most: its first.
-fn error(record: &TaskStateRecord) -> Cell {
+pub(super) fn error(record: &TaskStateRecord) -> Cell {
     let text = record.error.as_deref().unwrap_or_default();
     let line = text.lines().find(|line| !line.trim().is_empty());
     Cell::from(output::start_of(line.unwrap_or_default(), 200))

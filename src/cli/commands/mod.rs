@@ -12,6 +12,7 @@ pub(super) mod inspect;
 pub(super) mod list;
 pub(super) mod logs;
 pub(super) mod man;
+pub(super) mod monitor;
 pub(super) mod peek;
 mod run;
 pub(super) mod stats;
@@ -20,6 +21,7 @@ pub(super) mod submit;
 mod submit_lines;
 pub(super) mod why;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -53,14 +55,19 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
             let source = program::settings(config, &context)?;
             let tlo = program::open(source, context).await?;
             // What such a command meets is in its error already; only who asks for it gets the log as well.
+            let screen =
+                matches!(&command, Command::Monitor(args) if monitor::takes_the_terminal(args));
             logging::start(match tlo.loaded().origin("log_level").as_str() {
                 "default" => LogLevel::Off,
+                // Lines of a log would stand in the middle of it.
+                _ if screen && std::io::stderr().is_terminal() => LogLevel::Off,
                 _ => tlo.settings().log_level,
             });
             let client = tlo.client();
             match command {
                 Command::List(args) => list::run(&tlo, args).await?,
                 Command::Peek(args) => peek::run(&tlo, &args).await?,
+                Command::Monitor(args) => monitor::run(&tlo, args).await?,
                 Command::Inspect(args) => inspect::run(&client, args).await?,
                 Command::Logs(args) => logs::run(&client, args).await?,
                 Command::Stats(args) => stats::run(&client, args).await?,

@@ -10,8 +10,8 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
 pub(super) use self::list::ListFormat;
-pub(super) use self::table::{Cell, table};
-pub(super) use self::text::{instant, lines, one_line, start_of};
+pub(super) use self::table::{Cell, Form, table, table_text};
+pub(super) use self::text::{columns, instant, lines, middle_cut, one_line, start_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schedule::CronFault;
 

@@ -51,8 +51,13 @@ impl Cell {
 }
 
 impl Cell {
-    /// Its text, or the start of it, in its style.
-    fn shown(&self, text: &str, colour: bool) -> String {
+    /// What it says.
+    pub(in crate::cli) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its text, or a part of it, in its style.
+    pub(in crate::cli) fn shown(&self, text: &str, colour: bool) -> String {
         if colour {
             format!("{}{text}{:#}", self.style, self.style)
         } else {
@@ -61,28 +66,58 @@ impl Cell {
     }
 }
 
-/// Writes a table.
+/// For whom a table is written.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Form {
+    /// The columns of the terminal; none in a pipe.
+    width: Option<usize>,
+    colour: bool,
+}
+
+impl Form {
+    /// For whoever reads standard output.
+    pub(in crate::cli) fn of_stdout() -> Self {
+        let out = std::io::stdout();
+        Self {
+            width: out.is_terminal().then(|| width(&out)),
+            colour: super::colour(&out),
+        }
+    }
+
+    /// For a part of a screen, without colours.
+    pub(in crate::cli) fn plain(width: usize) -> Self {
+        Self {
+            width: Some(width),
+            colour: false,
+        }
+    }
+}
+
+/// Writes a table to standard output.
 ///
 /// # Errors
 /// When standard output cannot be written.
 pub(in crate::cli) fn table(header: &[&str], rows: &[Vec<Cell>]) -> Result<()> {
-    let out = std::io::stdout();
-    let colour = super::colour(&out);
+    super::raw(table_text(header, rows, Form::of_stdout()).as_bytes())
+}
+
+/// A table as text; each line ends with a line end.
+pub(in crate::cli) fn table_text(header: &[&str], rows: &[Vec<Cell>], form: Form) -> String {
     let head = head(header);
     let mut text = String::new();
-    if out.is_terminal() {
-        aligned(&mut text, &head, rows, width(&out), colour);
+    if let Some(width) = form.width {
+        aligned(&mut text, &head, rows, width, form.colour);
     } else {
         for row in std::iter::once(head.as_slice()).chain(rows.iter().map(Vec::as_slice)) {
             let cells: Vec<String> = row
                 .iter()
-                .map(|cell| cell.shown(&cell.text, colour))
+                .map(|cell| cell.shown(&cell.text, form.colour))
                 .collect();
             text.push_str(&cells.join("\t"));
             text.push('\n');
         }
     }
-    super::raw(text.as_bytes())
+    text
 }
 
 fn head(labels: &[&str]) -> Vec<Cell> {

@@ -76,8 +76,30 @@ pub(in crate::cli) fn start_of(text: &str, width: usize) -> String {
     start
 }
 
+/// A text without its middle, at most this many columns wide: of an id both ends tell it from others.
+#[must_use]
+pub(in crate::cli) fn middle_cut(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let behind = width.saturating_sub(1) / 2;
+    let mut end = text.len();
+    let mut used = 0;
+    for (at, c) in text.char_indices().rev() {
+        used += c.width().unwrap_or(0);
+        if used > behind {
+            break;
+        }
+        end = at;
+    }
+    let ended = &text[end..];
+    let mut cut = start_of(text, width.saturating_sub(columns(ended)));
+    cut.push_str(ended);
+    cut
+}
+
 /// How many columns of a terminal a text takes.
-pub(super) fn columns(text: &str) -> usize {
+pub(in crate::cli) fn columns(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
@@ -110,5 +132,13 @@ mod tests {
         assert_eq!(start_of("longer", 5), "long…");
         assert_eq!(start_of("世界世界", 5), "世界…");
         assert_eq!(start_of("世界世界", 4), "世…");
+    }
+
+    #[test]
+    fn both_ends_stay() {
+        assert_eq!(middle_cut("tsk_0123456789", 14), "tsk_0123456789");
+        assert_eq!(middle_cut("tsk_0123456789", 9), "tsk_…6789");
+        assert_eq!(middle_cut("世界世界", 5), "世…界");
+        assert_eq!(middle_cut("tsk_0123456789", 1), "…");
     }
 }
