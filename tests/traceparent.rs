@@ -165,6 +165,8 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Spans {
         if attributes.metadata().name() == "tlo.task" {
             let mut fields = BTreeMap::new();
             attributes.record(&mut Fields(&mut fields));
+            // Those are there for OpenTelemetry, with its feature.
+            fields.retain(|name, _| !name.starts_with("otel."));
             self.0.lock().push(fields);
         }
     }

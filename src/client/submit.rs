@@ -273,16 +273,19 @@ impl Client {
         Self(Arc::clone(&self.0), trace.or_else(|| self.1.clone()))
     }
 
-    /// The trace of a new task: the one it was given, else that of the run whose client this is, else the one that this
-    /// code runs in.
+    /// The trace of a new task: the one it was given, else the span of OpenTelemetry that this code runs in, else the trace of
+    /// the run whose client this is, else the one that this code runs in.
     fn carry_trace(&self, new: &mut NewTask) {
         if new.headers.contains_key(TRACEPARENT) {
             if Trace::of(&new.details).is_none() {
                 new.headers.remove(TRACEPARENT);
                 new.headers.remove(TRACESTATE);
             }
-        } else if let Some(trace) = self.1.clone().or_else(Trace::current) {
-            trace.put(new);
+        } else {
+            let trace = Trace::of_span().or_else(|| self.1.clone());
+            if let Some(trace) = trace.or_else(Trace::current) {
+                trace.put(new);
+            }
         }
     }
 }

@@ -11,6 +11,8 @@ mod interruption;
 mod into;
 pub mod layers;
 mod log;
+#[cfg(feature = "opentelemetry")]
+mod open_telemetry;
 mod outcome;
 mod period;
 mod table;

@@ -24,17 +24,39 @@ impl Trace {
     pub(crate) fn of(details: &TaskDetails) -> Option<Self> {
         let headers = &details.headers;
         let parent = TraceParent::read(headers.get(TRACEPARENT)?)?;
-        let state = headers.get(TRACESTATE);
-        let state = state.filter(|state| state.len() <= STATE_LIMIT);
-        Some(Self {
+        Some(Self::new(parent, headers.get(TRACESTATE).cloned()))
+    }
+
+    /// One of this span, with what vendors add to it.
+    pub(super) fn new(parent: TraceParent, state: Option<String>) -> Self {
+        let state = state.filter(|state| !state.is_empty() && state.len() <= STATE_LIMIT);
+        Self {
             parent,
-            state: state.map(|state| Arc::from(state.as_str())),
-        })
+            state: state.map(Arc::from),
+        }
+    }
+
+    /// What vendors add to it.
+    #[cfg(feature = "opentelemetry")]
+    pub(super) fn state(&self) -> Option<&str> {
+        self.state.as_deref()
     }
 
     /// The one that this code runs in.
     pub(crate) fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()
+    }
+
+    /// The span of OpenTelemetry that this code runs in.
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn of_span() -> Option<Self> {
+        super::open_telemetry::current()
+    }
+
+    /// The span of OpenTelemetry that this code runs in: without the feature there is none.
+    #[cfg(not(feature = "opentelemetry"))]
+    pub(crate) fn of_span() -> Option<Self> {
+        None
     }
 
     /// Puts it into the headers of a task.
@@ -68,6 +90,12 @@ impl Trace {
 /// # Ok(()) }
 /// ```
 pub async fn traced<F: Future>(parent: TraceParent, future: F) -> F::Output {
-    let state = None;
-    Trace { parent, state }.around(future).await
+    let trace = Trace::new(parent, None);
+    #[cfg(feature = "opentelemetry")]
+    let future = {
+        use opentelemetry::context::FutureExt;
+        // Spans inside are its children.
+        future.with_context(super::open_telemetry::remote(&trace).unwrap_or_default())
+    };
+    trace.around(future).await
 }

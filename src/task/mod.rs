@@ -38,6 +38,8 @@ pub use log::{LineLevel, LogLine};
 pub(crate) use make::Pattern;
 pub use new::NewTask;
 pub use options::{GateTemplate, TaskOptions};
+#[cfg(feature = "opentelemetry")]
+pub(crate) use outcome::Action;
 pub use outcome::{Outcome, TaskError, TaskResult};
 pub use record::{
     Lease, LeaseRef, Parked, Prefer, SCHEMA_VERSION, TaskKind, TaskStateRecord, TaskSummary,

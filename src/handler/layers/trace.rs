@@ -9,9 +9,11 @@ use tracing::level_filters::LevelFilter;
 
 use super::Layer;
 use crate::handler::Trace as TraceOf;
+#[cfg(feature = "opentelemetry")]
+use crate::handler::open_telemetry;
 use crate::handler::{Handler, SharedHandler, TaskContext};
 use crate::payload::Payload;
-use crate::task::Ended;
+use crate::task::{Ended, TaskStateRecord};
 
 /// The name of the span of a run.
 #[cfg(feature = "log-capture")]
@@ -31,6 +33,12 @@ pub(crate) fn starting() -> Option<TaskContext> {
 /// Runs each task in a span `tlo.task` with its id, name, queue and attempt, and with the id of the trace that its header
 /// `traceparent` names, so that whatever the handler logs can be
 /// found by task. Where nobody listens to that span it costs nothing.
+///
+/// With the feature `opentelemetry`, and in a program that has the layer of `tracing-opentelemetry`, it is a span of
+/// OpenTelemetry, too: of the kind *consumer*, named `process NAME`, a child of the span that the task was submitted in, with
+/// the attributes of messaging (`messaging.system` is `tlo`, `messaging.destination.name` its queue, `messaging.message.id`
+/// its id) and `tlo.task.name`, `tlo.task.attempt`, `tlo.task.schedule` and `tlo.task.outcome`; a run that failed has the status
+/// of an error. What it submits is a child of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trace;
 
@@ -60,25 +68,53 @@ impl Handler for Tracing {
         }
         let record = context.record();
         STARTING.set(Some(context.clone()));
-        let span = tracing::info_span!(
-            "tlo.task",
-            id = %record.id,
-            name = &*record.name,
-            queue = &*record.queue,
-            attempt = record.attempt,
-            trace_id = tracing::field::Empty,
-        );
+        let span = span_of(record);
         if let Some(trace) = trace.as_ref().filter(|_| !span.is_disabled()) {
             span.record("trace_id", trace.parent.trace_id());
         }
         STARTING.set(None);
+        #[cfg(feature = "opentelemetry")]
+        open_telemetry::begin(&span, trace.as_ref(), record);
         let run = in_trace(trace, self.0.run(context, args));
         if span.is_disabled() {
-            run
-        } else {
-            Box::pin(run.instrument(span))
+            return run;
         }
+        #[cfg(feature = "opentelemetry")]
+        let run = {
+            let span = span.clone();
+            async move {
+                let ended = run.await;
+                open_telemetry::end(&span, &ended);
+                ended
+            }
+        };
+        Box::pin(run.instrument(span))
     }
+}
+
+/// The span of a run.
+fn span_of(record: &TaskStateRecord) -> tracing::Span {
+    #[cfg(not(feature = "opentelemetry"))]
+    return tracing::info_span!(
+        "tlo.task",
+        id = %record.id,
+        name = &*record.name,
+        queue = &*record.queue,
+        attempt = record.attempt,
+        trace_id = tracing::field::Empty,
+    );
+    // What it is called and of which kind it is goes to the layer of OpenTelemetry in fields.
+    #[cfg(feature = "opentelemetry")]
+    return tracing::info_span!(
+        "tlo.task",
+        id = %record.id,
+        name = &*record.name,
+        queue = &*record.queue,
+        attempt = record.attempt,
+        trace_id = tracing::field::Empty,
+        otel.name = format!("process {}", record.name),
+        otel.kind = "consumer",
+    );
 }
 
 type Run<'run> = Pin<Box<dyn Future<Output = Ended> + Send + 'run>>;
