@@ -94,10 +94,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("finished: {result}");
     let record = handle.record().await?;
     let why = client.why(record.id.as_str()).await?;
-    // What `tlo why` prints.
-    for link in why.links {
-        println!("  {}", link.reason);
-    }
+    println!("$ tlo why {}\n{why}", record.id);
     println!(
         "status {}, lost {}, fence {}; the lost run used up none of its {} attempts",
         record.status, record.lost, record.fence, record.max_attempts

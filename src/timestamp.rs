@@ -44,6 +44,11 @@ impl Timestamp {
         }
     }
 
+    /// The same instant without its fraction of a second.
+    pub(crate) const fn whole_seconds(self) -> Self {
+        Self::from_micros(self.0.div_euclid(1_000_000) * 1_000_000)
+    }
+
     /// The instant this many seconds after the epoch.
     ///
     /// # Errors

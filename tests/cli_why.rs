@@ -38,7 +38,7 @@ fn a_task_and_a_slot_are_explained_in_lines_and_in_json() {
         "{text}"
     );
 
-    let cancel = ["cancel", id, "--reason", "a\u{1b}[31mtypo"];
+    let cancel = ["cancel", id, "--reason", "a\u{1b}[31mtypo\nin two lines"];
     operator.tlo_with(&[("USER", "ada")], &cancel).ok("cancel");
     let told = operator.json(&["why", &id[..30], "--json"]);
     assert_eq!(told["subject"], id);
@@ -52,7 +52,9 @@ fn a_task_and_a_slot_are_explained_in_lines_and_in_json() {
     assert_eq!(reasons, ["created", "steered", "gave_key_up", "cancelled"]);
     let who = told["links"][1]["who"].as_str().unwrap();
     assert!(who.starts_with("ada@"), "{who}");
-    assert!(!operator.ok(&["why", id]).contains('\u{1b}'));
+    let text = operator.ok(&["why", id]);
+    assert!(!text.contains('\u{1b}'));
+    assert_eq!(text.lines().count(), 1 + reasons.len(), "{text}");
 
     let slot = operator.ok(&["why", "nightly"]);
     assert!(

@@ -25,12 +25,5 @@ pub(crate) async fn run(client: &Client, args: &WhyArgs) -> Result<()> {
     if args.json {
         return output::json(&why);
     }
-    let status = why.status.map(|status| format!(" is {status}"));
-    let headline = format!("{}{}", why.subject, status.unwrap_or_default());
-    output::line(&output::one_line(&headline))?;
-    for link in &why.links {
-        let said = output::one_line(&link.reason.to_string());
-        output::line(&format!("  {:<20}  {said}", output::instant(link.at)))?;
-    }
-    Ok(())
+    output::lines(&why.to_string()).try_for_each(|line| output::line(&line))
 }

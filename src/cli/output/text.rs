@@ -51,10 +51,7 @@ fn is_obeyed(c: char) -> bool {
 /// An instant in seconds, for tables.
 #[must_use]
 pub(in crate::cli) fn instant(at: Option<Timestamp>) -> String {
-    at.map_or_else(
-        || "-".to_owned(),
-        |at| Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000).to_string(),
-    )
+    at.map_or_else(|| "-".to_owned(), |at| at.whole_seconds().to_string())
 }
 
 /// The beginning of a text, at most this many columns wide.

@@ -2,10 +2,29 @@
 
 use std::fmt;
 
+use super::Why;
 use super::reason::Reason;
 use crate::schedule::{format_duration, short_duration};
 use crate::task::{AttemptEnd, UniqueScope};
 use crate::timestamp::Timestamp;
+
+impl fmt::Display for Why {
+    /// What `tlo why` prints: the subject and where it stands, then a line for each link with its time, in seconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one_line = |text: &str| text.lines().collect::<Vec<_>>().join(" ");
+        f.write_str(&one_line(&self.subject))?;
+        if let Some(status) = self.status {
+            write!(f, " is {status}")?;
+        }
+        for link in &self.links {
+            let at = link
+                .at
+                .map_or_else(|| "-".to_owned(), |at| at.whole_seconds().to_string());
+            write!(f, "\n  {at:<20}  {}", one_line(&link.reason.to_string()))?;
+        }
+        Ok(())
+    }
+}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
