@@ -229,6 +229,40 @@ async fn an_attempt_that_snoozes_for_ever_keeps_its_latest_lines() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_snoozes_for_ever_keeps_about_a_mebibyte() {
+    // Written with the end of a turn, and with a renewal of its lease before.
+    for pause in [0_u64, 15] {
+        let mut tlo = TloContext::for_test()
+            .task(
+                task("t").run(move |context: TaskContext, _: ()| async move {
+                    let turn = context.record().leases;
+                    for line in 0..turn % 7 * 30 {
+                        context.log(format!("turn {turn} {line} {}", "x".repeat(1_000)));
+                    }
+                    context.log(format!("turn {turn}"));
+                    context.clock().sleep(secs(pause)).await;
+                    match turn {
+                        100 => Ok(()),
+                        _ => Err(TaskError::snooze(millis(1))),
+                    }
+                }),
+            )
+            .start()
+            .await
+            .unwrap();
+        let client = tlo.client();
+        let handle = client.task("t").submit().await.unwrap();
+        tlo.advance(minutes(40)).await.unwrap();
+        assert_eq!(handle.status().await.unwrap(), TaskStatus::Succeeded);
+        let lines = client.log(handle.id(), 1).await.unwrap();
+        let bytes: usize = lines.iter().map(|line| line.text.len()).sum();
+        // A hundred turns said nine times as much.
+        assert!((800_000..=1_700_000).contains(&bytes), "{pause}: {bytes}");
+        assert_eq!(lines.last().unwrap().text, "turn 100");
+    }
+}
+
+#[tokio::test]
 async fn what_handlers_say_with_tracing_is_in_the_log_of_their_run() {
     let subscriber = tracing_subscriber::registry().with(CaptureLogs::default());
     tracing::subscriber::set_global_default(subscriber).unwrap();

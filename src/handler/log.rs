@@ -22,6 +22,14 @@ pub(crate) struct LogBatch {
     pub(crate) lines: Vec<LogLine>,
 }
 
+impl LogBatch {
+    /// About what it takes as JSON text.
+    pub(crate) fn bytes(&self) -> usize {
+        let lines = self.lines.iter();
+        lines.map(|line| LINE_COST + json_bytes(&line.text)).sum()
+    }
+}
+
 /// The lines that a run has said and that are not written yet. Nothing is allocated for a run that says nothing.
 #[derive(Debug, Default)]
 pub(super) struct RunLog(Mutex<Option<Box<Lines>>>);

@@ -166,6 +166,7 @@ async fn renew_once<'a>(shared: &Shared, renewals: Vec<Renewal<'a>>) -> Option<V
     match shared.parts.store.commit(commits).await {
         Ok(answers) => {
             let mut refused = Vec::new();
+            let mut written = Vec::new();
             for (renewal, answer) in renewals.into_iter().zip(answers) {
                 let task = renewal.task;
                 match answer {
@@ -179,12 +180,17 @@ async fn renew_once<'a>(shared: &Shared, renewals: Vec<Renewal<'a>>) -> Option<V
                             log: Vec::new(),
                         });
                     }
-                    answer => heed(
-                        shared,
-                        task,
-                        answer.map(|effects| effects.into_iter().next()),
-                    ),
+                    Ok(effects) => {
+                        heed(shared, task, Ok(effects.first()));
+                        if !renewal.log.is_empty() {
+                            written.push((renewal, effects));
+                        }
+                    }
+                    Err(refusal) => heed(shared, task, Err(refusal)),
                 }
+            }
+            for (renewal, effects) in written {
+                logs::trim(shared, renewal.task.record(), &renewal.log, &effects).await;
             }
             Some(refused)
         }
@@ -203,7 +209,7 @@ async fn renew_once<'a>(shared: &Shared, renewals: Vec<Renewal<'a>>) -> Option<V
     }
 }
 
-fn heed(shared: &Shared, task: &HeldTask, answer: Result<Option<Effect>, Refusal>) {
+fn heed(shared: &Shared, task: &HeldTask, answer: Result<Option<&Effect>, Refusal>) {
     match answer {
         Ok(Some(Effect::Extended {
             cancel_requested: true,

@@ -1,9 +1,11 @@
 //! Writing what runs say.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::heartbeat::renew;
 use super::{HeldTask, Shared};
+use crate::error::Result;
 use crate::handler::LogBatch;
 use crate::id::TaskId;
 use crate::payload::Payload;
@@ -13,10 +15,16 @@ use crate::task::{TaskStateRecord, log_stream};
 /// Lines wait this long for others.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Batches that the log of an attempt keeps at least; and how many more before the oldest are removed. One run does not
-/// have so many, but an attempt that snoozes again and again has.
-const KEPT: u64 = 4_096;
-const TRIMMED: u64 = 1_024;
+/// What the log of an attempt keeps, in bytes of JSON text and in batches. One run does not say so much, but an attempt that
+/// snoozes again and again does.
+const KEPT_BYTES: usize = 1024 * 1024;
+const KEPT: usize = 4_096;
+
+/// Batches after which a log is looked at once more, at most: the larger they are the sooner.
+const LOOKED_AT: u64 = 1_024;
+
+/// Batches that are read at once.
+const PAGE: usize = 32;
 
 /// Writes lines, and what else is new of their runs, a second after the first of them was said.
 pub(super) async fn write_logs(shared: &Shared) {
@@ -55,20 +63,57 @@ fn stream(id: &TaskId, attempt: u32) -> StreamId {
     }
 }
 
-/// Removes the oldest lines of an attempt that has had very many runs. What cannot be removed now is removed later.
-pub(super) async fn trim(shared: &Shared, record: &TaskStateRecord, effects: &[Effect]) {
+/// Removes the oldest lines of an attempt that has said very much, when these lines were written. What cannot be removed now
+/// is removed later.
+pub(super) async fn trim(
+    shared: &Shared,
+    record: &TaskStateRecord,
+    written: &[LogBatch],
+    effects: &[Effect],
+) {
     let appended = effects.iter().find_map(|effect| match effect {
-        Effect::Appended(numbers) => Some((numbers.first()?, numbers.last()?)),
+        Effect::Appended(numbers) => Some((*numbers.first()?, *numbers.last()?)),
         _ => None,
     });
+    let bytes = written.iter().map(LogBatch::bytes).sum::<usize>().max(1);
     let Some((first, last)) = appended else {
         return;
     };
-    if *last <= KEPT || (first - 1) / TRIMMED == last / TRIMMED {
+    // Half of what is kept may come between two looks.
+    let step = (KEPT_BYTES / 2 / bytes) as u64;
+    let step = step.clamp(1, LOOKED_AT);
+    if (first - 1) / step == last / step {
         return;
     }
-    let trim = Op::Trim(stream(&record.id, record.attempt), last - KEPT);
-    if let Err(error) = shared.parts.store.apply(Commit::of([trim])).await {
+    if let Err(error) = trim_to_limit(shared, stream(&record.id, record.attempt)).await {
         tracing::debug!(id = %record.id, %error, "old lines of a log could not be removed");
     }
+}
+
+async fn trim_to_limit(shared: &Shared, stream: StreamId) -> Result<()> {
+    let mut kept = VecDeque::new();
+    let mut bytes = 0;
+    let mut before = None;
+    loop {
+        let from = kept.back().map_or(0, |(number, _)| number + 1);
+        let page = shared.parts.store.events(&stream, from, PAGE).await?;
+        for event in &page {
+            let size = event.data.as_str().len();
+            kept.push_back((event.number, size));
+            bytes += size;
+        }
+        // The newest stays, however large it is.
+        while kept.len() > 1 && (bytes > KEPT_BYTES || kept.len() > KEPT) {
+            bytes -= kept.pop_front().map_or(0, |(_, size)| size);
+            before = kept.front().map(|(number, _)| *number);
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    let Some(before) = before else {
+        return Ok(());
+    };
+    let trim = Commit::of([Op::Trim(stream, before)]);
+    shared.parts.store.apply(trim).await.map(drop)
 }

@@ -94,7 +94,7 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
                 }
                 tell(shared, finished.record(), end, told.as_ref());
                 if !finished.log.is_empty() {
-                    logs::trim(shared, finished.record(), &effects).await;
+                    logs::trim(shared, finished.record(), &finished.log, &effects).await;
                 }
             }
             Err(Refusal::AlreadyDone(_)) => tell(shared, finished.record(), end, told.as_ref()),
