@@ -1,9 +1,12 @@
 //! apalis 1.0 doing what TLO's own figures do; prints one JSON line a run.
 //!
-//! `peer-apalis memory TASKS | sqlite FILE TASKS CALLERS | cron SCHEDULES SECONDS`
+//! `peer-apalis memory TASKS | sqlite FILE TASKS CALLERS | cron SCHEDULES SECONDS
+//! | redis URL TASKS CALLERS BATCH | postgres URL TASKS CALLERS BATCH`
 
 mod memory;
+mod push;
 mod recurring;
+mod servers;
 mod sqlite;
 
 use std::time::Duration;
@@ -44,7 +47,9 @@ fn main() {
             Some("memory") => memory::run(number(1)).await,
             Some("sqlite") => sqlite::run(&args[1], number(2), number(3)).await,
             Some("cron") => recurring::run(number(1), number(2)).await,
-            _ => panic!("memory TASKS | sqlite FILE TASKS CALLERS | cron SCHEDULES SECONDS"),
+            Some("redis") => servers::redis(&args[1], number(2), number(3), number(4)).await,
+            Some("postgres") => servers::postgres(&args[1], number(2), number(3), number(4)).await,
+            _ => panic!("memory | sqlite | cron | redis | postgres"),
         }
     });
     println!("{line}");
