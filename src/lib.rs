@@ -50,6 +50,7 @@
 //! | `macros` (default) | `#[tlo::task]` |
 //! | `sqlite` (default) | the embedded durable store |
 //! | `lmdb` | the store in LMDB |
+//! | `jsonl` | the store in memory and a log that a person can read |
 //! | `testing` | manual clock, harness, conformance suite |
 //! | `command` | tasks that run programs |
 //! | `log-capture` | what handlers say with `tracing` becomes the log of their run |
@@ -59,6 +60,7 @@
 
 mod clock;
 mod error;
+mod host_name;
 mod id;
 mod page;
 mod payload;
@@ -102,6 +104,8 @@ pub mod testing;
 
 /// The attribute that the async traits of this crate are implemented with.
 pub use async_trait::async_trait;
+#[cfg(feature = "jsonl")]
+pub use backends::{JsonlDurability, JsonlEngine, JsonlFacts, JsonlOptions, JsonlStore};
 #[cfg(feature = "lmdb")]
 pub use backends::{LmdbDurability, LmdbEngine, LmdbFacts, LmdbOptions, LmdbStore};
 pub use backends::{MemoryStore, RowStore};

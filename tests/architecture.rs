@@ -6,7 +6,15 @@ use std::path::{Path, PathBuf};
 
 /// Folders and files of `src/` from the ground up: each may import only what stands before it.
 const FLOORS: &[&[&str]] = &[
-    &["error", "timestamp", "clock", "id", "payload", "page"],
+    &[
+        "error",
+        "timestamp",
+        "clock",
+        "id",
+        "payload",
+        "page",
+        "host_name",
+    ],
     &["schedule"],
     &["task"],
     &["store"],

@@ -360,6 +360,34 @@ async fn blocking_handler_keeps_lease_on_sqlite() {
     blocking_handler_keeps_lease(clock, mine, rivals).await;
 }
 
+#[cfg(feature = "lmdb")]
+#[tokio::test]
+async fn blocking_handler_keeps_lease_on_lmdb() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::shared();
+    let open = || {
+        let options = tlo::LmdbOptions::at(folder.path().join("tlo.lmdb"));
+        let ids = Arc::new(IdSource::random());
+        Arc::new(options.open(clock.clone(), ids).unwrap())
+    };
+    let (mine, rivals) = (open(), open());
+    blocking_handler_keeps_lease(clock, mine, rivals).await;
+}
+
+#[cfg(feature = "jsonl")]
+#[tokio::test]
+async fn blocking_handler_keeps_lease_on_jsonl() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::shared();
+    let open = || {
+        let options = tlo::JsonlOptions::at(folder.path().join("tlo.jsonl"));
+        let ids = Arc::new(IdSource::random());
+        Arc::new(options.open(clock.clone(), ids).unwrap())
+    };
+    let (mine, rivals) = (open(), open());
+    blocking_handler_keeps_lease(clock, mine, rivals).await;
+}
+
 #[tokio::test]
 async fn dropping_a_runner_aborts_its_runs_and_leaves_their_leases() {
     struct Dropped(Notes<&'static str>);

@@ -1,15 +1,17 @@
 //! The stores that come with TLO.
 
 mod deadline;
-#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+#[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
 mod disk;
-#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+#[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
 mod file_options;
 mod handed;
+#[cfg(feature = "jsonl")]
+mod jsonl;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
-#[cfg(feature = "lmdb")]
+#[cfg(any(feature = "lmdb", feature = "jsonl"))]
 mod opened;
 mod rows;
 #[cfg(all(test, tlo_shuttle))]
@@ -20,8 +22,10 @@ mod sync;
 mod watch;
 mod writer;
 
-#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+#[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
 pub(crate) use file_options::FileOptions;
+#[cfg(feature = "jsonl")]
+pub use jsonl::{JsonlDurability, JsonlEngine, JsonlFacts, JsonlOptions, JsonlStore};
 #[cfg(feature = "lmdb")]
 pub use lmdb::{LmdbDurability, LmdbEngine, LmdbFacts, LmdbOptions, LmdbStore};
 pub use memory::MemoryStore;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{PluginRequest, PluginTable};
-#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+#[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
 use crate::backends::FileOptions;
+#[cfg(feature = "jsonl")]
+use crate::backends::JsonlOptions;
 #[cfg(feature = "lmdb")]
 use crate::backends::LmdbOptions;
 use crate::backends::MemoryStore;
@@ -14,7 +16,7 @@ use crate::backends::MemoryStore;
 use crate::backends::{SqliteOptions, SqliteStore};
 use crate::error::Result;
 use crate::registry::{InMemoryTaskRegistry, TaskRegistry};
-#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+#[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
 use crate::settings::{Loaded, Mistake, PluginAddress, Section};
 use crate::store::TaskStateStore;
 
@@ -43,6 +45,14 @@ pub(super) fn add(table: PluginTable) -> PluginTable {
     }
     #[cfg(not(feature = "lmdb"))]
     table.stores.not_built("lmdb", "lmdb");
+    #[cfg(feature = "jsonl")]
+    {
+        table = table
+            .task_state_store("jsonl", jsonl_store)
+            .section_check("jsonl", file_section::<JsonlOptions>);
+    }
+    #[cfg(not(feature = "jsonl"))]
+    table.stores.not_built("jsonl", "jsonl");
     table
 }
 
@@ -62,7 +72,7 @@ async fn memory_registry(request: PluginRequest) -> Result<Arc<dyn TaskRegistry>
 }
 
 /// The options of a store in files: its section, and a path in the URL stands above the one there.
-#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+#[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
 fn file_options<T: FileOptions>(request: &PluginRequest) -> Result<T> {
     let mut options: T = request.section.extract()?;
     if let Some(path) = request.path() {
@@ -86,8 +96,15 @@ async fn lmdb_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>> {
     Ok(Arc::new(options.open(request.clock, request.ids)?))
 }
 
+/// `[jsonl]` is [`JsonlOptions`].
+#[cfg(feature = "jsonl")]
+async fn jsonl_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>> {
+    let options: JsonlOptions = file_options(&request)?;
+    Ok(Arc::new(options.open(request.clock, request.ids)?))
+}
+
 /// What would be refused at opening, found before.
-#[cfg(any(feature = "sqlite", feature = "lmdb"))]
+#[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
 fn file_section<T: FileOptions>(
     section: &Section,
     address: &PluginAddress,

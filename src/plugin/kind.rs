@@ -91,7 +91,7 @@ impl<T: ?Sized + 'static> Plugins<T> {
 
     /// A plugin that exists and is not in this build.
     #[cfg_attr(
-        all(feature = "sqlite", feature = "lmdb", not(test)),
+        all(feature = "sqlite", feature = "lmdb", feature = "jsonl", not(test)),
         expect(dead_code, reason = "this build has every plugin there is")
     )]
     pub(super) fn not_built(&mut self, name: &str, feature: &str) {

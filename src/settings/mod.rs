@@ -37,7 +37,6 @@ mod duration_field;
 mod environment;
 mod extract;
 mod file;
-mod host_name;
 mod layer;
 mod load;
 mod loaded;
@@ -161,7 +160,7 @@ impl Default for TloSettings {
         Self {
             task_state_store: PluginAddress::from("memory"),
             task_registry: PluginAddress::from("memory"),
-            name: host_name::host_name(),
+            name: crate::host_name::host_name(),
             queues: vec!["default".to_owned()],
             queue_weights: BTreeMap::new(),
             concurrency: 16,

@@ -18,8 +18,9 @@ use tlo::{
     TaskStatus,
 };
 
+use crate::durable::worker;
 use crate::kit::is_full;
-use crate::kit::{home, id, new, worker};
+use crate::kit::{home, id, new};
 use crate::seed;
 
 const MINUTE: Duration = Duration::from_secs(60);

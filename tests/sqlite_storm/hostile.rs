@@ -9,8 +9,9 @@ use tlo::store::{TaskFilter, TaskStateStore, TaskStateStoreExt};
 use tlo::task::{Gate, NewTask, Unique, UniqueScope};
 use tlo::{ErrorKind, PAYLOAD_LIMIT, PageRequest, Payload, SqliteStore, TaskId};
 
+use crate::durable::worker;
 use crate::kit::is_full;
-use crate::kit::{home, id, lease, new, open, worker};
+use crate::kit::{home, id, lease, new, open};
 use crate::seed;
 
 /// Texts that break out of something.

@@ -17,7 +17,7 @@ mod disk;
 mod durable;
 mod hostile;
 #[path = "../sqlite_store/kit.rs"]
-#[allow(dead_code, reason = "the kit of another test program")]
+#[allow(dead_code, unused_imports, reason = "the kit of another test program")]
 mod kit;
 #[cfg(feature = "cli")]
 #[path = "../operator/mod.rs"]

@@ -2,7 +2,12 @@
 //!
 //! `TLO_PROOF=full` runs 2,000 sequences on each store, otherwise a twentieth. `TLO_SEED` repeats a run; the seed is
 //! printed.
-#![cfg(all(feature = "testing", feature = "sqlite", feature = "lmdb"))]
+#![cfg(all(
+    feature = "testing",
+    feature = "sqlite",
+    feature = "lmdb",
+    feature = "jsonl"
+))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(
     clippy::print_stdout,
@@ -19,6 +24,8 @@ mod environments;
 #[path = "../stores/files.rs"]
 mod files;
 mod lockstep;
+#[path = "../stores/jsonl.rs"]
+mod logs;
 #[path = "../stores/memory.rs"]
 mod memory;
 mod model;
@@ -35,6 +42,7 @@ use counted::check;
 use driver::{Home, Tally};
 use environments::Environments;
 use files::Files;
+use logs::Logs;
 use memory::Memory;
 use proptest::test_runner::TestCaseError;
 use stores::Trees;
@@ -112,6 +120,17 @@ fn on_environments(run: impl FnOnce(&Home<'_>)) {
     });
 }
 
+fn on_logs(run: impl FnOnce(&Home<'_>)) {
+    let logs = Logs(folder());
+    let copy = |from: &str, to: &str| {
+        std::fs::copy(logs.path(from), logs.path(to)).unwrap();
+    };
+    run(&Home {
+        factory: &logs,
+        copy: Some(&copy),
+    });
+}
+
 const IN_MEMORY: Home<'_> = Home {
     factory: &Memory,
     copy: None,
@@ -138,6 +157,11 @@ fn lmdb_does_what_the_model_says() {
 }
 
 #[test]
+fn jsonl_does_what_the_model_says() {
+    on_logs(|logs| sequences("jsonl and model", logs, None));
+}
+
+#[test]
 fn memory_answers_as_rows_do() {
     on_trees(|trees| sequences("memory and rows", trees, Some(&IN_MEMORY)));
 }
@@ -152,4 +176,9 @@ fn lmdb_answers_as_rows_do() {
     on_trees(|trees| {
         on_environments(|environments| sequences("lmdb and rows", trees, Some(environments)));
     });
+}
+
+#[test]
+fn jsonl_answers_as_rows_do() {
+    on_trees(|trees| on_logs(|logs| sequences("jsonl and rows", trees, Some(logs))));
 }

@@ -34,6 +34,8 @@ pub(crate) use keys::{Order, Word};
 pub(crate) use leases::boot_and_end;
 pub(crate) use maintain::maintain;
 pub(crate) use overlay::{Overlay, View};
+#[cfg(feature = "jsonl")]
+pub(crate) use overlay::{Written, range_over};
 pub(crate) use read::{count, events, get, list, marks};
 pub(crate) use row_index::other_words;
 pub use rows::{Pairs, RowEngine, Rows};

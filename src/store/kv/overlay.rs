@@ -19,7 +19,8 @@ use crate::task::{SCHEMA_VERSION, TaskStateRecord};
 /// Left out when the last number is not known any more.
 const NUMBERS_SKIPPED: u64 = 1 << 32;
 
-type Written = Option<Vec<u8>>;
+/// A row that was put, or `None` for one that was deleted.
+pub(crate) type Written = Option<Vec<u8>>;
 
 #[derive(Clone)]
 struct Cached {
@@ -159,29 +160,9 @@ impl Source for Overlay<'_> {
     }
 
     fn range(&self, from: &[u8], until: &[u8], limit: usize, reverse: bool) -> Result<Pairs> {
-        if from >= until || limit == 0 {
-            return Ok(Pairs::new());
-        }
-        let bounds = (
-            Bound::Included(from.to_vec()),
-            Bound::Excluded(until.to_vec()),
-        );
-        let mut overlay: Vec<(&Vec<u8>, &Written)> = self.written.range(bounds).collect();
-        if overlay.is_empty() {
-            return self.rows.range(from, until, limit, reverse);
-        }
-        if reverse {
-            overlay.reverse();
-        }
-        // Each removed row can hide one row of the engine, so this many of them are enough.
-        let removed = overlay
-            .iter()
-            .filter(|(_, written)| written.is_none())
-            .count();
-        let below = self
-            .rows
-            .range(from, until, limit.saturating_add(removed), reverse)?;
-        Ok(merge(below, &overlay, limit, reverse))
+        range_over(&self.written, from, until, limit, reverse, |limit| {
+            self.rows.range(from, until, limit, reverse)
+        })
     }
 
     fn record(&self, id: &TaskId) -> Result<Option<Arc<TaskStateRecord>>> {
@@ -201,6 +182,35 @@ impl Source for Overlay<'_> {
         );
         Ok(record)
     }
+}
+
+/// The rows between two keys, of what was written over what is `below`, which is asked for so many rows.
+pub(crate) fn range_over(
+    written: &BTreeMap<Vec<u8>, Written>,
+    from: &[u8],
+    until: &[u8],
+    limit: usize,
+    reverse: bool,
+    below: impl FnOnce(usize) -> Result<Pairs>,
+) -> Result<Pairs> {
+    if from >= until || limit == 0 {
+        return Ok(Pairs::new());
+    }
+    let bounds = (Bound::Included(from), Bound::Excluded(until));
+    let mut overlay: Vec<(&Vec<u8>, &Written)> = written.range::<[u8], _>(bounds).collect();
+    if overlay.is_empty() {
+        return below(limit);
+    }
+    if reverse {
+        overlay.reverse();
+    }
+    // Each removed row can hide one row of the engine, so this many of them are enough.
+    let removed = overlay
+        .iter()
+        .filter(|(_, written)| written.is_none())
+        .count();
+    let below = below(limit.saturating_add(removed))?;
+    Ok(merge(below, &overlay, limit, reverse))
 }
 
 fn merge(below: Pairs, overlay: &[(&Vec<u8>, &Written)], limit: usize, reverse: bool) -> Pairs {

@@ -4,7 +4,7 @@
 const LONGEST: usize = 200;
 
 /// The name of this machine, or `tlo` where it has none.
-pub(super) fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name: String = machine()
         .chars()
         .filter(|c| !c.is_control() && !c.is_whitespace())

@@ -1,0 +1,27 @@
+//! The conformance suite over JSONL logs.
+#![cfg(all(feature = "testing", feature = "jsonl"))]
+#![allow(
+    clippy::print_stdout,
+    reason = "the table of cases is what the run is for"
+)]
+
+#[path = "stores/jsonl.rs"]
+mod jsonl;
+
+use jsonl::Logs;
+use tempfile::TempDir;
+use tlo::testing::conformance::{self, Options};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jsonl_keeps_the_contract_and_nothing_is_skipped() {
+    let logs = Logs(TempDir::new().unwrap());
+    let shrink = if std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full") {
+        1
+    } else {
+        20
+    };
+    let report = conformance::run(&logs, &Options::shrunk(shrink)).await;
+    println!("{report}");
+    report.assert_ok();
+    assert_eq!(report.skipped().count(), 0);
+}

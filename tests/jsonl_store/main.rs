@@ -1,0 +1,15 @@
+//! The JSONL store: what it promises about its log, other processes, failures and sudden death.
+#![cfg(all(unix, feature = "jsonl"))]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
+
+mod compact;
+#[path = "../durable/crash.rs"]
+mod crash;
+mod damage;
+#[path = "../durable/disk.rs"]
+mod disk;
+#[path = "../durable/kit.rs"]
+mod durable;
+mod kit;
+mod open;
+mod share;
