@@ -360,32 +360,17 @@ async fn blocking_handler_keeps_lease_on_sqlite() {
     blocking_handler_keeps_lease(clock, mine, rivals).await;
 }
 
-#[cfg(feature = "lmdb")]
+#[cfg(all(feature = "lmdb", feature = "jsonl"))]
 #[tokio::test]
-async fn blocking_handler_keeps_lease_on_lmdb() {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = ManualClock::shared();
-    let open = || {
-        let options = tlo::LmdbOptions::at(folder.path().join("tlo.lmdb"));
-        let ids = Arc::new(IdSource::random());
-        Arc::new(options.open(clock.clone(), ids).unwrap())
-    };
-    let (mine, rivals) = (open(), open());
-    blocking_handler_keeps_lease(clock, mine, rivals).await;
-}
-
-#[cfg(feature = "jsonl")]
-#[tokio::test]
-async fn blocking_handler_keeps_lease_on_jsonl() {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = ManualClock::shared();
-    let open = || {
-        let options = tlo::JsonlOptions::at(folder.path().join("tlo.jsonl"));
-        let ids = Arc::new(IdSource::random());
-        Arc::new(options.open(clock.clone(), ids).unwrap())
-    };
-    let (mine, rivals) = (open(), open());
-    blocking_handler_keeps_lease(clock, mine, rivals).await;
+async fn blocking_handler_keeps_lease_on_lmdb_and_jsonl() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::shared());
+    let ids = Arc::new(IdSource::random());
+    let lmdb = tlo::LmdbOptions::at(folder.path().join("lmdb"));
+    let open = || Arc::new(lmdb.clone().open(clock.clone(), ids.clone()).unwrap());
+    blocking_handler_keeps_lease(clock.clone(), open(), open()).await;
+    let jsonl = tlo::JsonlOptions::at(folder.path().join("jsonl"));
+    let open = || Arc::new(jsonl.clone().open(clock.clone(), ids.clone()).unwrap());
+    blocking_handler_keeps_lease(clock.clone(), open(), open()).await;
 }
 
 #[tokio::test]

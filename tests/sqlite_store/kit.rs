@@ -20,8 +20,8 @@ pub(crate) fn home() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-pub(crate) fn open(path: &Path) -> SqliteStore {
-    open_with(SqliteOptions::at(path)).unwrap()
+pub(crate) fn open(path: &Path) -> Store {
+    try_open(path).unwrap()
 }
 
 pub(crate) fn try_open(path: &Path) -> tlo::Result<Store> {
