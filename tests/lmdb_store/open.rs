@@ -154,7 +154,7 @@ fn meddle(path: &std::path::Path, database: &str, key: &str, value: &str) {
         database.put(txn, key, value)?;
         Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(database))
     });
-    drop(made.unwrap());
+    made.unwrap().unwrap_commit();
 }
 
 #[test]

@@ -30,7 +30,7 @@ const SUBMITTERS: usize = 64;
 /// What to measure.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArgs {
-    /// The store: in memory, or a SQLite file that is removed afterwards; both by default
+    /// The store: in memory, or one on the disk that is removed afterwards; memory and SQLite by default
     #[arg(long, value_enum)]
     store: Option<Store>,
     /// How many tasks
@@ -39,7 +39,7 @@ pub(crate) struct BenchArgs {
     /// How many tasks run at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: u32,
-    /// The folder for the SQLite file, on the disk that is to be measured; by default that for temporary files
+    /// The folder for the store, on the disk that is to be measured; by default that for temporary files
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Print JSON
@@ -51,6 +51,23 @@ pub(crate) struct BenchArgs {
 enum Store {
     Memory,
     Sqlite,
+    #[cfg(feature = "lmdb")]
+    Lmdb,
+    #[cfg(feature = "jsonl")]
+    Jsonl,
+}
+
+impl Store {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+            #[cfg(feature = "lmdb")]
+            Self::Lmdb => "lmdb",
+            #[cfg(feature = "jsonl")]
+            Self::Jsonl => "jsonl",
+        }
+    }
 }
 
 /// What was measured of one store. Times are in milliseconds.
@@ -71,7 +88,7 @@ struct Figures {
 /// Measures and prints.
 ///
 /// # Errors
-/// Those of making the SQLite file, and of the store.
+/// Those of making the folder, and of the store.
 pub(super) async fn run(args: &BenchArgs) -> Result<()> {
     let stores = match args.store {
         Some(store) => vec![store],
@@ -81,9 +98,9 @@ pub(super) async fn run(args: &BenchArgs) -> Result<()> {
     for store in stores {
         let figures = match store {
             Store::Memory => measure(args, "memory".to_owned()).await?,
-            Store::Sqlite => {
+            on_disk => {
                 let folder = Folder::make(args)?;
-                let address = format!("sqlite:{}", folder.0.join("bench.db").display());
+                let address = format!("{}:{}", on_disk.name(), folder.0.join("bench.db").display());
                 measure(args, address).await?
             }
         };
