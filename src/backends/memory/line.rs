@@ -6,6 +6,9 @@ use std::ops::Bound;
 /// What comes behind one of the last so many is still put in its place among them.
 const NEAR: usize = 64;
 
+/// Room for this many is never given back.
+const ROOM: usize = 1_024;
+
 #[derive(Clone, Copy, Debug)]
 struct Place<T> {
     value: T,
@@ -96,7 +99,7 @@ impl<T: Ord + Copy> Line<T> {
         true
     }
 
-    /// Drops empty places from both ends.
+    /// Drops empty places from both ends, and gives memory back when most of it is not needed any more.
     fn trim(&mut self) {
         while self.row.front().is_some_and(|first| !first.is_there) {
             self.row.pop_front();
@@ -105,6 +108,10 @@ impl<T: Ord + Copy> Line<T> {
         while self.row.back().is_some_and(|last| !last.is_there) {
             self.row.pop_back();
             self.empty -= 1;
+        }
+        // Twice what there is stays, so that this is rare.
+        if self.row.capacity() > ROOM && self.row.len() < self.row.capacity() / 4 {
+            self.row.shrink_to((self.row.len() * 2).max(ROOM));
         }
     }
 
@@ -216,6 +223,27 @@ mod tests {
             2 => Just(Step::GoFirst),
         ];
         proptest::collection::vec(step, 0..600)
+    }
+
+    #[test]
+    fn a_row_that_empties_gives_its_memory_back() {
+        const MANY: u32 = 100_000;
+        for ending in [0, MANY - 10] {
+            let mut line = Line::default();
+            (0..MANY).for_each(|value| line.insert(value));
+            assert!(line.row.capacity() >= MANY as usize);
+            let mut moves = 0;
+            let mut room = line.row.capacity();
+            // All but ten, from the front, or from the middle to the end.
+            for value in (0..MANY).filter(|value| value.abs_diff(ending) > 10) {
+                assert!(line.remove(&value));
+                moves += usize::from(line.row.capacity() != room);
+                room = line.row.capacity();
+            }
+            assert!(room <= 2 * ROOM, "{room}");
+            assert!(moves < 20, "{moves}");
+            assert!(line.len() <= 21 && line.first().is_some());
+        }
     }
 
     proptest! {
