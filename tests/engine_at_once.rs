@@ -216,3 +216,63 @@ async fn of_slots_that_replace_each_other_only_the_newest_begins() {
     handle.stop_with(tlo::settings::StopBehavior::Cancel);
     done.await.unwrap().unwrap();
 }
+
+/// Which of four schedules of two queues ran, in order, when all came due at the same time and there was one place.
+async fn order_of_slots(weights: Option<&str>) -> Vec<&'static str> {
+    let ran: Notes<&'static str> = Notes::default();
+    let clock = ManualClock::shared();
+    let noted = |name: &'static str| {
+        let ran = ran.clone();
+        move |_: TaskContext, _: ()| {
+            ran.add(name);
+            async {}
+        }
+    };
+    let store = MemoryStore::new(clock.clone(), Arc::new(tlo::IdSource::random()));
+    let probe = ProbeStore::around(Arc::new(store));
+    let every = |name: &'static str, queue: &str, priority| {
+        let task = task(name).queue(queue).priority(priority);
+        task.every("10m").run(noted(name))
+    };
+    let mut program = program()
+        .clock(clock.clone())
+        .store(probe.clone())
+        .set("concurrency", 1)
+        .set("queues", ["first", "second"])
+        .task(every("b", "second", 9))
+        .task(every("a", "second", 8))
+        .task(every("c", "first", 1))
+        .task(every("d", "first", 2))
+        .task(
+            task("warm")
+                .queue("first")
+                .run(|_: TaskContext, _: ()| async {}),
+        );
+    if let Some(queue) = weights {
+        program = program.set(
+            "queue_weights",
+            std::collections::BTreeMap::from([(queue, 9)]),
+        );
+    }
+    let context = program.build().await.unwrap();
+    let client = context.client();
+    let warm = client.task("warm").submit().await.unwrap();
+    let (handle, done) = run(context);
+    warm.wait().await.unwrap();
+    until("the worker has looked for more", async || {
+        probe.calls().claim > 1
+    })
+    .await;
+    clock.advance(minutes(10));
+    until("all ran", async || ran.len() == 4).await;
+    handle.stop();
+    done.await.unwrap().unwrap();
+    ran.all()
+}
+
+#[tokio::test]
+async fn when_places_are_short_the_first_queue_begins_first_and_turns_are_left_to_claims() {
+    assert_eq!(order_of_slots(None).await, ["d", "c", "b", "a"]);
+    let order = order_of_slots(Some("first")).await;
+    assert_eq!(order[0], "d", "{order:?}");
+}

@@ -103,7 +103,8 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
     failed.map_or(Ok(all_begin), Err)
 }
 
-/// Asks for the lease of each run that there is a place for, in the order of their priority.
+/// Asks for the lease of each run that there is a place for, in the order of their queues and priorities. When queues take
+/// turns and not all runs have a place, none is asked for: a claim knows whose turn it is.
 fn reserve(scheduler: &Scheduler, round: &mut [Decision]) -> Option<Reserved> {
     let starts = scheduler.starts.as_ref()?;
     let runs = round.iter().map(|decision| decision.runs.len()).sum();
@@ -111,8 +112,13 @@ fn reserve(scheduler: &Scheduler, round: &mut [Decision]) -> Option<Reserved> {
     let mut left = reserved.places();
     let mut order: Vec<_> = (0..round.len()).collect();
     if left < runs {
-        let priority = |index: &usize| scheduler.entries[round[*index].index].def.priority;
-        order.sort_by_key(|index| std::cmp::Reverse(priority(index)));
+        let mut places = Vec::with_capacity(round.len());
+        for decision in &*round {
+            let def = &scheduler.entries[decision.index].def;
+            // What was set aside goes back.
+            places.push((starts.place_of(&def.queue)?, Reverse(def.priority)));
+        }
+        order.sort_by_key(|index| places[*index]);
     }
     for decision in order {
         let decision = &mut round[decision];

@@ -19,6 +19,10 @@ pub trait Starts: Debug + Send + Sync {
     /// Who would run a task of this definition; `None` when nobody here does.
     fn lease_for(&self, def: &TaskDef) -> Option<LeaseTo>;
 
+    /// Where this queue stands among those that are served, the first first; `None` when they take turns by weight, so that
+    /// what comes next is not known here.
+    fn place_of(&self, queue: &str) -> Option<usize>;
+
     /// Begins these runs, whose leases were asked for with [`lease_for`](Self::lease_for), and gives back the places that
     /// were set aside.
     fn begin(&self, leased: Vec<Arc<TaskStateRecord>>, reserved: usize);

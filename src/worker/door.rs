@@ -42,6 +42,15 @@ impl Starts for Door {
         })
     }
 
+    fn place_of(&self, queue: &str) -> Option<usize> {
+        let options = &self.0.parts.options;
+        let mut queues = options.queues.iter();
+        let place = queues.position(|served| served == queue);
+        let takes_turns = !options.weights.is_empty() && options.queues.len() > 1;
+        // One that is not served is not begun here.
+        (!takes_turns).then(|| place.unwrap_or(usize::MAX))
+    }
+
     fn begin(&self, leased: Vec<Arc<TaskStateRecord>>, reserved: usize) {
         let is_needed_less = leased.len() < reserved;
         execute::start(&self.0, leased, reserved);
