@@ -360,19 +360,31 @@ async fn a_cancelled_handler_that_does_not_listen_is_left_behind_after_its_grace
             context.clock().sleep(secs(40)).await;
             TaskResult::<()>::Err(context.interrupted())
         }))
+        .task(task("late").run(|context: TaskContext, _: ()| async move {
+            context.cancelled().await;
+            context.need_grace(secs(30));
+            std::future::pending::<()>().await;
+        }))
         .start()
         .await
         .unwrap();
+    let late = tlo.client().task("late").submit().await.unwrap();
     let deaf = tlo.client().task("deaf").submit().await.unwrap();
     let tidy = tlo.client().task("tidy").submit().await.unwrap();
     tlo.run_until_idle().await.unwrap();
     deaf.cancel("enough").await.unwrap();
     tidy.cancel("enough").await.unwrap();
+    late.cancel("enough").await.unwrap();
     tlo.advance(millis(4_999)).await.unwrap();
     assert_eq!(deaf.status().await.unwrap(), TaskStatus::Running);
     tlo.advance(millis(1)).await.unwrap();
     assert_eq!(deaf.status().await.unwrap(), TaskStatus::Cancelled);
-    tlo.advance(secs(34)).await.unwrap();
+    // What was asked for after the cancel counts from the cancel, too.
+    tlo.advance(millis(24_999)).await.unwrap();
+    assert_eq!(late.status().await.unwrap(), TaskStatus::Running);
+    tlo.advance(millis(1)).await.unwrap();
+    assert_eq!(late.status().await.unwrap(), TaskStatus::Cancelled);
+    tlo.advance(secs(9)).await.unwrap();
     assert_eq!(tidy.status().await.unwrap(), TaskStatus::Running);
     tlo.advance(secs(2)).await.unwrap();
     assert_eq!(tidy.status().await.unwrap(), TaskStatus::Cancelled);

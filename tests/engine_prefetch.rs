@@ -194,3 +194,34 @@ async fn what_expires_while_it_waits_for_a_place_does_not_begin() {
     assert_eq!(begun.all(), [1]);
     assert_eq!(late.status().await.unwrap(), TaskStatus::Cancelled);
 }
+
+#[tokio::test]
+async fn a_timeout_and_its_deadline_count_from_the_begin_and_not_from_the_lease() {
+    let left: Notes<Duration> = Notes::default();
+    let noted = left.clone();
+    let mut tlo = TloContext::for_test()
+        .set("concurrency", 1)
+        .set("prefetch", 1)
+        .task(
+            task("t")
+                .timeout("10s")
+                .run(move |context: TaskContext, _: ()| {
+                    let deadline = context.deadline().unwrap();
+                    noted.add(deadline.since(context.clock().now()));
+                    async move { context.clock().sleep(secs(9)).await }
+                }),
+        )
+        .start()
+        .await
+        .unwrap();
+    let client = tlo.client();
+    let submits = (0..2).map(|_| client.task("t"));
+    let handles = client.submit_many(submits).await.unwrap();
+    tlo.run_until_idle().await.unwrap();
+    assert_eq!(handles[1].status().await.unwrap(), TaskStatus::Running);
+    tlo.advance(secs(20)).await.unwrap();
+    assert_eq!(left.all(), [secs(10), secs(10)]);
+    for handle in &handles {
+        assert_eq!(handle.status().await.unwrap(), TaskStatus::Succeeded);
+    }
+}

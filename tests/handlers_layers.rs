@@ -111,6 +111,21 @@ async fn a_run_gets_the_grace_it_asked_for() {
         "{ended:?}"
     );
     assert!(start.elapsed() >= secs(21));
+    // Also when it says so after its time was over.
+    let ended = run(
+        async |context: TaskContext, _: ()| {
+            context.cancelled().await;
+            context.need_grace(secs(30));
+            context.clock().sleep(secs(20)).await;
+            TaskResult::Ok(())
+        },
+        timed(secs(1)),
+    )
+    .await;
+    assert!(
+        matches!(ended, Ended::Returned(Outcome::Success(_))),
+        "{ended:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,7 +83,8 @@ struct Run {
     log: RunLog,
     /// Rung when there is something to write of a run that had nothing.
     bell: Option<Arc<Notify>>,
-    deadline: Option<Timestamp>,
+    /// Set when the run begins: one that is leased ahead waits for its place before.
+    deadline: OnceLock<Timestamp>,
     surroundings: Arc<Surroundings>,
 }
 
@@ -100,7 +101,9 @@ impl TaskContext {
         surroundings: Arc<Surroundings>,
     ) -> Self {
         let token = OnceLock::from(cancellation);
-        Self::with_token(record, worker, token, surroundings, None)
+        let context = Self::with_token(record, worker, token, surroundings, None);
+        let _ = context.deadline();
+        context
     }
 
     /// The same with a token of its own, and a bell that is rung when the run has said something.
@@ -120,9 +123,6 @@ impl TaskContext {
         surroundings: Arc<Surroundings>,
         bell: Option<Arc<Notify>>,
     ) -> Self {
-        let deadline = record
-            .timeout
-            .map(|timeout| surroundings.clock.now().saturating_add(timeout));
         let extensions = surroundings.extensions.clone();
         Self {
             run: Arc::new(Run {
@@ -135,7 +135,7 @@ impl TaskContext {
                 progress: Mutex::new(None),
                 log: RunLog::default(),
                 bell,
-                deadline,
+                deadline: OnceLock::new(),
                 surroundings,
             }),
             extensions,
@@ -271,7 +271,8 @@ impl TaskContext {
             .error()
     }
 
-    /// Says that the run needs this long to clean up after it is asked to end, before it is dropped.
+    /// Says that the run needs this long to clean up after it is asked to end, before it is dropped. It may say so when it
+    /// has been asked already; the time counts from when it was asked.
     pub fn need_grace(&self, grace: Duration) {
         let micros = u64::try_from(grace.as_micros()).unwrap_or(u64::MAX);
         self.run.needed_grace.store(micros, Ordering::Release);
@@ -281,6 +282,20 @@ impl TaskContext {
     #[must_use]
     pub fn needed_grace(&self) -> Duration {
         Duration::from_micros(self.run.needed_grace.load(Ordering::Acquire))
+    }
+
+    /// Waits as long as a run that was asked to end may take: so long at least, and longer when it says so, before or
+    /// meanwhile. All of it counts from the first call.
+    pub(crate) async fn grace_is_over(&self, least: Duration) {
+        let mut waited = Duration::ZERO;
+        loop {
+            let grace = least.max(self.needed_grace());
+            if waited >= grace {
+                return;
+            }
+            self.clock().sleep(grace.saturating_sub(waited)).await;
+            waited = grace;
+        }
     }
 
     /// The shared value of this type, if the program gave one.
@@ -407,10 +422,13 @@ impl TaskContext {
         &self.run.surroundings.clock
     }
 
-    /// When the timeout ends the run; `None` without a timeout.
+    /// When the timeout ends the run; `None` without a timeout. It counts from the moment that the handler began, not from
+    /// the lease.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.run.deadline
+        let timeout = self.run.record.timeout?;
+        let begins = || self.clock().now().saturating_add(timeout);
+        Some(*self.run.deadline.get_or_init(begins))
     }
 
     /// Where handlers without `async` run.

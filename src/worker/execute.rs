@@ -178,18 +178,13 @@ async fn run(handler: SharedHandler, context: TaskContext, kill_grace: Duration)
         // The layer that asked has a grace of its own and ends the run.
         return running.await;
     }
-    loop {
-        let grace = kill_grace.max(context.needed_grace());
-        tokio::select! {
-            biased;
-            ended = &mut running => return interrupted(&context, ended),
-            () = context.clock().sleep(grace) => {}
-        }
-        // It may have asked for more in the meantime.
-        if context.needed_grace() <= grace {
+    tokio::select! {
+        biased;
+        ended = &mut running => interrupted(&context, ended),
+        () = context.grace_is_over(kill_grace) => {
             tracing::warn!(id = %context.id(), why = why.as_str(), "a handler did not end in its grace; it is left behind");
             context.leave_behind();
-            return why.ended();
+            why.ended()
         }
     }
 }

@@ -69,6 +69,8 @@ impl Handler for Timing {
         };
         Box::pin(async move {
             let clock = Arc::clone(context.clock());
+            // It is known from here on.
+            let _ = context.deadline();
             let mut run = QuietDrop(Some(self.inner.run(context.clone(), args)));
             tokio::select! {
                 biased;
@@ -76,11 +78,10 @@ impl Handler for Timing {
                 () = clock.sleep(timeout) => context.interrupt(Interruption::TimedOut),
             }
             let why = context.interruption().unwrap_or(Interruption::TimedOut);
-            let grace = self.grace.max(context.needed_grace());
             tokio::select! {
                 biased;
                 ended = &mut run => within_grace(ended, why),
-                () = clock.sleep(grace) => {
+                () = context.grace_is_over(self.grace) => {
                     context.leave_behind();
                     why.ended()
                 }
