@@ -406,7 +406,10 @@ async fn a_cancel_in_the_last_moment_is_told_as_what_it_became() {
         .unwrap();
     let record = tlo.run_inline("t", &()).await.unwrap();
     assert_eq!(record.status, TaskStatus::Cancelled);
-    assert_eq!(heard.all(), ["submitted", "started", "cancelled"]);
+    assert_eq!(
+        heard.all(),
+        ["submitted", "started", "steered", "cancelled"]
+    );
 }
 
 #[tokio::test]

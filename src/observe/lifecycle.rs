@@ -149,6 +149,24 @@ pub enum Lifecycle {
         /// Why.
         error: String,
     },
+    /// Somebody steered through this process: cancelled, revived, moved or removed tasks, paused, resumed or limited something,
+    /// ran a schedule. It is told once for each audit event, when it was done; of a bulk operation in many steps at its end.
+    Steered {
+        /// What was done, as the audit event says it: `cancel`, `revive`, `move`, `pause`, `limit`, `trigger`, `purge` …
+        action: String,
+        /// To what: an id, `queue "mail"`, or the filter of a bulk operation.
+        target: String,
+        /// Who did it.
+        who: Option<String>,
+        /// Why, in the words of who did it.
+        why: Option<String>,
+        /// The new value, where there is one: a queue, a priority, a limit, the id of a run.
+        to: Option<String>,
+        /// How many tasks it changed; `None` where it is not about tasks.
+        count: Option<u64>,
+        /// How many tasks of a bulk operation refused it.
+        refused: u64,
+    },
     /// A worker began to claim.
     WorkerStarted {
         /// The worker.
@@ -231,6 +249,7 @@ impl Lifecycle {
             Self::SlotOverlapped { .. } => "slot_overlapped",
             Self::ScheduleEnded { .. } => "schedule_ended",
             Self::ScheduleFailed { .. } => "schedule_failed",
+            Self::Steered { .. } => "steered",
             Self::WorkerStarted { .. } => "worker_started",
             Self::WorkerStopped { .. } => "worker_stopped",
             Self::StoreFailed { .. } => "store_failed",

@@ -37,6 +37,7 @@ const OTHER: &str = "other";
 /// | `tlo_slots_total` | name, outcome | slots of schedules: `fired`, `skipped` by the misfire policy, `overlapped` (slots passed over at once for one unfinished run count once) |
 /// | `tlo_schedule_failures_total` | name | schedules that could not be served |
 /// | `tlo_store_failures_total` | operation | calls of the store that failed and are tried again |
+/// | `tlo_steered_total` | action | acts of somebody who steered through this process: `cancel`, `pause` … |
 /// | `tlo_wait_seconds` | queue, name | histogram: from due to claimed |
 /// | `tlo_run_seconds` | queue, name, outcome | histogram: from claimed to settled |
 /// | `tlo_tasks_waiting` | queue | gauge, [sampled](Self::sample): pending tasks, due or not, of the whole store |
@@ -207,6 +208,9 @@ impl Observer for Metrics {
             Lifecycle::StoreFailed { operation, .. } => {
                 counter!("tlo_store_failures_total", "operation" => *operation).increment(1);
             }
+            Lifecycle::Steered { action, .. } => {
+                counter!("tlo_steered_total", "action" => action.clone()).increment(1);
+            }
             Lifecycle::ScheduleEnded { .. }
             | Lifecycle::WorkerStarted { .. }
             | Lifecycle::WorkerStopped { .. } => {}
@@ -256,6 +260,7 @@ fn describe() {
             "submits whose id or key another task owned",
         ),
         ("tlo_runs_started_total", "runs claimed"),
+        ("tlo_steered_total", "acts of somebody who steered"),
         ("tlo_runs_ended_total", "runs by how they ended"),
         (
             "tlo_leases_lost_total",

@@ -104,6 +104,15 @@ fn engine(event: &Lifecycle) {
         } => info!(%schedule, %slot, %unfinished, "slot skipped: the previous run is unfinished"),
         Lifecycle::ScheduleEnded { schedule } => info!(%schedule, "schedule ended"),
         Lifecycle::ScheduleFailed { schedule, error } => warn!(%schedule, error, "schedule failed"),
+        Lifecycle::Steered {
+            action,
+            target,
+            who,
+            why,
+            to,
+            count,
+            refused,
+        } => info!(action, target, who, why, to, count, refused, "steered"),
         Lifecycle::WorkerStarted {
             worker,
             queues,

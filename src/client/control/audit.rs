@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::error::Result;
 use crate::id::TaskId;
+use crate::observe::Lifecycle;
 use crate::payload::Payload;
 use crate::store::{Commit, NewEvent, Op, SharedStore, StreamId, TaskStateStoreExt};
 use crate::timestamp::Timestamp;
@@ -108,6 +109,19 @@ impl Client {
             }
         }
         Ok(high)
+    }
+
+    /// Tells observers of an act that was recorded.
+    pub(super) fn tell_steered(&self, action: &str, data: &AuditData) {
+        self.0.observers.notify(|| Lifecycle::Steered {
+            action: action.to_owned(),
+            target: data.target.clone(),
+            who: data.who.clone().or_else(|| self.actor().map(str::to_owned)),
+            why: data.why.clone(),
+            to: data.to.clone(),
+            count: data.count,
+            refused: data.refused.unwrap_or(0),
+        });
     }
 
     /// The operation that records an act.

@@ -107,10 +107,12 @@ async fn at_once(bulk: &Bulk, items: &[TaskSummary], report: &mut BulkReport) ->
         count: Some(done),
         ..data(bulk)
     };
-    let commit = commit.then(bulk.client.note(bulk.action.as_str(), data)?);
+    let note = bulk.client.note(bulk.action.as_str(), data.clone())?;
+    let commit = commit.then(note);
     let answer = bulk.client.store().commit(vec![commit]).await?.pop();
     if matches!(answer, Some(Ok(_))) {
         report.done = done;
+        bulk.client.tell_steered(bulk.action.as_str(), &data);
     }
     Ok(report.done == done)
 }
@@ -258,10 +260,12 @@ impl Run {
             run: Some(self.record.id.clone()),
             ..data(bulk)
         };
-        let note = bulk.client.note(bulk.action.as_str(), done)?;
+        let note = bulk.client.note(bulk.action.as_str(), done.clone())?;
         let settle = Op::Settle(self.record.id.clone(), Box::new(settlement));
         let commit = Commit::of([settle, note]);
         let held = Guard::Held(self.record.id.clone(), self.lease);
-        bulk.client.store().apply(commit.when(held)).await.map(drop)
+        bulk.client.store().apply(commit.when(held)).await?;
+        bulk.client.tell_steered(bulk.action.as_str(), &done);
+        Ok(())
     }
 }

@@ -48,18 +48,18 @@ impl Client {
         }
         let by = self.actor().unwrap_or("an operator");
         let reason = why.map_or_else(|| format!("cancelled by {by}"), str::to_owned);
-        let note = self.note(
-            action.as_str(),
-            AuditData {
-                target: id.to_string(),
-                why: why.map(str::to_owned),
-                to: action.to(),
-                count: Some(1),
-                ..AuditData::default()
-            },
-        )?;
+        let data = AuditData {
+            target: id.to_string(),
+            why: why.map(str::to_owned),
+            to: action.to(),
+            count: Some(1),
+            ..AuditData::default()
+        };
+        let note = self.note(action.as_str(), data.clone())?;
         let commit = Commit::of([action.op(id.clone(), &reason), note]);
-        self.store().apply(commit).await.map(drop)
+        self.store().apply(commit).await?;
+        self.tell_steered(action.as_str(), &data);
+        Ok(())
     }
 
     /// Cancels a task: at once while it waits; while it runs it is asked to stop.

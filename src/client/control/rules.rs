@@ -84,11 +84,14 @@ impl Client {
                 ..data(&rule)
             };
             let commit = write(&key, mark.as_ref(), &rule, self.clock().now())?
-                .then(self.note(action, note)?);
+                .then(self.note(action, note.clone())?);
             match self.store().commit(vec![commit]).await?.pop() {
                 Some(Err(Refusal::Mark(..))) => {}
                 Some(Err(refusal)) => return Err(refusal.into()),
-                Some(Ok(_)) | None => return Ok(Changed { rule, is_new: true }),
+                Some(Ok(_)) | None => {
+                    self.tell_steered(action, &note);
+                    return Ok(Changed { rule, is_new: true });
+                }
             }
         }
         Err(Error::new(

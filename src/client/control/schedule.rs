@@ -59,13 +59,16 @@ impl Client {
             to: Some(id.to_string()),
             ..AuditData::default()
         };
-        let note = self.note("trigger", data)?;
+        let note = self.note("trigger", data.clone())?;
         // An unfinished run refuses all of it: then nothing is noted, for nothing was done.
         let answer = self.store().commit(vec![Commit::of([create, note])]);
         let (id, existing) = match answer.await?.pop() {
             Some(Err(Refusal::KeyTaken { owner, .. } | Refusal::Exists(owner))) => (owner, true),
             Some(Err(refusal)) => return Err(refusal.into()),
-            Some(Ok(_)) | None => (id, false),
+            Some(Ok(_)) | None => {
+                self.tell_steered("trigger", &data);
+                (id, false)
+            }
         };
         parts.observers.notify(|| Lifecycle::Submitted {
             id: id.clone(),
@@ -166,13 +169,16 @@ impl Client {
                 value: cursor.payload(),
                 ttl: None,
             };
-            let mut commit = Commit::of([put, self.note(action, note)?])
+            let mut commit = Commit::of([put, self.note(action, note.clone())?])
                 .when(Guard::Mark(key.clone(), expected));
             commit.ops.extend(also);
             match self.store().commit(vec![commit]).await?.pop() {
                 Some(Err(Refusal::Mark(..))) => {}
                 Some(Err(refusal)) => return Err(refusal.into()),
-                Some(Ok(_)) | None => return Ok(true),
+                Some(Ok(_)) | None => {
+                    self.tell_steered(action, &note);
+                    return Ok(true);
+                }
             }
         }
         Err(Error::new(
