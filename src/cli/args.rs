@@ -133,8 +133,7 @@ pub(super) enum Command {
     Submit(SubmitArgs),
     /// Run a recurring task once, now
     ///
-    /// As if a slot of its schedule had come: with its args and its rule of overlapping, but it replaces no unfinished run.
-    /// Its slots go on as before.
+    /// As if a slot of its schedule had come: with its args and its rule of overlapping. Its slots go on as before.
     Trigger(TriggerArgs),
     /// Cancel tasks: at once while they wait; what runs is asked to stop
     Cancel(CancelArgs),

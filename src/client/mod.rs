@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use batch::{BatchRefused, RefusedItem};
 pub use context::ClientContext;
-pub(crate) use control::{AUDIT_KEPT, trim_audit};
+pub(crate) use control::{AUDIT_KEPT, trim_audit, unfinished_runs};
 pub use control::{
     AuditData, AuditEvent, Bulk, BulkRefusal, BulkReport, DeclaredLimits, LimitChange,
     LimitedTarget, Limits, Paused, Target, TaskAction,

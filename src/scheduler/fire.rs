@@ -1,20 +1,19 @@
 //! Firing the slots that are due.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::decide::{self, Decision};
 use super::starts::Reserved;
 use super::unblock::unblock;
 use super::{BATCH, Scheduler};
+use crate::client::unfinished_runs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
-use crate::page::{PAGE_LIMIT, PageRequest};
 use crate::schedule::Overlap;
-use crate::store::{CountBy, Effect, Mark, MarkExpect, Op, Refusal, TaskFilter, TaskStateStoreExt};
-use crate::task::{Cursor, TaskStatus};
+use crate::store::{Effect, Mark, MarkExpect, Op, Refusal, TaskStateStoreExt};
+use crate::task::{Cursor, TaskStateRecord};
 use crate::timestamp::Timestamp;
 
 /// Commits that one slot takes, at most, before it is given up.
@@ -322,34 +321,8 @@ async fn replacing(scheduler: &Scheduler, decision: Decision) -> Result<Decision
     if def.policy.overlap != Overlap::Replace {
         return Ok(decision);
     }
-    let mut replaced = BTreeSet::new();
-    let filter = TaskFilter {
-        name: Some(def.name.to_string()),
-        ..TaskFilter::status([TaskStatus::Pending, TaskStatus::Running])
-    };
-    // Counts by name are kept, so what is unfinished is found without a look at all that has ended: it is what was made
-    // last, as a rule.
-    let count = scheduler.store.count(&filter, CountBy::All, 0).await?;
-    let mut unfinished = count.total();
-    let mut page = PageRequest {
-        newest_first: true,
-        ..PageRequest::first(PAGE_LIMIT)
-    };
-    while unfinished > 0 {
-        page.limit = usize::try_from(unfinished).map_or(PAGE_LIMIT, |left| left.min(PAGE_LIMIT));
-        let open = scheduler.store.list(&filter, page).await?;
-        unfinished = unfinished.saturating_sub(open.items.len() as u64);
-        let records = open.items.into_iter().map(|item| item.record);
-        let before = records.filter(|record| {
-            record.schedule.as_ref() == Some(&def.name)
-                && record.slot.is_none_or(|slot| slot < newest)
-        });
-        replaced.extend(before.map(|record| record.id));
-        match open.next {
-            Some(next) => page.after = Some(next),
-            None => break,
-        }
-    }
+    let is_before = |record: &TaskStateRecord| record.slot.is_none_or(|slot| slot < newest);
+    let mut replaced = unfinished_runs(&scheduler.store, &def.name, is_before).await?;
     // Of several slots at once only the newest is to run; the others are made, so that they are seen, and end at once.
     for slot in &decision.runs[..decision.runs.len() - 1] {
         let id = TaskId::occurrence(&def.name, *slot)?;

@@ -9,6 +9,7 @@ mod pause;
 mod rules;
 mod schedule;
 mod target;
+mod unfinished;
 
 pub(crate) use audit::{AUDIT_KEPT, trim_audit};
 pub use audit::{AuditData, AuditEvent};
@@ -18,3 +19,4 @@ pub use pause::Paused;
 pub use rules::DeclaredLimits;
 pub(super) use rules::all_marks;
 pub use target::Target;
+pub(crate) use unfinished::unfinished_runs;

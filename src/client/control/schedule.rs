@@ -7,11 +7,13 @@ use serde::Serialize;
 use super::audit::AuditData;
 use super::rules::all_marks;
 use super::target::Target;
+use super::unfinished::unfinished_runs;
 use crate::client::{Client, TaskHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
 use crate::payload::Payload;
+use crate::schedule::Overlap;
 use crate::schedule::nearest::hint;
 use crate::store::{
     Commit, Create, Guard, Mark, MarkExpect, NewEvent, Op, Refusal, StreamId, TaskStateStoreExt,
@@ -33,8 +35,8 @@ struct WasPaused<'a> {
 
 impl Client {
     /// Runs a recurring task once, now, as if a slot had come: with its args, its queue and its rule of overlapping, so
-    /// while a run is unfinished that must not overlap, the answer is that run. With `Overlap::Replace` this run replaces none:
-    /// it goes beside those that are unfinished. Its slots go on as before.
+    /// while a run is unfinished that must not overlap, the answer is that run; with `Overlap::Replace` the unfinished ones are
+    /// cancelled in the write that makes this one. Its slots go on as before.
     ///
     /// # Errors
     /// `NotFound` when no task of this name has a schedule here, with the nearest; those of a submit.
@@ -60,14 +62,32 @@ impl Client {
             ..AuditData::default()
         };
         let note = self.note("trigger", data.clone())?;
-        // An unfinished run refuses all of it: then nothing is noted, for nothing was done.
-        let answer = self.store().commit(vec![Commit::of([create, note])]);
-        let (id, existing) = match answer.await?.pop() {
-            Some(Err(Refusal::KeyTaken { owner, .. } | Refusal::Exists(owner))) => (owner, true),
-            Some(Err(refusal)) => return Err(refusal.into()),
-            Some(Ok(_)) | None => {
-                self.tell_steered("trigger", &data);
-                (id, false)
+        let mut rounds = 0;
+        let (id, existing) = loop {
+            rounds += 1;
+            let mut commit = Commit::of([create.clone()]);
+            if def.policy.overlap == Overlap::Replace {
+                let reason = format!("replaced by {id}");
+                let replaced = unfinished_runs(self.store(), &def.name, |_| true).await?;
+                let cancels = replaced.into_iter();
+                commit
+                    .ops
+                    .extend(cancels.map(|run| Op::Cancel(run, reason.clone())));
+            }
+            let replaces = commit.ops.len() > 1;
+            // An unfinished run refuses all of it: then nothing is noted, for nothing was done.
+            let answer = self.store().commit(vec![commit.then(note.clone())]);
+            match answer.await?.pop() {
+                Some(Err(Refusal::KeyTaken { owner, .. } | Refusal::Exists(owner))) => {
+                    break (owner, true);
+                }
+                // One of them may have ended meanwhile.
+                Some(Err(_)) if replaces && rounds < ROUNDS => {}
+                Some(Err(refusal)) => return Err(refusal.into()),
+                Some(Ok(_)) | None => {
+                    self.tell_steered("trigger", &data);
+                    break (id, false);
+                }
             }
         };
         parts.observers.notify(|| Lifecycle::Submitted {
