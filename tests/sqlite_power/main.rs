@@ -7,9 +7,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
 mod child;
+#[path = "../durable/kit.rs"]
+#[allow(dead_code, reason = "the kit of other test programs, too")]
+mod durable;
 mod journal;
 #[path = "../sqlite_store/kit.rs"]
-#[allow(dead_code, reason = "the kit of another test program")]
+#[allow(dead_code, unused_imports, reason = "the kit of another test program")]
 mod kit;
 mod ledger;
 
