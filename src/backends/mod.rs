@@ -8,6 +8,8 @@ mod file_options;
 mod handed;
 #[cfg(feature = "jsonl")]
 mod jsonl;
+#[cfg(feature = "redis")]
+mod io;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
