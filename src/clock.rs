@@ -46,6 +46,11 @@ pub trait Clock: Debug + Send + Sync + 'static {
     fn knows_boot(&self) -> bool {
         true
     }
+    /// Whether it is the clock of this machine, which nobody moves for a test. Stores on a server then go by the server's
+    /// time; else they pass on what this clock says.
+    fn is_of_the_machine(&self) -> bool {
+        false
+    }
 }
 
 /// The clock of this machine.
@@ -95,6 +100,10 @@ impl Clock for SystemClock {
 
     fn knows_boot(&self) -> bool {
         boot().1
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        true
     }
 }
 

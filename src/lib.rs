@@ -109,6 +109,8 @@ pub use backends::{JsonlDurability, JsonlEngine, JsonlFacts, JsonlOptions, Jsonl
 #[cfg(feature = "lmdb")]
 pub use backends::{LmdbDurability, LmdbEngine, LmdbFacts, LmdbOptions, LmdbStore};
 pub use backends::{MemoryStore, RowStore};
+#[cfg(feature = "redis")]
+pub use backends::{RedisDurability, RedisOptions, RedisStore};
 #[cfg(feature = "sqlite")]
 pub use backends::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};
 pub use client::{Client, ClientContext, TaskHandle};

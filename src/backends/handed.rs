@@ -66,6 +66,12 @@ impl<T: Leases> Handed<T> {
         }
     }
 
+    /// The answer, to change something of it that is no lease.
+    #[cfg(feature = "redis")]
+    pub(super) fn answer_mut(&mut self) -> Option<&mut T> {
+        self.answer.as_mut()
+    }
+
     /// The answer; `None` never, for this takes itself away.
     pub(super) fn take(mut self) -> Option<T> {
         self.answer.take()

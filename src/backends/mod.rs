@@ -15,6 +15,8 @@ mod lmdb;
 mod memory;
 #[cfg(any(feature = "lmdb", feature = "jsonl"))]
 mod opened;
+#[cfg(feature = "redis")]
+mod redis;
 mod rows;
 #[cfg(all(test, tlo_shuttle))]
 mod scenes;
@@ -31,6 +33,8 @@ pub use jsonl::{JsonlDurability, JsonlEngine, JsonlFacts, JsonlOptions, JsonlSto
 #[cfg(feature = "lmdb")]
 pub use lmdb::{LmdbDurability, LmdbEngine, LmdbFacts, LmdbOptions, LmdbStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use redis::{RedisDurability, RedisOptions, RedisStore};
 pub use rows::RowStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteDurability, SqliteEngine, SqliteFacts, SqliteOptions, SqliteStore};

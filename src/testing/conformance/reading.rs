@@ -298,10 +298,11 @@ fn matching<'z>(b: &Bench<'_>, zoo: &'z [TaskStateRecord], filter: &TaskFilter) 
     use crate::clock::Clock;
     let (now, steady) = (b.now(), b.clock.steady());
     let ended = |record: &TaskStateRecord| {
-        record
-            .lease
-            .as_ref()
-            .is_some_and(|lease| lease.has_ended(now, steady))
+        // A store on a server measures leases on that server's clock and on no other: then the end is as it is written.
+        record.lease.as_ref().is_some_and(|lease| match lease.ends {
+            Some(_) => lease.has_ended(now, steady),
+            None => lease.until <= now,
+        })
     };
     zoo.iter()
         .filter(|record| filter.matches(record, ended(record)))

@@ -1,0 +1,317 @@
+//! The writing verbs: what is sent, and what becomes of the answer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::answers::{Values, committed};
+use super::args::Args;
+use super::encode::{self, Encoded};
+use super::facts::Facts;
+use super::fault::unexpected;
+use super::gather::Gather;
+use super::link::Link;
+use super::now::Now;
+use super::options::RedisOptions;
+use super::reading::Reader;
+use super::record::decode;
+use super::scripts::Scripts;
+use super::times::{micros, time};
+use crate::backends::deadline::Turn;
+use crate::backends::handed::{Handed, Leases, Returned};
+use crate::clock::Clock;
+use crate::error::{ErrorKind, Result};
+use crate::id::{IdSource, stable_hash};
+use crate::store::{
+    Capability, ClaimRequest, Claims, Commit, Committed, Guard, Lanes, Maintain, Maintained, Op,
+};
+use crate::task::{Ended, TaskStateRecord, decide};
+
+/// A worker with at most this many names sends them along; one with more puts them on the server first.
+const FEW_NAMES: usize = 32;
+
+/// Everything that calls go through.
+pub(super) struct Asking {
+    pub(super) link: Arc<Link>,
+    scripts: Arc<Scripts>,
+    now: Now,
+    ids: Arc<IdSource>,
+    gather: Gather,
+    returned: Returned,
+    runtime: Handle,
+    /// What was read back at the opening or the latest upkeep.
+    facts: Mutex<Facts>,
+}
+
+impl fmt::Debug for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking")
+            .field("link", &self.link)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Commits on their way.
+pub(super) struct Sent {
+    commits: Vec<Encoded>,
+    args: Args,
+}
+
+impl Asking {
+    pub(super) fn new(
+        options: RedisOptions,
+        clock: Arc<dyn Clock>,
+        ids: Arc<IdSource>,
+        runtime: &Handle,
+    ) -> Result<Self> {
+        let link = Arc::new(Link::new(options)?);
+        let scripts = Arc::new(Scripts::new());
+        let now = Now::of(clock);
+        Ok(Self {
+            gather: Gather::start(
+                runtime,
+                Arc::clone(&link),
+                Arc::clone(&scripts),
+                now.clone(),
+            ),
+            link,
+            scripts,
+            now,
+            ids,
+            returned: Returned::default(),
+            runtime: runtime.clone(),
+            facts: Mutex::default(),
+        })
+    }
+
+    pub(super) fn limit(&self) -> Duration {
+        self.link.options.call_timeout
+    }
+
+    pub(super) fn note(&self, facts: Facts) {
+        *self.facts.lock() = facts;
+    }
+
+    pub(super) fn capability(&self) -> Capability {
+        let facts = self.facts.lock();
+        facts.capability(&self.link)
+    }
+
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader {
+            link: &self.link,
+            scripts: &self.scripts,
+            now: &self.now,
+        }
+    }
+
+    pub(super) fn encode(&self, commits: &[Commit]) -> Sent {
+        let mut args = Args::default();
+        let commits: Vec<_> = commits
+            .iter()
+            .map(|commit| encode::commit(commit, &self.ids))
+            .collect();
+        for commit in &commits {
+            args.append(&commit.args);
+        }
+        Sent { commits, args }
+    }
+
+    pub(super) async fn commit(
+        self: Arc<Self>,
+        sent: Sent,
+        turn: Turn,
+    ) -> Result<Handed<Vec<Committed>>> {
+        let Sent { commits, args } = sent;
+        let answers = self.gather.commit(commits.len(), args, turn).await?;
+        let answers = answers
+            .into_iter()
+            .zip(&commits)
+            .map(|(answer, sent)| committed(answer, sent));
+        let answers = answers.collect::<Result<_>>()?;
+        Ok(self.hand(answers))
+    }
+
+    /// An answer whose leases go back when nobody takes it.
+    fn hand<T: Leases>(self: &Arc<Self>, answer: T) -> Handed<T> {
+        let asking = Arc::downgrade(self);
+        let wake = move || {
+            let Some(asking) = asking.upgrade() else {
+                return;
+            };
+            let runtime = asking.runtime.clone();
+            runtime.spawn(async move {
+                let commits = asking.returned.take();
+                let sent = asking.encode(&commits);
+                let done = asking
+                    .gather
+                    .commit(commits.len(), sent.args, Turn::default());
+                if let Err(error) = done.await {
+                    tracing::warn!(%error, "leases that nobody took end by themselves");
+                }
+            });
+        };
+        Handed::new(answer, self.returned.clone(), Box::new(wake))
+    }
+
+    pub(super) async fn claim(
+        self: Arc<Self>,
+        request: ClaimRequest,
+        turn: Turn,
+    ) -> Result<Handed<Claims>> {
+        let mut args = self.now.args();
+        args.text(request.worker.as_str());
+        args.text(micros(request.ttl));
+        args.number(request.limit);
+        // A number of the task follows: each lease has a token of its own.
+        args.number(format_args!("{:024x}", self.ids.token().as_u128() >> 32));
+        args.number(request.lanes.queues.len());
+        for queue in &request.lanes.queues {
+            args.text(&**queue);
+        }
+        let lanes = KnownLanes::of(&request.lanes);
+        let name = (request.lanes.names.len() > FEW_NAMES).then(|| lanes.name());
+        args.optional(name.as_deref());
+        if name.is_none() {
+            lanes.write(&mut args);
+        }
+        if !turn.begin() {
+            return Err(unexpected("claim"));
+        }
+        let mut answer = self.claimed(&args).await?;
+        if answer.text()? == "names" {
+            self.put_names(name.as_deref().unwrap_or_default(), &lanes)
+                .await?;
+            answer = self.claimed(&args).await?;
+            if answer.text()? != "ok" {
+                return Err(unexpected("claim"));
+            }
+        }
+        let now = answer.time()?;
+        let next_due = time(&answer.text()?);
+        let more = answer.number::<i64>()? != 0;
+        let mut claims = Claims {
+            tasks: Vec::new(),
+            next_due,
+            more,
+            now,
+        };
+        for parts in answer.array()? {
+            match decode(None, parts) {
+                Ok(Some(record)) => claims.tasks.push(Arc::new(record)),
+                Ok(None) => return Err(unexpected("claim")),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::error!(%error, "a stored record cannot be read");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut expired = Vec::new();
+        for parts in answer.array()? {
+            expired.extend(decode(None, parts).ok().flatten());
+        }
+        let mut handed = self.hand(claims);
+        if !expired.is_empty() {
+            self.end_expired(&expired).await?;
+            // What waited behind them may come now.
+            if let Some(claims) = handed.answer_mut() {
+                claims.next_due = Some(now);
+            }
+        }
+        Ok(handed)
+    }
+
+    async fn claimed(&self, args: &Args) -> Result<Values> {
+        let answer = self.link.eval(&self.scripts.claim, args).await?;
+        Values::of("claim", answer)
+    }
+
+    async fn put_names(&self, name: &str, lanes: &KnownLanes) -> Result<()> {
+        let mut args = self.now.args();
+        args.text(name);
+        lanes.write(&mut args);
+        self.link.eval(&self.scripts.names, &args).await.map(drop)
+    }
+
+    /// Ends tasks that expired before they were claimed. What they become is decided here, not in the script; who was
+    /// quicker is seen by the revision.
+    async fn end_expired(self: &Arc<Self>, expired: &[TaskStateRecord]) -> Result<()> {
+        let ends: Vec<_> = expired
+            .iter()
+            .map(|record| {
+                let ended = Box::new(decide(Ended::Expired, record, 0.0));
+                Commit::of([Op::Settle(record.id.clone(), ended)])
+                    .when(Guard::Revision(record.id.clone(), record.revision))
+            })
+            .collect();
+        let sent = self.encode(&ends);
+        let ended = self.gather.commit(ends.len(), sent.args, Turn::default());
+        ended.await.map(drop)
+    }
+
+    pub(super) async fn maintain(&self, request: Maintain) -> Result<Maintained> {
+        let mut args = self.now.args();
+        args.optional(request.retention.age.map(micros));
+        args.optional(request.retention.count.map(|count| count.to_string()));
+        args.number(request.limit);
+        let answer = self.link.eval(&self.scripts.maintain, &args).await?;
+        let mut answer = Values::of("maintain", answer)?;
+        let done = Maintained {
+            removed: answer.number()?,
+            marks: answer.number()?,
+            unparked: answer.number()?,
+            unreadable: answer.number()?,
+            more: answer.number::<i64>()? != 0,
+        };
+        let mut faults = answer.array()?;
+        while !faults.is_empty() {
+            let fault = faults.text()?;
+            tracing::error!(fault, "a step of the upkeep was taken back");
+        }
+        let facts = Facts::read(&self.link).await?;
+        self.note(facts);
+        Ok(done)
+    }
+}
+
+/// The lanes that a worker knows, and the name that each stands for.
+struct KnownLanes(BTreeMap<String, String>);
+
+impl KnownLanes {
+    fn of(lanes: &Lanes) -> Self {
+        let mut known = BTreeMap::new();
+        for (name, version) in &*lanes.names {
+            let stands_for = lanes.aliases.get(name).map(|name| name.to_string());
+            let stands_for = stands_for.unwrap_or_default();
+            let version = version.as_deref().unwrap_or_default();
+            known.insert(format!("{name}\0{version}"), stands_for.clone());
+            // A record without a version fits any version of its name.
+            known.insert(format!("{name}\0"), stands_for);
+        }
+        Self(known)
+    }
+
+    /// The same lanes have the same name.
+    fn name(&self) -> String {
+        let mut text = Vec::new();
+        for (lane, stands_for) in &self.0 {
+            text.extend_from_slice(lane.as_bytes());
+            text.push(b'\n');
+            text.extend_from_slice(stands_for.as_bytes());
+            text.push(b'\n');
+        }
+        format!("{:016x}{:08x}", stable_hash(&text), text.len())
+    }
+
+    fn write(&self, args: &mut Args) {
+        args.number(self.0.len());
+        for (lane, stands_for) in &self.0 {
+            args.text(lane);
+            args.text(stands_for);
+        }
+    }
+}

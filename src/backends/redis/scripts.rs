@@ -1,0 +1,67 @@
+//! The scripts: one for each verb, made of the files in `lua/`.
+
+use super::fields::numbered;
+
+/// A script that the server keeps under its hash.
+#[derive(Debug)]
+pub(super) struct Script {
+    /// The verb, for errors.
+    pub(super) verb: &'static str,
+    pub(super) source: String,
+    pub(super) sha: String,
+}
+
+macro_rules! lua {
+    ($($name:literal),*) => { [$(include_str!(concat!("lua/", $name, ".lua"))),*] };
+}
+
+/// What all need.
+const WORDS: [&str; 3] = lua!("words", "writes", "records");
+
+/// What every writing verb needs.
+const RECORDS: [&str; 7] = lua!(
+    "lanes", "unique", "gates", "index", "reopen", "streams", "marks"
+);
+
+/// The scripts of the store.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) commit: Script,
+    pub(super) claim: Script,
+    pub(super) maintain: Script,
+    pub(super) names: Script,
+    pub(super) aside: Script,
+    pub(super) reading: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        let ends = lua!("settle", "refuse", "create");
+        Self {
+            commit: script("commit", "", &[&RECORDS, &ends, &lua!("control", "commit")]),
+            claim: script(
+                "claim",
+                "",
+                &[&RECORDS, &ends, &lua!("claim", "claim_queues")],
+            ),
+            maintain: script("maintain", "", &[&RECORDS, &lua!("maintain")]),
+            names: script("claim", "", &[&lua!("names")]),
+            aside: script("claim", "", &[&RECORDS, &lua!("aside")]),
+            reading: script("read", " flags=no-writes", &[&lua!("reading")]),
+        }
+    }
+}
+
+fn script(verb: &'static str, flags: &str, parts: &[&[&str]]) -> Script {
+    // The first line lets the server refuse a script as a whole, before its first write, when it is out of memory or no
+    // longer the one that writes.
+    let mut source = format!("#!lua{flags}\n");
+    for part in WORDS.iter().chain(parts.iter().copied().flatten()) {
+        source.push_str(&numbered(part));
+    }
+    Script {
+        verb,
+        sha: ::redis::Script::new(&source).get_hash().to_owned(),
+        source,
+    }
+}
