@@ -12,11 +12,18 @@ use crate::backends::JsonlOptions;
 #[cfg(feature = "lmdb")]
 use crate::backends::LmdbOptions;
 use crate::backends::MemoryStore;
+#[cfg(feature = "redis")]
+use crate::backends::{RedisOptions, RedisStore};
 #[cfg(feature = "sqlite")]
 use crate::backends::{SqliteOptions, SqliteStore};
 use crate::error::Result;
 use crate::registry::{InMemoryTaskRegistry, TaskRegistry};
-#[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
+#[cfg(any(
+    feature = "sqlite",
+    feature = "lmdb",
+    feature = "jsonl",
+    feature = "redis"
+))]
 use crate::settings::{Loaded, Mistake, PluginAddress, Section};
 use crate::store::TaskStateStore;
 
@@ -53,6 +60,19 @@ pub(super) fn add(table: PluginTable) -> PluginTable {
     }
     #[cfg(not(feature = "jsonl"))]
     table.stores.not_built("jsonl", "jsonl");
+    #[cfg(feature = "redis")]
+    {
+        table = table
+            .task_state_store("redis", redis_store)
+            .section_check("redis", redis_section);
+        for scheme in ["rediss", "redis+unix", "valkey", "valkeys"] {
+            table.stores.alias(scheme, "redis");
+        }
+    }
+    #[cfg(not(feature = "redis"))]
+    for scheme in ["redis", "rediss"] {
+        table.stores.not_built(scheme, "redis");
+    }
     table
 }
 
@@ -69,6 +89,42 @@ async fn memory_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>>
 async fn memory_registry(request: PluginRequest) -> Result<Arc<dyn TaskRegistry>> {
     let MemorySection {} = request.section.extract()?;
     Ok(Arc::new(InMemoryTaskRegistry::default()))
+}
+
+/// `[redis]` is [`RedisOptions`]; a URL stands above the one there.
+#[cfg(feature = "redis")]
+async fn redis_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>> {
+    let mut options: RedisOptions = request.section.extract()?;
+    if let Some(url) = request.url() {
+        url.clone_into(&mut options.url);
+    }
+    let store = RedisStore::open(options, request.clock, request.ids).await?;
+    Ok(Arc::new(store))
+}
+
+/// What would be refused before the server is asked.
+#[cfg(feature = "redis")]
+fn redis_section(section: &Section, address: &PluginAddress, loaded: &Loaded) -> Vec<Mistake> {
+    let mut options: RedisOptions = match section.check() {
+        Ok(options) => options,
+        Err(mistakes) => return mistakes,
+    };
+    if let Some(url) = address.url() {
+        url.clone_into(&mut options.url);
+    }
+    let mistake = options.wrong().map(|(field, reason)| {
+        let key = match field {
+            "url" if address.url().is_some() => "task_state_store".to_owned(),
+            field => format!("{}.{field}", section.name()),
+        };
+        Mistake {
+            value: None,
+            origin: loaded.origin(&key),
+            reason,
+            key,
+        }
+    });
+    mistake.into_iter().collect()
 }
 
 /// The options of a store in files: its section, and a path in the URL stands above the one there.

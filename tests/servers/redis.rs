@@ -2,6 +2,8 @@
 #![allow(
     dead_code,
     clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
     reason = "each test program uses a part of the kit; what is skipped is said"
 )]
 

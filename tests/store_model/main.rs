@@ -32,6 +32,9 @@ mod model;
 #[path = "../planted/mod.rs"]
 mod planted;
 mod script;
+#[cfg(feature = "redis")]
+#[path = "../servers/mod.rs"]
+mod servers;
 mod step;
 #[path = "../stores/mod.rs"]
 mod stores;
@@ -45,6 +48,7 @@ use files::Files;
 use logs::Logs;
 use memory::Memory;
 use proptest::test_runner::TestCaseError;
+use step::Step;
 use stores::Trees;
 use tempfile::TempDir;
 
@@ -52,12 +56,23 @@ use tempfile::TempDir;
 const SEQUENCES: u32 = 2_000;
 
 fn sequences(name: &str, home: &Home<'_>, twin: Option<&Home<'_>>) {
+    sequences_of(name, home, twin, |_| true);
+}
+
+/// Sequences of these steps.
+fn sequences_of(
+    name: &str,
+    home: &Home<'_>,
+    twin: Option<&Home<'_>>,
+    is_wanted: impl Fn(&Step) -> bool,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     let tally = Tally::default();
-    check(name, SEQUENCES, &chance::steps(), |steps| {
+    check(name, SEQUENCES, &chance::steps(), |mut steps| {
+        steps.0.retain(&is_wanted);
         runtime
             .block_on(driver::run(home, twin, &steps.0, &tally))
             .map_err(TestCaseError::fail)
@@ -181,4 +196,19 @@ fn lmdb_answers_as_rows_do() {
 #[test]
 fn jsonl_answers_as_rows_do() {
     on_trees(|trees| on_logs(|logs| sequences("jsonl and rows", trees, Some(logs))));
+}
+
+/// What only a clock of this machine can do is left out: the time of a server is never set here, nor does it reboot.
+#[cfg(feature = "redis")]
+#[test]
+fn redis_answers_as_rows_do() {
+    let Some(redis) = servers::redis::Redis::start() else {
+        return;
+    };
+    let redis = Home {
+        factory: &redis,
+        copy: None,
+    };
+    let is_wanted = |step: &Step| !matches!(step, Step::SetWall(_) | Step::Reboot);
+    on_trees(|trees| sequences_of("redis and rows", trees, Some(&redis), is_wanted));
 }

@@ -18,14 +18,14 @@ use super::link::Link;
 use super::now::Now;
 use super::options::RedisOptions;
 use super::reading::Reader;
-use super::record::decode;
+use super::record::{decode, id_of};
 use super::scripts::Scripts;
 use super::times::{micros, time};
 use crate::backends::deadline::Turn;
 use crate::backends::handed::{Handed, Leases, Returned};
 use crate::clock::Clock;
-use crate::error::{ErrorKind, Result};
-use crate::id::{IdSource, stable_hash};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{IdSource, TaskId, stable_hash};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, Guard, Lanes, Maintain, Maintained, Op,
 };
@@ -201,12 +201,14 @@ impl Asking {
             now,
         };
         for parts in answer.array()? {
+            let id = id_of(&parts);
             match decode(None, parts) {
                 Ok(Some(record)) => claims.tasks.push(Arc::new(record)),
-                Ok(None) => return Err(unexpected("claim")),
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    tracing::error!(%error, "a stored record cannot be read");
+                    self.set_aside(&id.ok_or_else(|| unexpected("claim"))?, &error)
+                        .await?;
                 }
+                Ok(None) => return Err(unexpected("claim")),
                 Err(error) => return Err(error),
             }
         }
@@ -228,6 +230,15 @@ impl Asking {
     async fn claimed(&self, args: &Args) -> Result<Values> {
         let answer = self.link.eval(&self.scripts.claim, args).await?;
         Values::of("claim", answer)
+    }
+
+    /// A record that the scripts can read and this process cannot: its lease would end and be given out again for ever.
+    async fn set_aside(&self, id: &TaskId, error: &Error) -> Result<()> {
+        tracing::error!(%id, %error, "a stored record cannot be read; it was set aside");
+        let mut args = self.now.args();
+        args.text(id.as_str());
+        args.text(error.to_string());
+        self.link.eval(&self.scripts.aside, &args).await.map(drop)
     }
 
     async fn put_names(&self, name: &str, lanes: &KnownLanes) -> Result<()> {
@@ -285,7 +296,7 @@ impl KnownLanes {
     fn of(lanes: &Lanes) -> Self {
         let mut known = BTreeMap::new();
         for (name, version) in &*lanes.names {
-            let stands_for = lanes.aliases.get(name).map(|name| name.to_string());
+            let stands_for = lanes.aliases.get(name).map(ToString::to_string);
             let stands_for = stands_for.unwrap_or_default();
             let version = version.as_deref().unwrap_or_default();
             known.insert(format!("{name}\0{version}"), stands_for.clone());

@@ -353,7 +353,7 @@ fn put_mark(args: &mut Args, key: &str, value: &Payload, ttl: Option<Duration>) 
     args.text(rule.rate.map_or("0".to_owned(), |rate| {
         rate.interval().as_micros().to_string()
     }));
-    args.number(rule.rate.map_or(0, |rate| rate.capacity()));
+    args.number(rule.rate.map_or(0, crate::task::Rate::capacity));
     args.flag(rule.paused);
     args.optional(rule.reason.as_deref());
     args.optional(rule.by.as_deref());

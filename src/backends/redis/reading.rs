@@ -386,7 +386,7 @@ impl Reader<'_> {
             match decode(Some(&id), row.value()?) {
                 Err(error) => wrong.push(error.to_string()),
                 Ok(None) => {
-                    wrong.push(format!("the index of ids has \"{id}\", which is no record"))
+                    wrong.push(format!("the index of ids has \"{id}\", which is no record"));
                 }
                 Ok(Some(record)) if row.number::<i64>()? == 0 => wrong.push(format!(
                     "the record \"{id}\" is not in the index of what is {}: lists leave it out",

@@ -109,6 +109,17 @@ pub(super) fn status_of(number: i64) -> Option<TaskStatus> {
     TaskStatus::ALL.get(index).copied()
 }
 
+/// The id in the header of a record that may be damaged elsewhere.
+pub(super) fn id_of(parts: &Value) -> Option<TaskId> {
+    let Value::Array(parts) = parts else {
+        return None;
+    };
+    match parts.first() {
+        Some(Value::BulkString(header)) => TaskId::new(Header::read(header)?.text(0)).ok(),
+        _ => None,
+    }
+}
+
 /// Reads a record from its parts, in the order that the scripts give them. `None` when there is none.
 pub(super) fn decode(id: Option<&TaskId>, parts: Value) -> Result<Option<TaskStateRecord>> {
     let named = || id.map_or_else(|| "?".to_owned(), ToString::to_string);
@@ -147,7 +158,7 @@ pub(super) fn decode(id: Option<&TaskId>, parts: Value) -> Result<Option<TaskSta
         attempts: part(),
         reason: part(),
     };
-    assemble(&id, header, rest)
+    assemble(&id, &header, rest)
         .map(Some)
         .map_err(|why| damaged(id.as_str(), &why))
 }
@@ -348,7 +359,7 @@ fn payload(bytes: Option<Vec<u8>>) -> Read<Option<Payload>> {
     payload.map_err(|error| error.to_string())
 }
 
-fn assemble(id: &TaskId, header: Header, parts: Parts) -> Read<TaskStateRecord> {
+fn assemble(id: &TaskId, header: &Header, parts: Parts) -> Read<TaskStateRecord> {
     let fixed = parts.fixed.ok_or("a part of it is missing")?;
     let fixed: Fixed = serde_json::from_slice(&fixed).map_err(|error| error.to_string())?;
     if fixed.schema_version > SCHEMA_VERSION {

@@ -145,7 +145,7 @@ local function next_due()
   write_later()
   local ends = call('ZRANGE', P .. 'l', 0, 0, 'WITHSCORES')[2]
   if ends then
-    consider(code(tonumber(ends)))
+    consider(code(math.max(tonumber(ends), NOW)))
     if tonumber(ends) <= NOW then set_ended_leases_aside() end
   end
   consider(next_timer())
