@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;
+#[cfg(feature = "redis")]
+mod servers;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -497,4 +499,17 @@ async fn a_shorter_lease_that_comes_later_is_renewed_in_its_own_time() {
     .await;
     stop.stop_with(tlo::settings::StopBehavior::Cancel);
     running.await.unwrap().unwrap();
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn blocking_handler_keeps_lease_on_redis() {
+    use tlo::testing::conformance::StoreFactory;
+    let Some(redis) = servers::redis::Redis::start() else {
+        return;
+    };
+    let clock = ManualClock::shared();
+    let open = || redis.open("blocked", clock.clone(), Arc::new(IdSource::random()));
+    let (mine, rivals) = (open().await.unwrap(), open().await.unwrap());
+    blocking_handler_keeps_lease(clock.clone(), mine, rivals).await;
 }

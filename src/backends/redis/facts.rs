@@ -116,9 +116,10 @@ impl Facts {
                 Durability::Power,
                 "what was answered survives a power failure (appendfsync always)",
             ),
+            // While a sync is under way the server answers before it has written at all, for two seconds at most.
             Some("everysec") => (
                 Durability::Process,
-                "what was answered survives the death of the server; a power failure may take the last second (appendfsync everysec)",
+                "the sudden death of the server or a power failure may take the last two seconds (appendfsync everysec; always takes nothing)",
             ),
             Some("no") => (
                 Durability::Process,
