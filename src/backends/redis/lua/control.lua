@@ -78,7 +78,7 @@ ops.V = function()
   if r@unique ~= '' then
     local owner = owner_of(r@unique)
     if owner and owner ~= id then refuse('K', r@unique, owner) end
-    if not owner then take_key(n) end
+    take_key(n)
   end
   n@status, n@run_at = PENDING, resolve(due)
   n@finished_at, n@expires_at = '', ''
