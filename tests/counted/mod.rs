@@ -22,7 +22,7 @@ pub(crate) fn check<S: Strategy>(
     let config = Config {
         cases,
         failure_persistence: None,
-        max_shrink_iters: 0,
+        max_shrink_iters: 20_000,
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

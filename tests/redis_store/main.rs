@@ -7,5 +7,6 @@ mod kit;
 mod open;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod speed;
 mod trouble;
 mod work;

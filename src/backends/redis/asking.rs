@@ -55,10 +55,21 @@ impl fmt::Debug for Asking {
     }
 }
 
+/// Commits of one caller that a script is given at once, at most: it keeps the server from everything else while it runs.
+const AT_ONCE: usize = 256;
+
 /// Commits on their way.
-pub(super) struct Sent {
-    commits: Vec<Encoded>,
-    args: Args,
+pub(super) struct Sent(Vec<Encoded>);
+
+impl Sent {
+    /// The arguments of these commits.
+    fn args(commits: &[Encoded]) -> Args {
+        let mut args = Args::default();
+        for commit in commits {
+            args.append(&commit.args);
+        }
+        args
+    }
 }
 
 impl Asking {
@@ -110,15 +121,10 @@ impl Asking {
     }
 
     pub(super) fn encode(&self, commits: &[Commit]) -> Sent {
-        let mut args = Args::default();
-        let commits: Vec<_> = commits
+        let encoded = commits
             .iter()
-            .map(|commit| encode::commit(commit, &self.ids))
-            .collect();
-        for commit in &commits {
-            args.append(&commit.args);
-        }
-        Sent { commits, args }
+            .map(|commit| encode::commit(commit, &self.ids));
+        Sent(encoded.collect())
     }
 
     pub(super) async fn commit(
@@ -126,14 +132,29 @@ impl Asking {
         sent: Sent,
         turn: Turn,
     ) -> Result<Handed<Vec<Committed>>> {
-        let Sent { commits, args } = sent;
-        let answers = self.gather.commit(commits.len(), args, turn).await?;
-        let answers = answers
-            .into_iter()
-            .zip(&commits)
-            .map(|(answer, sent)| committed(answer, sent));
-        let answers = answers.collect::<Result<_>>()?;
-        Ok(self.hand(answers))
+        let mut done = Vec::with_capacity(sent.0.len());
+        let mut turn = Some(turn);
+        for part in sent.0.chunks(AT_ONCE) {
+            // The first that is sent begins the whole.
+            let turn = turn.take().unwrap_or_default();
+            let answers = self
+                .gather
+                .commit(part.len(), Sent::args(part), turn)
+                .await?;
+            for (answer, sent) in answers.into_iter().zip(part) {
+                done.push(committed(answer, sent)?);
+            }
+        }
+        Ok(self.hand(done))
+    }
+
+    /// Sends commits whose answers nobody looks at.
+    async fn commit_aside(&self, commits: &[Commit]) -> Result<()> {
+        for part in self.encode(commits).0.chunks(AT_ONCE) {
+            let (count, args) = (part.len(), Sent::args(part));
+            self.gather.commit(count, args, Turn::default()).await?;
+        }
+        Ok(())
     }
 
     /// An answer whose leases go back when nobody takes it.
@@ -259,9 +280,7 @@ impl Asking {
                     .when(Guard::Revision(record.id.clone(), record.revision))
             })
             .collect();
-        let sent = self.encode(&ends);
-        let ended = self.gather.commit(ends.len(), sent.args, Turn::default());
-        ended.await.map(drop)
+        self.commit_aside(&ends).await
     }
 
     pub(super) async fn maintain(&self, request: Maintain) -> Result<Maintained> {

@@ -8,7 +8,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
 use tokio::sync::Mutex;
 
 use super::args::Args;
-use super::fault::{fault, spoils};
+use super::fault::{again, fault, spoils};
 use super::options::RedisOptions;
 use super::scripts::Script;
 use crate::backends::deadline::within;
@@ -34,6 +34,8 @@ struct Current {
     connection: Option<MultiplexedConnection>,
     /// Grows with each new connection, so that a call on an old one does not throw away a new one.
     number: u64,
+    /// When the latest try to connect was given up, and why.
+    failed: Option<(Duration, Error)>,
 }
 
 impl fmt::Debug for Link {
@@ -62,11 +64,24 @@ impl Link {
     }
 
     async fn connection(&self) -> Result<(MultiplexedConnection, u64)> {
+        let asked = SystemClock.steady().at;
         let mut current = self.current.lock().await;
         if let Some(connection) = &current.connection {
             return Ok((connection.clone(), current.number));
         }
-        let connection = self.connect().await?;
+        // Whoever waited while another one tried in vain does not try as long once more.
+        if let Some((at, error)) = &current.failed
+            && *at > asked
+        {
+            return Err(again(error));
+        }
+        let connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                current.failed = Some((SystemClock.steady().at, again(&error)));
+                return Err(error);
+            }
+        };
         current.connection = Some(connection.clone());
         current.number += 1;
         Ok((connection, current.number))

@@ -44,6 +44,24 @@ use crate::task::{TaskStateRecord, TaskSummary};
 const CHECK_LINES: usize = 200;
 
 /// A [`TaskStateStore`] on a Redis server.
+///
+#[doc = include_str!("guide.md")]
+///
+/// # Example
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tlo::Result<()> {
+/// use std::sync::Arc;
+/// use tlo::store::TaskStateStore;
+/// use tlo::{IdSource, RedisOptions, RedisStore, SystemClock};
+///
+/// let options = RedisOptions::at("redis://127.0.0.1:6379/0");
+/// let store = RedisStore::open(options, SystemClock::shared(), Arc::new(IdSource::random())).await?;
+/// println!("{}", store.capability().promise);
+/// # Ok(())
+/// # }
+/// ```
 pub struct RedisStore {
     asking: Arc<Asking>,
     hints: HintSender,
