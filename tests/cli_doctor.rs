@@ -60,3 +60,48 @@ fn a_version_that_is_gone_is_told_of() {
     });
     running.stop();
 }
+
+#[cfg(all(feature = "lmdb", feature = "jsonl"))]
+#[test]
+fn what_an_embedded_store_promises_is_read_back_and_said() {
+    let operator = Operator::new();
+    for (store, wanted) in [
+        (
+            "lmdb:t",
+            &[
+                "what was answered survives a power failure",
+                "flags 0x200000 read back",
+                "slots taken",
+                "no limit",
+            ][..],
+        ),
+        (
+            "jsonl:t.jsonl",
+            &[
+                "what was answered survives a power failure",
+                "the disk at each group of commits",
+                "held by this process alone",
+            ],
+        ),
+    ] {
+        let jobs = jobs("1").replace("sqlite:t.db", store);
+        operator.write("tlo.toml", &jobs);
+        operator.ok(&["submit", "greet", "--in", "1h"]);
+        let report = operator.ok(&["doctor"]);
+        for part in wanted {
+            assert!(report.contains(part), "no {part:?} in\n{report}");
+        }
+    }
+    // While a process has the log, another one is told which.
+    operator.write(
+        "tlo.toml",
+        &jobs("1").replace("sqlite:t.db", "jsonl:t.jsonl"),
+    );
+    let running = operator.run(&[]);
+    until("the log is held", || {
+        let refused = operator.tlo(&["list"]);
+        refused.code != 0 && refused.err.contains("is open in process ")
+    });
+    running.stop();
+    operator.ok(&["list"]);
+}

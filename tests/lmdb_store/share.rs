@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tlo::store::kv::RowEngine;
 use tlo::store::{Hint, Maintain, Retention, TaskStateStore, TaskStateStoreExt};
-use tlo::{Clock, LmdbEngine, LmdbOptions, LmdbStore, Payload, SystemClock};
+use tlo::{Clock, ErrorKind, LmdbEngine, LmdbOptions, LmdbStore, Payload, SystemClock};
 
 use crate::kit::{home, id, lease, new, open, open_with, total, until};
 
@@ -132,6 +132,16 @@ async fn process() {
             };
             engine.read(&mut reading).unwrap();
         }
+        "write" => {
+            let engine = LmdbEngine::open(LmdbOptions::at(path)).unwrap();
+            let mut writing = |rows: &mut dyn tlo::store::kv::Rows| {
+                rows.delete(b"ta")?;
+                println!("ready");
+                wait(&mut go);
+                Ok(())
+            };
+            engine.write(&mut writing).unwrap();
+        }
         "grow" => {
             let store = open(path);
             for n in 0..100 {
@@ -190,6 +200,31 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+#[tokio::test]
+async fn a_writer_that_hangs_holds_up_writes_only_and_its_death_frees_them() {
+    let (_directory, path) = home();
+    let options = LmdbOptions {
+        call_timeout: Duration::from_millis(300),
+        ..LmdbOptions::at(&path)
+    };
+    let store = open_with(options).unwrap();
+    store.create(new("a")).await.unwrap();
+    let mut writer = Process::start("write", &path);
+    let error = store.create(new("b")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert_eq!(store.read(&id("a")).await.unwrap().id, id("a"));
+    writer.0.kill().unwrap();
+    writer.0.wait().unwrap();
+    // What waited for the lock is written now; what the dead one had begun never was.
+    until("the writes go on", || async {
+        store.read(&id("b")).await.is_ok()
+    })
+    .await;
+    store.create(new("c")).await.unwrap();
+    assert_eq!(total(&store).await, 3);
+    assert!(store.check().await.unwrap().is_empty());
 }
 
 fn big(task: &str) -> tlo::task::NewTask {

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::fault::fault;
-use super::journal::Journal;
+use super::journal::{Journal, Seen};
 use super::options::{JsonlDurability, JsonlOptions};
 use crate::backends::disk::describe;
 use crate::backends::opened::Shared;
@@ -43,8 +43,7 @@ pub struct JsonlFacts {
 /// Rows in memory and in a log: what [`JsonlStore`](super::JsonlStore) stands on.
 pub struct JsonlEngine {
     journal: Shared<Journal>,
-    /// Groups that this handle wrote.
-    own: AtomicU64,
+    seen: Seen,
     /// What was read back at the opening or the latest upkeep: who asks what the store can do must not wait for a disk.
     facts: Mutex<Vec<(&'static str, String)>>,
 }
@@ -70,12 +69,12 @@ impl JsonlEngine {
     pub fn open(options: JsonlOptions) -> Result<Self> {
         options.check()?;
         let journal = Journal::share(options)?;
-        let own = AtomicU64::new(journal.core.commits.load(Ordering::Relaxed));
         let engine = Self {
             journal,
-            own,
+            seen: Seen::default(),
             facts: Mutex::default(),
         };
+        engine.journal.look(&engine.seen);
         engine.note_facts();
         Ok(engine)
     }
@@ -149,10 +148,7 @@ impl RowEngine for JsonlEngine {
     }
 
     fn write(&self, run: &mut dyn FnMut(&mut dyn Rows) -> Result<()>) -> Result<()> {
-        if self.journal.write(run)? {
-            self.own.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
+        self.journal.write(&self.seen, run)
     }
 
     fn read(&self, run: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
@@ -161,8 +157,8 @@ impl RowEngine for JsonlEngine {
 
     /// Other handles of this process: no other process can write.
     fn foreign_writes(&self) -> Result<Option<u64>> {
-        let all = self.journal.core.commits.load(Ordering::Relaxed);
-        Ok(Some(all.saturating_sub(self.own.load(Ordering::Relaxed))))
+        self.journal.look(&self.seen);
+        Ok(Some(self.seen.foreign.load(Ordering::Relaxed)))
     }
 
     fn check(&self) -> Result<Vec<String>> {

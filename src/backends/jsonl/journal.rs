@@ -42,8 +42,6 @@ pub(super) struct Core {
     pub(super) tree: RwLock<Tree>,
     /// Whoever holds it writes.
     pub(super) log: Mutex<Log>,
-    /// Groups that were written since the opening.
-    pub(super) commits: AtomicU64,
     /// What is in the log that counts, about, in bytes.
     pub(super) live: AtomicU64,
     /// The log is not compacted before it is this large: larger after a compaction that failed.
@@ -51,6 +49,23 @@ pub(super) struct Core {
     pub(super) compactions: AtomicU64,
     pub(super) stopping: AtomicBool,
     _held: Held,
+}
+
+/// What a handle knows of the groups of all. It changes only while the log is locked.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The number of the last group that it wrote or has seen.
+    last: AtomicU64,
+    /// Grows whenever another handle was seen to have written.
+    pub(super) foreign: AtomicU64,
+}
+
+impl Seen {
+    fn look(&self, last: u64) {
+        if self.last.swap(last, Ordering::Relaxed) != last {
+            self.foreign.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl fmt::Debug for Journal {
@@ -132,7 +147,6 @@ impl Journal {
                 options,
                 tree: RwLock::new(tree),
                 log: Mutex::new(log),
-                commits: AtomicU64::new(0),
                 live: AtomicU64::new(live),
                 not_before: AtomicU64::new(0),
                 compactions: AtomicU64::new(0),
@@ -147,10 +161,15 @@ impl Journal {
         &self.core.place.log
     }
 
-    /// One group; whether there was anything to write.
-    pub(super) fn write(&self, run: &mut dyn FnMut(&mut dyn Rows) -> Result<()>) -> Result<bool> {
+    /// One group.
+    pub(super) fn write(
+        &self,
+        seen: &Seen,
+        run: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
+    ) -> Result<()> {
         let core = &self.core;
         let mut log = core.log.lock();
+        seen.look(log.number);
         log.check(self.path())?;
         let changed = {
             let tree = core.tree.read();
@@ -162,7 +181,7 @@ impl Journal {
             rows.changed
         };
         if changed.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         let mut group = Group::default();
         for (key, value) in &changed {
@@ -182,13 +201,20 @@ impl Journal {
         drop(tree);
         core.live
             .store(more.saturating_sub(fewer), Ordering::Relaxed);
-        core.commits.fetch_add(1, Ordering::Relaxed);
+        seen.last.store(log.number, Ordering::Relaxed);
         let is_large = core.is_large(log.end);
         drop(log);
         if is_large {
             self.compact();
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Looks whether other handles wrote. A writer at work looks for itself.
+    pub(super) fn look(&self, seen: &Seen) {
+        if let Some(log) = self.core.log.try_lock() {
+            seen.look(log.number);
+        }
     }
 
     pub(super) fn read(&self, run: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {

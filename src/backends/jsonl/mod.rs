@@ -51,6 +51,7 @@ use super::rows::RowStore;
 /// - Everything is in memory: about 1.5 KiB for a small task that is kept. Ended tasks are kept for a day, and 100,000 at
 ///   most, unless `retention` says otherwise. Opening reads the whole log.
 /// - While it is compacted, the disk holds both logs.
+/// - While a program has it open, `tlo` beside it is refused, too: read the log, or serve what you need from the program.
 /// - For several processes, or more tasks than fit in memory, take `sqlite` or `lmdb`.
 /// - Back up by copying the file: a copy taken while it is written to ends in an unfinished group at worst, which is cut off.
 /// - Do not edit it: each group has a checksum. To mend a damaged log, keep the lines before the one that the error names.
