@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tlo::store::{Hint, TaskStateStore, TaskStateStoreExt};
@@ -61,6 +62,24 @@ async fn a_second_process_is_refused_with_who_holds_it_until_that_one_ends() {
     // The lock went with the process.
     let store = open(&path);
     assert_eq!(store.read(&id("held")).await.unwrap().id, id("held"));
+}
+
+#[test]
+fn a_store_that_is_closed_can_be_opened_also_while_programs_are_started() {
+    let (_directory, path) = home();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    assert!(Command::new("true").status().unwrap().success());
+                }
+            });
+        }
+        let opened = (0..300).try_for_each(|_| try_open(&path).map(drop));
+        stop.store(true, Ordering::SeqCst);
+        opened.unwrap();
+    });
 }
 
 #[tokio::test]

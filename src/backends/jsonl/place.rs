@@ -22,8 +22,14 @@ pub(super) struct Place {
 
 /// Held while the store is open; the system lets go of it when the process ends, however it does.
 #[derive(Debug)]
-pub(super) struct Held {
-    _lock: File,
+pub(super) struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing it is not enough: a program that this process is just starting has a copy of it for a moment, and with it
+        // the lock.
+        let _ = self.0.unlock();
+    }
 }
 
 /// What a holder writes down for those who come after it.
@@ -100,7 +106,7 @@ impl Place {
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{text}"))
             .map_err(failed)?;
-        Ok(Held { _lock: lock })
+        Ok(Held(lock))
     }
 
     fn is_held(&self, lock: &mut File) -> Error {
