@@ -12,6 +12,8 @@ use std::sync::{Arc, OnceLock};
 use handle::Request;
 pub use handle::RunnerHandle;
 pub use signals::Signal;
+#[cfg(feature = "cli")]
+pub(crate) use signals::signal;
 use tokio::sync::watch;
 
 use crate::context::TloContext;

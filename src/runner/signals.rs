@@ -51,6 +51,17 @@ pub(super) async fn listen(handle: RunnerHandle, forced: &OnceLock<Signal>) {
     }
 }
 
+/// Waits for a signal; for ever where none are to be had.
+#[cfg(feature = "cli")]
+pub(crate) async fn signal() -> Signal {
+    if let Ok(mut signals) = Signals::new()
+        && let Some(signal) = signals.next().await
+    {
+        return signal;
+    }
+    std::future::pending().await
+}
+
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,

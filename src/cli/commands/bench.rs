@@ -1,6 +1,7 @@
 //! `tlo bench`.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::output;
 use crate::cli::output::Cell;
@@ -17,9 +19,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::context::TloContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{TaskContext, task};
-use crate::runner::Runner;
+use crate::runner::{Runner, signal};
 use crate::schedule::short_duration;
-use crate::settings::SettingsSource;
+use crate::settings::{SettingsSource, StopBehavior};
 
 /// Tasks whose way through an idle runner is measured one by one.
 const SINGLES: usize = 200;
@@ -85,11 +87,29 @@ struct Figures {
     end_p99_ms: f64,
 }
 
-/// Measures and prints.
+/// Measures and prints. A signal ends it; the file goes then, too.
 ///
 /// # Errors
 /// Those of making the folder, and of the store.
-pub(super) async fn run(args: &BenchArgs) -> Result<()> {
+pub(super) async fn run(args: &BenchArgs) -> Result<ExitCode> {
+    let end = CancellationToken::new();
+    let measuring = measure_and_print(args, &end);
+    tokio::pin!(measuring);
+    let signal = tokio::select! {
+        // It is listened to before anything is made.
+        biased;
+        signal = signal() => signal,
+        done = &mut measuring => return done.map(|()| ExitCode::SUCCESS),
+    };
+    // It is not dropped in the middle: a store that is just made would make its folder anew.
+    end.cancel();
+    match measuring.await {
+        Err(error) if error.kind() != ErrorKind::Closed => Err(error),
+        _ => Ok(ExitCode::from(signal.exit_code())),
+    }
+}
+
+async fn measure_and_print(args: &BenchArgs, end: &CancellationToken) -> Result<()> {
     let stores = match args.store {
         Some(store) => vec![store],
         None => vec![Store::Memory, Store::Sqlite],
@@ -97,11 +117,11 @@ pub(super) async fn run(args: &BenchArgs) -> Result<()> {
     let mut all = Vec::new();
     for store in stores {
         let figures = match store {
-            Store::Memory => measure(args, "memory".to_owned()).await?,
+            Store::Memory => measure(args, "memory".to_owned(), end).await?,
             on_disk => {
                 let folder = Folder::make(args)?;
                 let address = format!("{}:{}", on_disk.name(), folder.0.join("bench.db").display());
-                measure(args, address).await?
+                measure(args, address, end).await?
             }
         };
         all.push(figures);
@@ -142,7 +162,7 @@ struct Done {
     started: Mutex<Option<Duration>>,
 }
 
-async fn measure(args: &BenchArgs, address: String) -> Result<Figures> {
+async fn measure(args: &BenchArgs, address: String, end: &CancellationToken) -> Result<Figures> {
     let done = Arc::new(Done::default());
     let count = usize::try_from(args.tasks).unwrap_or(usize::MAX);
     done.wanted.store(count, Ordering::Relaxed);
@@ -166,7 +186,7 @@ async fn measure(args: &BenchArgs, address: String) -> Result<Figures> {
     let clock = SystemClock;
 
     let begun = clock.steady().at;
-    submit(&tlo, count).await?;
+    submit(&tlo, count, end).await?;
     let submitting = clock.steady().at.saturating_sub(begun);
 
     let runner = Runner::new(tlo.clone());
@@ -175,6 +195,7 @@ async fn measure(args: &BenchArgs, address: String) -> Result<Figures> {
     let mut running = tokio::spawn(runner.run_until(std::future::pending()));
     tokio::select! {
         () = done.all.notified() => {}
+        () = end.cancelled() => {}
         // Nobody would run what is left.
         ended = &mut running => return Err(stopped(ended)),
     }
@@ -182,6 +203,11 @@ async fn measure(args: &BenchArgs, address: String) -> Result<Figures> {
 
     let (mut starts, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..SINGLES {
+        if end.is_cancelled() {
+            handle.stop_with(StopBehavior::Cancel);
+            running.await.map_err(panicked)??;
+            return Err(interrupted());
+        }
         let begun = clock.steady().at;
         let single = tlo.client().task("bench").submit().await?;
         tokio::select! {
@@ -210,6 +236,10 @@ async fn measure(args: &BenchArgs, address: String) -> Result<Figures> {
     })
 }
 
+fn interrupted() -> Error {
+    Error::new(ErrorKind::Closed, "bench", "it was interrupted")
+}
+
 /// Why the runner ended before the benchmark did.
 fn stopped(ended: std::result::Result<Result<()>, JoinError>) -> Error {
     match ended {
@@ -225,18 +255,18 @@ fn panicked(source: JoinError) -> Error {
 }
 
 /// Submits so many tasks, each by itself, several at a time.
-async fn submit(tlo: &TloContext, count: usize) -> Result<()> {
+async fn submit(tlo: &TloContext, count: usize, end: &CancellationToken) -> Result<()> {
     let left = Arc::new(AtomicUsize::new(count));
     let submitters: Vec<_> = (0..SUBMITTERS)
         .map(|_| {
-            let (client, left) = (tlo.client(), Arc::clone(&left));
+            let (client, left, end) = (tlo.client(), Arc::clone(&left), end.clone());
             tokio::spawn(async move {
                 let take = || {
                     left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
                         left.checked_sub(1)
                     })
                 };
-                while take().is_ok() {
+                while !end.is_cancelled() && take().is_ok() {
                     client.task("bench").submit().await?;
                 }
                 Ok::<(), Error>(())

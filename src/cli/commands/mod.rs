@@ -41,7 +41,7 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
         Command::Init => init::run(config)?,
         Command::Run(args) => return run::run(config, args, context, Fires::Schedules).await,
         Command::Worker(args) => return run::run(config, args, context, Fires::Nothing).await,
-        Command::Bench(args) => bench::run(&args).await?,
+        Command::Bench(args) => return bench::run(&args).await,
         Command::Check(args) => check::run(config, &args, &context)?,
         Command::Explain(args) => explain::run(&SystemClock, &args)?,
         Command::Config(command) => config::run(config, &command, &context)?,
