@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tlo::store::kv::{Pairs, RowEngine, Rows};
-use tlo::store::{Capability, TaskStateStore, TaskStateStoreExt};
+use tlo::store::{Capability, TaskStateStoreExt};
 use tlo::task::NewTask;
 use tlo::{Clock, IdSource, Payload, Result, RowStore, SystemClock};
 

@@ -15,7 +15,7 @@ use super::lines::{self, Group, Kind};
 use super::log::copy;
 
 /// A part of a snapshot, in bytes.
-const PART: usize = 256 << 10;
+const PART: usize = 64 << 10;
 
 /// What is left for the moment in which nobody writes, in bytes.
 const LITTLE: u64 = 256 << 10;
