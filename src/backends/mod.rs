@@ -6,10 +6,10 @@ mod disk;
 #[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
 mod file_options;
 mod handed;
-#[cfg(feature = "jsonl")]
-mod jsonl;
 #[cfg(feature = "redis")]
 mod io;
+#[cfg(feature = "jsonl")]
+mod jsonl;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
