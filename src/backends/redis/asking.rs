@@ -170,7 +170,7 @@ impl Asking {
                 let sent = asking.encode(&commits);
                 let done = asking
                     .gather
-                    .commit(commits.len(), sent.args, Turn::default());
+                    .commit(commits.len(), Sent::args(&sent.0), Turn::default());
                 if let Err(error) = done.await {
                     tracing::warn!(%error, "leases that nobody took end by themselves");
                 }
