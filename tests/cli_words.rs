@@ -244,7 +244,8 @@ fn the_store_is_chosen_by_one_variable() {
         assert!(answer.err.contains("TLO_TASK_STATE_STORE"), "{answer:?}");
         // More of them with more features.
         let (_, known) = answer.err.split_once("known are ").unwrap();
-        let known: Vec<&str> = known.trim().split(", ").collect();
+        let known = known.lines().next().unwrap();
+        let known: Vec<&str> = known.split(", ").collect();
         assert!(
             known.contains(&"memory") && known.contains(&"sqlite"),
             "{answer:?}"

@@ -168,9 +168,10 @@ impl Asking {
             runtime.spawn(async move {
                 let commits = asking.returned.take();
                 let sent = asking.encode(&commits);
-                let done = asking
-                    .gather
-                    .commit(commits.len(), Sent::args(&sent.0), Turn::default());
+                let done =
+                    asking
+                        .gather
+                        .commit(commits.len(), Sent::args(&sent.0), Turn::default());
                 if let Err(error) = done.await {
                     tracing::warn!(%error, "leases that nobody took end by themselves");
                 }
