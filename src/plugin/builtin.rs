@@ -65,13 +65,11 @@ pub(super) fn add(table: PluginTable) -> PluginTable {
         table = table
             .task_state_store("redis", redis_store)
             .section_check("redis", redis_section);
-        for scheme in ["rediss", "redis+unix", "valkey", "valkeys"] {
-            table.stores.alias(scheme, "redis");
-        }
     }
     #[cfg(not(feature = "redis"))]
-    for scheme in ["redis", "rediss"] {
-        table.stores.not_built(scheme, "redis");
+    table.stores.not_built("redis", "redis");
+    for scheme in ["rediss", "redis+unix", "valkey", "valkeys"] {
+        table.stores.alias(scheme, "redis");
     }
     table
 }

@@ -221,25 +221,25 @@ mod tests {
     #[test]
     fn a_plugin_that_is_not_in_this_build_says_which_feature_brings_it() {
         let mut plugins = PluginTable::builtin();
-        plugins.stores.not_built("Redis", "redis");
-        assert!(plugins.sections().contains(&"redis".to_owned()));
+        plugins.stores.not_built("Dynamo", "dynamo");
+        assert!(plugins.sections().contains(&"dynamo".to_owned()));
         for (value, part) in [
             (
-                "redis://me:canary@h",
-                "task_state_store = \"redis://me:***@h\" (argument): \"redis\" is not in this build; \
-                 build it with the feature \"redis\"",
+                "dynamo://me:canary@h",
+                "task_state_store = \"dynamo://me:***@h\" (argument): \"dynamo\" is not in this build; \
+                 build it with the feature \"dynamo\"",
             ),
-            ("redsi", "did you mean redis?"),
+            ("dynmao", "did you mean dynamo?"),
         ] {
             let source = SettingsSource::empty()
                 .sections(plugins.sections())
-                .environment([("TLO_REDIS__PREFIX", "x")])
+                .environment([("TLO_DYNAMO__PREFIX", "x")])
                 .set("task_state_store", value);
             let loaded = TloSettings::load(&source).unwrap();
             let error = plugins.check(&loaded).unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
             let unknown = error.kind() == ErrorKind::UnknownPlugin;
-            assert_eq!(unknown, value == "redsi", "{error:?}");
+            assert_eq!(unknown, value == "dynmao", "{error:?}");
         }
     }
 }

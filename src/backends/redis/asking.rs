@@ -167,12 +167,7 @@ impl Asking {
             let runtime = asking.runtime.clone();
             runtime.spawn(async move {
                 let commits = asking.returned.take();
-                let sent = asking.encode(&commits);
-                let done =
-                    asking
-                        .gather
-                        .commit(commits.len(), Sent::args(&sent.0), Turn::default());
-                if let Err(error) = done.await {
+                if let Err(error) = asking.commit_aside(&commits).await {
                     tracing::warn!(%error, "leases that nobody took end by themselves");
                 }
             });
