@@ -105,7 +105,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_and_the_thread_goes_on() {
         let io = IoThread::start().unwrap();
-        let refused = io.run(async { panic!("planned") }).await.map(|()| ());
+        let refused: Result<()> = io.run(async { panic!("planned") }).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Internal);
         assert_eq!(io.run(async { 7 }).await.unwrap(), 7);
     }
