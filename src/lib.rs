@@ -109,6 +109,8 @@ pub use backends::{JsonlDurability, JsonlEngine, JsonlFacts, JsonlOptions, Jsonl
 #[cfg(feature = "lmdb")]
 pub use backends::{LmdbDurability, LmdbEngine, LmdbFacts, LmdbOptions, LmdbStore};
 pub use backends::{MemoryStore, RowStore};
+#[cfg(feature = "postgres")]
+pub use backends::{PostgresDurability, PostgresOptions, PostgresPooler, PostgresStore};
 #[cfg(feature = "redis")]
 pub use backends::{RedisDurability, RedisOptions, RedisStore};
 #[cfg(feature = "sqlite")]
@@ -130,6 +132,10 @@ pub use task::{RetryPolicy, TaskError, TaskResult, TaskStateRecord, TaskStatus, 
 pub use timestamp::Timestamp;
 #[cfg(feature = "macros")]
 pub use tlo_macros::task;
+/// The client of PostgreSQL that the store is built with, for [submits inside transactions of your
+/// own](client::Prepared::submit_within).
+#[cfg(feature = "postgres")]
+pub use tokio_postgres;
 
 /// What the macros generate calls; not for programs.
 #[doc(hidden)]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "postgres"))]
 mod servers;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -192,6 +192,19 @@ async fn blocking_handler_keeps_lease_on_redis() {
     };
     let clock = ManualClock::shared();
     let open = || redis.open("blocked", clock.clone(), Arc::new(IdSource::random()));
+    let (mine, rivals) = (open().await.unwrap(), open().await.unwrap());
+    blocking_handler_keeps_lease(clock.clone(), mine, rivals).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn blocking_handler_keeps_lease_on_postgres() {
+    use tlo::testing::conformance::StoreFactory;
+    let Some(postgres) = servers::postgres::Postgres::start() else {
+        return;
+    };
+    let clock = ManualClock::shared();
+    let open = || postgres.open("leases", clock.clone(), Arc::new(IdSource::random()));
     let (mine, rivals) = (open().await.unwrap(), open().await.unwrap());
     blocking_handler_keeps_lease(clock.clone(), mine, rivals).await;
 }

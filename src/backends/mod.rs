@@ -6,7 +6,7 @@ mod disk;
 #[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
 mod file_options;
 mod handed;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "postgres"))]
 mod io;
 #[cfg(feature = "jsonl")]
 mod jsonl;
@@ -15,6 +15,8 @@ mod lmdb;
 mod memory;
 #[cfg(any(feature = "lmdb", feature = "jsonl"))]
 mod opened;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 mod rows;
@@ -33,6 +35,8 @@ pub use jsonl::{JsonlDurability, JsonlEngine, JsonlFacts, JsonlOptions, JsonlSto
 #[cfg(feature = "lmdb")]
 pub use lmdb::{LmdbDurability, LmdbEngine, LmdbFacts, LmdbOptions, LmdbStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresDurability, PostgresOptions, PostgresPooler, PostgresStore};
 #[cfg(feature = "redis")]
 pub use redis::{RedisDurability, RedisOptions, RedisStore};
 pub use rows::RowStore;

@@ -7,7 +7,7 @@ use super::{Client, TaskHandle};
 use crate::error::{Error, Result};
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
-use crate::store::{Commit, Create, Effect, Enlist, Op, TaskStateStoreExt};
+use crate::store::{Commit, Create, Effect, Enlist, EnlistAsync, Op, TaskStateStoreExt};
 use crate::task::NewTask;
 
 /// A task that was looked up and checked and is not submitted yet; [`Submit::prepare`](super::Submit::prepare) makes it.
@@ -76,6 +76,27 @@ impl<R> Prepared<R> {
         let parts = &self.client.0;
         let commit = Commit::of([self.create()]);
         let answer = transaction.enlist(commit, &*parts.clock, &parts.ids);
+        let effects = answer.and_then(|committed| committed.map_err(Error::from));
+        let effect = effects.map_err(refused)?.into_iter().next();
+        let (id, existing) = submitted(self.new.id, effect);
+        Ok(TaskHandle::new(self.client, id, !existing))
+    }
+
+    /// As [`submit_in`](Self::submit_in), inside a transaction of yours on a database over the network.
+    ///
+    /// For PostgreSQL pass a `tokio_postgres::Transaction` of a connection to the database of the store, with the
+    /// `tokio_postgres` that TLO re-exports. It may be one of `READ COMMITTED`, the default, or stricter; under the stricter
+    /// ones a conflict with others is an error of your transaction, to be begun anew. What the submit locks (its id, its
+    /// unique key) stays locked until your transaction ends, so end it soon.
+    ///
+    /// # Errors
+    /// As for [`submit`](Self::submit), and `Invalid` when the database has no store where the client's is.
+    pub async fn submit_within(self, transaction: &impl EnlistAsync) -> Result<TaskHandle<R>> {
+        let parts = &self.client.0;
+        let commit = Commit::of([self.create()]);
+        let answer = transaction
+            .enlist(commit, &*parts.store, &*parts.clock, &parts.ids)
+            .await;
         let effects = answer.and_then(|committed| committed.map_err(Error::from));
         let effect = effects.map_err(refused)?.into_iter().next();
         let (id, existing) = submitted(self.new.id, effect);

@@ -12,6 +12,8 @@ use crate::backends::JsonlOptions;
 #[cfg(feature = "lmdb")]
 use crate::backends::LmdbOptions;
 use crate::backends::MemoryStore;
+#[cfg(feature = "postgres")]
+use crate::backends::{PostgresOptions, PostgresStore};
 #[cfg(feature = "redis")]
 use crate::backends::{RedisOptions, RedisStore};
 #[cfg(feature = "sqlite")]
@@ -22,7 +24,8 @@ use crate::registry::{InMemoryTaskRegistry, TaskRegistry};
     feature = "sqlite",
     feature = "lmdb",
     feature = "jsonl",
-    feature = "redis"
+    feature = "redis",
+    feature = "postgres"
 ))]
 use crate::settings::{Loaded, Mistake, PluginAddress, Section};
 use crate::store::TaskStateStore;
@@ -71,6 +74,15 @@ pub(super) fn add(table: PluginTable) -> PluginTable {
     for scheme in ["rediss", "redis+unix", "valkey", "valkeys"] {
         table.stores.alias(scheme, "redis");
     }
+    #[cfg(feature = "postgres")]
+    {
+        table = table
+            .task_state_store("postgres", postgres_store)
+            .section_check("postgres", postgres_section);
+        table.stores.alias("postgresql", "postgres");
+    }
+    #[cfg(not(feature = "postgres"))]
+    table.stores.not_built("postgres", "postgres");
     table
 }
 
@@ -175,6 +187,49 @@ fn file_section<T: FileOptions>(
     let mistake = options.wrong().map(|(field, reason)| {
         let key = match field {
             "path" if path.is_some() => "task_state_store".to_owned(),
+            field => format!("{}.{field}", section.name()),
+        };
+        Mistake {
+            value: None,
+            origin: loaded.origin(&key),
+            reason,
+            key,
+        }
+    });
+    mistake.into_iter().collect()
+}
+
+/// `[postgres]` is [`PostgresOptions`]; a URL in `task_state_store` stands above the one there.
+#[cfg(feature = "postgres")]
+async fn postgres_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>> {
+    let mut options: PostgresOptions = request.section.extract()?;
+    if let Some(url) = database_of(&request.address) {
+        options.url = url.to_owned();
+    }
+    let store = PostgresStore::open(options, request.clock, request.ids).await?;
+    Ok(Arc::new(store))
+}
+
+/// The URL, when it names more than the plugin: `postgres:` alone is a name.
+#[cfg(feature = "postgres")]
+fn database_of(address: &PluginAddress) -> Option<&str> {
+    address.path().and(address.url())
+}
+
+/// What would be refused at opening, found before.
+#[cfg(feature = "postgres")]
+fn postgres_section(section: &Section, address: &PluginAddress, loaded: &Loaded) -> Vec<Mistake> {
+    let mut options: PostgresOptions = match section.check() {
+        Ok(options) => options,
+        Err(mistakes) => return mistakes,
+    };
+    let url = database_of(address);
+    if let Some(url) = url {
+        options.url = url.to_owned();
+    }
+    let mistake = options.wrong().map(|(field, reason)| {
+        let key = match field {
+            "url" if url.is_some() => "task_state_store".to_owned(),
             field => format!("{}.{field}", section.name()),
         };
         Mistake {

@@ -1,5 +1,8 @@
-//! [`Enlist`]: commits inside a transaction of the caller.
+//! [`Enlist`] and [`EnlistAsync`]: commits inside a transaction of the caller.
 
+use async_trait::async_trait;
+
+use super::TaskStateStore;
 use super::commit::{Commit, Committed};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -16,4 +19,25 @@ pub trait Enlist {
     /// # Errors
     /// `Invalid` when there is no open transaction or no store of this build, and those of the database.
     fn enlist(&self, commit: Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed>;
+}
+
+/// As [`Enlist`], for a database that is asked over a network.
+///
+/// # Contract
+/// - What the commit writes is kept when the caller commits, and gone when the caller rolls back.
+/// - A refused or failed commit leaves the transaction as it was before.
+#[async_trait]
+pub trait EnlistAsync: Sync {
+    /// Writes the commit into the transaction, where `store` has its tables. The clock and the ids are those that the store
+    /// has.
+    ///
+    /// # Errors
+    /// `Invalid` when the database holds no store, or the store is of another kind, and those of the database.
+    async fn enlist(
+        &self,
+        commit: Commit,
+        store: &dyn TaskStateStore,
+        clock: &dyn Clock,
+        ids: &IdSource,
+    ) -> Result<Committed>;
 }

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 pub use capability::{Capability, Durability};
 pub use claim::{ClaimRequest, Claims, Lanes, NameVersion};
 pub use commit::{Change, Commit, Committed, Create, Effect, Guard, LeaseTo, Op, Patch, Refusal};
-pub use enlist::Enlist;
+pub use enlist::{Enlist, EnlistAsync};
 pub use event::{Event, NewEvent, StreamId};
 pub use ext::TaskStateStoreExt;
 pub use filter::{CountBy, Counts, SCAN_LIMIT, TaskFilter};

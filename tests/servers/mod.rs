@@ -1,3 +1,6 @@
 //! Servers of a test's own: started on a free port with a temporary directory, killed when they are dropped.
 
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+#[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -57,10 +57,12 @@ fn hunt(bug: Bug, in_lockstep: bool, seed: u64) -> Option<(usize, String)> {
     let good = Home {
         factory: &trees,
         copy: Some(&copy),
+        on_server: false,
     };
     let bad = Home {
         factory: &planted,
         copy: Some(&copy),
+        on_server: false,
     };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());

@@ -69,7 +69,7 @@ fn leave_gates(table: &mut dyn Table, id: &TaskId) -> Result<()> {
 }
 
 /// Puts back what can be read again; answers how many records stay aside, of those looked at.
-pub(super) fn look_again(table: &mut dyn Table) -> Result<u64> {
+pub(crate) fn look_again(table: &mut dyn Table) -> Result<u64> {
     let mut unreadable = 0;
     for (row, _) in table.range(keys::ASIDE, &keys::after(keys::ASIDE), LOOK_AGAIN, false)? {
         let Ok(id) = index::id_of(&row[1..]) else {

@@ -298,7 +298,7 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
 
 /// As [`reopen`], from where the last sweep of this gate came to: what no opening reaches behind a long backlog is
 /// reached by the sweeps, a bounded part at a time, and then they begin anew.
-pub(super) fn sweep(table: &mut dyn Table, key: &str, pages: usize) -> Result<usize> {
+pub(crate) fn sweep(table: &mut dyn Table, key: &str, pages: usize) -> Result<usize> {
     let reached = keys::swept_to(keys::gate_word(key));
     let mut next = table.get(&reached)?;
     let goes_on = next.is_some();
@@ -320,7 +320,7 @@ pub(super) fn sweep(table: &mut dyn Table, key: &str, pages: usize) -> Result<us
 }
 
 /// Forgets how far the sweeps came in gates that have no parked record any more.
-pub(super) fn forget_sweeps(table: &mut dyn Table, limit: usize) -> Result<()> {
+pub(crate) fn forget_sweeps(table: &mut dyn Table, limit: usize) -> Result<()> {
     for (row, _) in table.range(keys::SWEPT, &keys::after(keys::SWEPT), limit, false)? {
         if table.get(&keys::parked_gate_of(&row))?.is_none() {
             table.delete(&row)?;

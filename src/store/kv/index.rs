@@ -117,6 +117,12 @@ impl CountRow {
         })
     }
 
+    /// The number in a stored row.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn number(value: &[u8]) -> u64 {
+        value.first_chunk().map_or(0, |n| u64::from_be_bytes(*n))
+    }
+
     pub(crate) fn value(n: u64, queue: &str, name: &str) -> Vec<u8> {
         [
             &n.to_be_bytes()[..],

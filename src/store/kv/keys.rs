@@ -61,6 +61,15 @@ impl Word {
         bytes.try_into().ok().map(Self)
     }
 
+    /// The first in order.
+    #[cfg(feature = "postgres")]
+    pub(crate) const LEAST: Self = Self([0; 16]);
+
+    #[cfg(feature = "postgres")]
+    pub(crate) const fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     pub(crate) fn of_queue(queue: &str) -> Self {
         queue_word(queue)
     }
@@ -84,6 +93,23 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// Before all others.
+    #[cfg(feature = "postgres")]
+    pub(crate) const FIRST: Self = Self {
+        rank: 0,
+        due: Timestamp::MIN,
+        seq: 0,
+    };
+
+    #[cfg(feature = "postgres")]
+    pub(crate) const fn at(priority: u8, due: Timestamp, seq: u64) -> Self {
+        Self {
+            rank: 255 - priority,
+            due,
+            seq,
+        }
+    }
+
     pub(crate) fn of(record: &TaskStateRecord) -> Self {
         Self {
             rank: 255 - record.priority,

@@ -92,7 +92,7 @@ fn changed(table: &mut dyn Table, key: &str) -> Result<()> {
 }
 
 /// Removes marks whose time is over, at most `limit`.
-pub(super) fn sweep(table: &mut dyn Table, limit: usize) -> Result<usize> {
+pub(crate) fn sweep(table: &mut dyn Table, limit: usize) -> Result<usize> {
     let due = keys::due(keys::MARK_ENDS, table.moment().now);
     let rows = table.range(keys::MARK_ENDS, &due, limit, false)?;
     for (row, value) in &rows {

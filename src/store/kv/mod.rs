@@ -40,3 +40,11 @@ pub(crate) use read::{count, events, get, list, marks};
 pub(crate) use row_index::other_words;
 pub use rows::{Pairs, RowEngine, Rows};
 pub(crate) use table::{Head, Moment, Owner, Place, Ready, Source, Table};
+#[cfg(feature = "postgres")]
+pub(crate) use {
+    aside::look_again,
+    gates::{forget_sweeps, sweep as sweep_gate},
+    marks::sweep as sweep_marks,
+    overlay::{Changes, decode, encode},
+    unique::sweep as sweep_owners,
+};

@@ -34,6 +34,17 @@ enum Undo {
     Hint,
 }
 
+/// What a write transaction wrote.
+#[cfg(feature = "postgres")]
+pub(crate) struct Changes {
+    /// Rows, `None` for those that go.
+    pub(crate) rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Records, `None` for those that go.
+    pub(crate) records: BTreeMap<TaskId, Option<Arc<TaskStateRecord>>>,
+    /// What to tell once it is durable.
+    pub(crate) hints: Vec<Hint>,
+}
+
 /// A write transaction.
 pub(crate) struct Overlay<'a> {
     rows: &'a mut dyn Rows,
@@ -76,6 +87,18 @@ impl<'a> Overlay<'a> {
         Ok(self.hints)
     }
 
+    /// What was written, for a store that keeps it its own way: nothing was put through.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn into_changes(self) -> Changes {
+        let records = self.records.into_inner().into_iter();
+        let records = records.filter(|(_, cached)| cached.dirty);
+        Changes {
+            rows: self.written,
+            records: records.map(|(id, cached)| (id, cached.record)).collect(),
+            hints: self.hints,
+        }
+    }
+
     fn write(&mut self, key: Vec<u8>, value: Written) {
         let before = self.written.insert(key.clone(), value);
         self.undo.push(Undo::Row(key, before));
@@ -93,7 +116,7 @@ impl<'a> Overlay<'a> {
     }
 }
 
-fn encode(record: &TaskStateRecord) -> Result<Vec<u8>> {
+pub(crate) fn encode(record: &TaskStateRecord) -> Result<Vec<u8>> {
     // Most records fit without growing the buffer on the way.
     let payloads = [
         Some(&record.args),
@@ -117,7 +140,7 @@ fn encode(record: &TaskStateRecord) -> Result<Vec<u8>> {
 }
 
 /// Reads a stored record.
-pub(super) fn decode(id: &TaskId, bytes: &[u8]) -> Result<TaskStateRecord> {
+pub(crate) fn decode(id: &TaskId, bytes: &[u8]) -> Result<TaskStateRecord> {
     let record: TaskStateRecord = serde_json::from_slice(bytes).map_err(|source| {
         Error::new(
             ErrorKind::Corrupt,

@@ -121,7 +121,7 @@ pub(super) fn release_of_schedule<T: Table + ?Sized>(table: &mut T, id: &TaskId)
 }
 
 /// Removes keys whose time is over, at most `limit`.
-pub(super) fn sweep(table: &mut dyn Table, limit: usize) -> Result<usize> {
+pub(crate) fn sweep(table: &mut dyn Table, limit: usize) -> Result<usize> {
     let due = keys::due(keys::UNIQUE_ENDS, table.moment().now);
     let rows = table.range(keys::UNIQUE_ENDS, &due, limit, false)?;
     for (row, value) in &rows {

@@ -1,0 +1,127 @@
+//! Commits inside a transaction of the caller.
+
+use async_trait::async_trait;
+use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
+
+use super::TABLES;
+use super::fault::{Fault, fault};
+use super::link::{Link, Way};
+use super::loaded::is_missed;
+use super::names::Names;
+use super::options::PostgresOptions;
+use super::table::Tokens;
+use super::transaction::{Job, Tried};
+use super::writer::needs_of;
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::IdSource;
+use crate::store::kv;
+use crate::store::{Commit, Committed, EnlistAsync, TaskStateStore};
+
+/// Times that others may be in the way.
+const TRIES: usize = 10;
+
+const IS_STORE: &str = "SELECT to_regclass($1) IS NOT NULL";
+
+#[async_trait]
+impl EnlistAsync for Transaction<'_> {
+    async fn enlist(
+        &self,
+        commit: Commit,
+        store: &dyn TaskStateStore,
+        clock: &dyn Clock,
+        ids: &IdSource,
+    ) -> Result<Committed> {
+        let failed = |source| fault("submit", source);
+        let names = names_of(store)?;
+        let link = Link {
+            way: Way::Enlisted(self),
+            names: &names,
+        };
+        let table = names.fill("@migration");
+        let rows = link.query(IS_STORE, &[(&table, Type::TEXT)]).await;
+        let found = rows.map_err(failed)?;
+        if !found.first().is_some_and(|row| row.get::<_, bool>(0)) {
+            return Err(Error::invalid(
+                "submit",
+                format!(
+                    "the database of this transaction has no store in the schema \"{}\"; connect to the one that the settings name",
+                    names.schema
+                ),
+            ));
+        }
+        let set = std::slice::from_ref(&commit);
+        let (needs, fresh) = needs_of(&[set]);
+        let mut job = Job {
+            tokens: Tokens::new(ids, None),
+            now: (!clock.is_of_the_machine()).then(|| clock.now()),
+            claim: None,
+            fresh,
+            needs,
+        };
+        for _ in 0..TRIES {
+            link.batch("SAVEPOINT tlo_enlisted").await.map_err(failed)?;
+            let tried = job
+                .run(link, |sketch| match kv::commit(sketch, commit.clone()) {
+                    Err(error) if is_missed(&error) => Ok(Ok(Vec::new())),
+                    other => other,
+                })
+                .await;
+            match tried {
+                Ok(Tried::Written {
+                    answer: Ok(effects),
+                    ..
+                }) => {
+                    link.batch("RELEASE tlo_enlisted").await.map_err(failed)?;
+                    return Ok(Ok(effects));
+                }
+                Ok(Tried::Written { answer, .. }) => {
+                    undo(link).await?;
+                    return Ok(answer);
+                }
+                Ok(Tried::Again) => undo(link).await?,
+                Err(error) => {
+                    // When this fails, too, the transaction is lost, and its own error says more.
+                    let _ = undo(link).await;
+                    return Err(Fault::into_error(error, "submit"));
+                }
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "submit",
+            "others were in the way again and again; roll your transaction back and try again",
+        ))
+    }
+}
+
+async fn undo(link: Link<'_>) -> Result<()> {
+    link.batch("ROLLBACK TO tlo_enlisted; RELEASE tlo_enlisted")
+        .await
+        .map_err(|source| fault("submit", source))
+}
+
+/// Where the tables of the client's store are.
+fn names_of(store: &dyn TaskStateStore) -> Result<Names> {
+    let capability = store.capability();
+    let tables = capability
+        .facts
+        .iter()
+        .find(|(label, _)| capability.name == "postgres" && *label == TABLES)
+        .and_then(|(_, tables)| tables.split_once('.'));
+    let Some((schema, prefix)) = tables else {
+        return Err(Error::invalid(
+            "submit",
+            format!(
+                "the store of this client is \"{}\", and the transaction is one of PostgreSQL; submit without it",
+                capability.name
+            ),
+        ));
+    };
+    Ok(Names::of(&PostgresOptions {
+        schema: schema.to_owned(),
+        table_prefix: prefix.to_owned(),
+        ..PostgresOptions::default()
+    }))
+}

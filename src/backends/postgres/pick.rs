@@ -1,0 +1,272 @@
+//! The ready tasks that a claim may choose from: the best of each lane and priority, locked, without those that others
+//! have locked.
+
+use futures_util::try_join;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::fault::Fault;
+use super::flush::lane;
+use super::link::Link;
+use super::load::{number, stored};
+use super::loaded::{Home, Loaded};
+use super::table::{Ranks, SERVER};
+use crate::id::TaskId;
+use crate::store::ClaimRequest;
+use crate::store::kv::{Order, decode, keys};
+use crate::timestamp::Timestamp;
+
+/// A worker with at most this many names looks each lane up; one with more walks the queue.
+const FEW_NAMES: usize = 32;
+
+/// Ended leases looked at in one claim.
+const ENDED_LEASES: i64 = 64;
+
+macro_rules! pick {
+    ($of:literal, $every:literal, $also:literal) => {
+        concat!(
+            "WITH RECURSIVE moment AS MATERIALIZED ( \
+                SELECT coalesce($2::bigint, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS now), \
+            p AS ( \
+                SELECT l.k, (SELECT t.priority FROM @task t WHERE t.ready AND t.", $of, " = l.k ORDER BY t.priority DESC LIMIT 1) AS priority \
+                FROM ", $every, " AS l (k) \
+                UNION ALL \
+                SELECT p.k, (SELECT t.priority FROM @task t WHERE t.ready AND t.", $of, " = p.k AND t.priority < p.priority \
+                    ORDER BY t.priority DESC LIMIT 1) \
+                FROM p WHERE p.priority IS NOT NULL), \
+            c AS MATERIALIZED ( \
+                SELECT r.seq FROM p CROSS JOIN LATERAL ( \
+                    SELECT t.seq, t.priority, t.run_at FROM @task t \
+                    WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at <= (SELECT now FROM moment) ", $also, " \
+                    ORDER BY t.run_at, t.seq LIMIT $3) AS r \
+                WHERE p.priority IS NOT NULL ORDER BY r.priority DESC, r.run_at, r.seq LIMIT $3) \
+            SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.priority, t.run_at, k.n \
+            FROM (SELECT count(*) AS n FROM c) AS k LEFT JOIN LATERAL ( \
+                SELECT t.* FROM c JOIN @task t ON t.seq = c.seq WHERE t.ready AND t.run_at <= (SELECT now FROM moment) \
+                ORDER BY t.priority DESC, t.run_at, t.seq LIMIT $4 FOR UPDATE OF t SKIP LOCKED) AS t ON true"
+        )
+    };
+}
+
+const FROM_LANES: &str = pick!("lane", "unnest($1::uuid[])", "");
+
+const FROM_QUEUE: &str = pick!(
+    "queue",
+    "unnest($1::text[])",
+    "AND (t.lane = ANY($5::uuid[])) IS TRUE"
+);
+
+const DELAYED: &str = "WITH RECURSIVE moment AS MATERIALIZED ( \
+        SELECT coalesce($2::bigint, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS now), \
+    p AS ( \
+        SELECT q.queue, (SELECT t.priority FROM @task t WHERE t.ready AND t.queue = q.queue ORDER BY t.priority DESC LIMIT 1) AS priority \
+        FROM unnest($1::text[]) AS q (queue) \
+        UNION ALL \
+        SELECT p.queue, (SELECT t.priority FROM @task t WHERE t.ready AND t.queue = p.queue AND t.priority < p.priority \
+            ORDER BY t.priority DESC LIMIT 1) \
+        FROM p WHERE p.priority IS NOT NULL) \
+    SELECT p.queue, min(r.run_at) FROM p CROSS JOIN LATERAL ( \
+        SELECT t.run_at FROM @task t WHERE t.ready AND t.queue = p.queue AND t.priority = p.priority \
+            AND t.run_at > (SELECT now FROM moment) ORDER BY t.run_at LIMIT 1) AS r \
+    WHERE p.priority IS NOT NULL GROUP BY p.queue";
+
+const FIRST_LEASE: &str =
+    "SELECT lease_end, id FROM @task WHERE lease_end IS NOT NULL ORDER BY lease_end LIMIT 1";
+
+const ENDED_LEASE: &str = "SELECT id, seq, status, queue, name, body, lease_end FROM @task \
+    WHERE lease_end IS NOT NULL AND lease_end <= $1 ORDER BY lease_end LIMIT $2 FOR UPDATE SKIP LOCKED";
+
+/// How many ready tasks are looked at, and how many of them locked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Width {
+    pub(super) looked: usize,
+    pub(super) locked: usize,
+}
+
+impl Width {
+    pub(super) fn first(limit: usize) -> Self {
+        Self {
+            looked: limit.saturating_mul(2).saturating_add(32),
+            locked: limit,
+        }
+    }
+
+    pub(super) fn wider(self) -> Self {
+        Self {
+            looked: self.looked.saturating_mul(4),
+            locked: self.locked.saturating_mul(4).max(16),
+        }
+    }
+}
+
+/// Locks the best of each queue and adds them to what can be claimed.
+pub(super) async fn pick(
+    link: Link<'_>,
+    request: &ClaimRequest,
+    now: Option<Timestamp>,
+    width: Width,
+    loaded: &mut Loaded,
+) -> Result<Ranks, Fault> {
+    let mut ranks = Ranks::default();
+    let mut enough = 0;
+    for queue in &request.lanes.queues {
+        if enough >= width.locked {
+            // It is only looked at when the queues before it are found to give too little.
+            ranks.horizon.insert(keys::queue_word(queue), Order::FIRST);
+            continue;
+        }
+        let lanes = lanes(request, queue);
+        let rows = rows(link, queue, &lanes, now, width, request).await?;
+        let mut last = None;
+        let mut looked = 0;
+        let mut locked = 0;
+        for row in &rows {
+            looked = usize::try_from(row.try_get::<_, i64>(8)?).unwrap_or(0);
+            if row.try_get::<_, Option<&str>>(0)?.is_none() {
+                continue;
+            }
+            locked += 1;
+            let (id, stored) = stored(row, Home::Task)?;
+            let order = match decode(&id, &stored.body) {
+                Ok(record) => {
+                    ranks.add(&record);
+                    Order::of(&record)
+                }
+                Err(_) => unreadable(&mut ranks, row, &id)?,
+            };
+            last = last.max(Some(order));
+            loaded.records.insert(id, Some(stored));
+        }
+        enough += locked;
+        if locked >= width.locked || looked >= width.looked {
+            ranks
+                .horizon
+                .insert(keys::queue_word(queue), last.unwrap_or(Order::FIRST));
+        }
+    }
+    Ok(ranks)
+}
+
+/// Ranks a record that cannot be read by what its columns say.
+fn unreadable(ranks: &mut Ranks, row: &Row, id: &TaskId) -> Result<Order, Fault> {
+    let (queue, name): (&str, &str) = (row.try_get(3)?, row.try_get(4)?);
+    let priority = u8::try_from(row.try_get::<_, i16>(6)?).unwrap_or(0);
+    let due = Timestamp::from_micros(row.try_get(7)?);
+    let order = Order::at(priority, due, number(row.try_get(1)?));
+    ranks.add_unreadable(queue, name, order, id.clone());
+    Ok(order)
+}
+
+fn lanes(request: &ClaimRequest, queue: &str) -> Vec<Uuid> {
+    let mut lanes: Vec<Uuid> = Vec::with_capacity(request.lanes.names.len());
+    for (name, version) in &*request.lanes.names {
+        lanes.push(lane(queue, name, None));
+        lanes.extend(
+            version
+                .as_deref()
+                .map(|version| lane(queue, name, Some(version))),
+        );
+    }
+    lanes.sort_unstable();
+    lanes.dedup();
+    lanes
+}
+
+async fn rows(
+    link: Link<'_>,
+    queue: &str,
+    lanes: &[Uuid],
+    now: Option<Timestamp>,
+    width: Width,
+    request: &ClaimRequest,
+) -> Result<Vec<Row>, Fault> {
+    let now = now.map(Timestamp::as_micros);
+    let looked = i64::try_from(width.looked).unwrap_or(i64::MAX);
+    let locked = i64::try_from(width.locked).unwrap_or(i64::MAX);
+    let rows = if request.lanes.names.len() <= FEW_NAMES {
+        link.query(
+            FROM_LANES,
+            &[
+                (&lanes, Type::UUID_ARRAY),
+                (&now, Type::INT8),
+                (&looked, Type::INT8),
+                (&locked, Type::INT8),
+            ],
+        )
+        .await?
+    } else {
+        let queues = [queue];
+        link.query(
+            FROM_QUEUE,
+            &[
+                (&queues.as_slice(), Type::TEXT_ARRAY),
+                (&now, Type::INT8),
+                (&looked, Type::INT8),
+                (&locked, Type::INT8),
+                (&lanes, Type::UUID_ARRAY),
+            ],
+        )
+        .await?
+    };
+    Ok(rows)
+}
+
+/// When the next task of each queue is due, and when leases end.
+pub(super) async fn times(
+    link: Link<'_>,
+    request: &ClaimRequest,
+    now: Option<Timestamp>,
+    loaded: &mut Loaded,
+) -> Result<(), Fault> {
+    let queues: Vec<&str> = request.lanes.queues.iter().map(|queue| &**queue).collect();
+    let given = now.map(Timestamp::as_micros);
+    let values: [super::link::Value<'_>; 2] = [(&queues, Type::TEXT_ARRAY), (&given, Type::INT8)];
+    let (delayed, leases) = try_join!(link.query(DELAYED, &values), link.query(FIRST_LEASE, &[]))?;
+    for row in &delayed {
+        let due = Timestamp::from_micros(row.try_get(1)?);
+        let queue = keys::queue_word(row.try_get(0)?);
+        loaded.delayed.insert(queue, Some(due));
+    }
+    if let Some(row) = leases.first() {
+        let id = TaskId::new(row.try_get::<_, &str>(1)?)
+            .map_err(|_| Fault::Odd("a stored id is not valid"))?;
+        let end = number(row.try_get(0)?);
+        loaded.leases = vec![(keys::lease(SERVER, end, &id), Vec::new())];
+    }
+    Ok(())
+}
+
+/// The leases that have ended, when the first of all has: those among them whose record cannot be read are set aside.
+pub(super) async fn ended_leases(
+    link: Link<'_>,
+    now: Timestamp,
+    loaded: &mut Loaded,
+) -> Result<(), Fault> {
+    let first = loaded
+        .leases
+        .first()
+        .and_then(|(key, _)| keys::split_lease(key));
+    let moment = u64::try_from(now.as_micros()).unwrap_or(0);
+    if first.is_none_or(|(_, end)| end > moment) {
+        return Ok(());
+    }
+    let until = now.as_micros();
+    let rows = link
+        .query(
+            ENDED_LEASE,
+            &[(&until, Type::INT8), (&ENDED_LEASES, Type::INT8)],
+        )
+        .await?;
+    loaded.leases.clear();
+    for row in &rows {
+        let (id, stored) = stored(row, Home::Task)?;
+        let end = number(row.try_get(6)?);
+        loaded
+            .leases
+            .push((keys::lease(SERVER, end, &id), Vec::new()));
+        loaded.records.insert(id, Some(stored));
+    }
+    loaded.leases.sort_unstable();
+    Ok(())
+}

@@ -1,0 +1,347 @@
+//! Connections, with every promise read back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::fault::fault;
+use super::link::{Link, Way};
+use super::names::Names;
+use super::options::{PostgresDurability, PostgresOptions, PostgresPooler};
+use super::schema;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Times two connections are compared to find out whether a pooler gives both one session.
+const PROBES: usize = 3;
+
+/// What every session, or every transaction behind a pooler, is set to: plans by index whatever the statistics of a young
+/// table say, and no compilation of statements that take microseconds.
+const SETTINGS: [&str; 2] = ["enable_seqscan = off", "jit = off"];
+
+/// What was read back of the server when the store was opened.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) version: String,
+    pub(super) synchronous_commit: String,
+    pub(super) fsync: String,
+    pub(super) database: String,
+}
+
+/// The connections of a store.
+pub(super) struct Connections {
+    pool: Pool,
+    pub(super) names: Names,
+    pub(super) server: Server,
+    /// Whether a pooler shares sessions between transactions.
+    pub(super) pooled: bool,
+    begin: String,
+    config: tokio_postgres::Config,
+    tls: MakeRustlsConnect,
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The configuration of the connections has a password.
+        f.debug_struct("Connections")
+            .field("names", &self.names)
+            .field("server", &self.server)
+            .field("pooled", &self.pooled)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connections {
+    /// Connects, migrates, and reads back what the store promises. Runs on the thread of the connections.
+    pub(super) async fn open(options: &PostgresOptions) -> Result<Self> {
+        options.check()?;
+        let config = config(options)?;
+        let tls = MakeRustlsConnect::new(trust(options, &config)?);
+        let names = Names::of(options);
+        let mut client = connect(&config, &tls).await?;
+        let server = read_back(&client, options).await?;
+        schema::migrate(&mut client, &names).await?;
+        let pooled = match options.pooler {
+            PostgresPooler::Session => false,
+            PostgresPooler::Transaction => true,
+            PostgresPooler::Auto => is_pooled(&client, &config, &tls).await?,
+        };
+        drop(client);
+        let relaxed = options.durability == PostgresDurability::Relaxed;
+        let begin = begin(pooled, relaxed, options.call_timeout);
+        let manager = Manager::from_config(
+            config.clone(),
+            tls.clone(),
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let mut builder = Pool::builder(manager)
+            .max_size(options.connections)
+            .wait_timeout(Some(options.call_timeout))
+            .create_timeout(Some(options.connect_timeout))
+            .recycle_timeout(Some(options.connect_timeout))
+            .runtime(Runtime::Tokio1);
+        if !pooled {
+            let session = session();
+            builder = builder.post_create(Hook::async_fn(move |client, _| {
+                let session = session.clone();
+                Box::pin(async move {
+                    let set = client.batch_execute(&session).await;
+                    set.map_err(HookError::Backend)
+                })
+            }));
+        }
+        let pool = builder
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Internal, "open postgres", error.to_string()))?;
+        Ok(Self {
+            pool,
+            names,
+            server,
+            pooled,
+            begin,
+            config,
+            tls,
+        })
+    }
+
+    pub(super) async fn get(&self, operation: &'static str) -> Result<Object> {
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(source) => fault(operation, source),
+            PoolError::PostCreateHook(HookError::Backend(source)) => fault(operation, source),
+            PoolError::Timeout(_) => Error::new(
+                ErrorKind::Unavailable,
+                operation,
+                "no connection to the PostgreSQL server was free or could be made in time; check that it runs, or raise postgres.connections",
+            )
+            .with_source(error),
+            error => Error::new(ErrorKind::Unavailable, operation, error.to_string()),
+        })
+    }
+
+    pub(super) fn link<'a>(&'a self, object: &'a Object) -> Link<'a> {
+        let way = if self.pooled {
+            Way::Unnamed(object)
+        } else {
+            Way::Prepared(object)
+        };
+        Link {
+            way,
+            names: &self.names,
+        }
+    }
+
+    /// Begins a transaction with the settings that hold for it.
+    pub(super) fn begin(&self) -> &str {
+        &self.begin
+    }
+
+    /// A connection of its own, for listening.
+    pub(super) async fn listener(&self) -> Result<Listener> {
+        let mut config = self.config.clone();
+        config.application_name("tlo listener");
+        // The connection is polled for what it hears; it must not run somewhere else.
+        config
+            .connect(self.tls.clone())
+            .await
+            .map_err(|source| fault("listen", source))
+    }
+
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// A client and the connection that it speaks over.
+pub(super) type Listener = (
+    tokio_postgres::Client,
+    tokio_postgres::Connection<
+        tokio_postgres::Socket,
+        <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+    >,
+);
+
+fn session() -> String {
+    SETTINGS.map(|setting| format!("SET {setting}")).join("; ")
+}
+
+fn begin(pooled: bool, relaxed: bool, limit: Duration) -> String {
+    let mut begin = vec!["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned()];
+    // What the caller gave up must not go on there for ever.
+    begin.push(format!(
+        "SET LOCAL statement_timeout = {}",
+        limit.as_millis().max(1)
+    ));
+    if relaxed {
+        begin.push("SET LOCAL synchronous_commit = off".to_owned());
+    }
+    if pooled {
+        begin.extend(SETTINGS.map(|setting| format!("SET LOCAL {setting}")));
+    }
+    begin.join("; ")
+}
+
+fn config(options: &PostgresOptions) -> Result<tokio_postgres::Config> {
+    let mut config: tokio_postgres::Config = options.url.parse().map_err(|_| {
+        Error::new(
+            ErrorKind::Configuration,
+            "open postgres",
+            "the URL cannot be read",
+        )
+    })?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(options.connect_timeout);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("tlo");
+    }
+    // A way that swallows everything is found out in seconds, not in hours.
+    config.keepalives_idle(Duration::from_secs(10));
+    config.keepalives_interval(Duration::from_secs(5));
+    config.keepalives_retries(3);
+    config.tcp_user_timeout(options.call_timeout);
+    Ok(config)
+}
+
+/// Whom the connection trusts.
+fn trust(
+    options: &PostgresOptions,
+    config: &tokio_postgres::Config,
+) -> Result<rustls::ClientConfig> {
+    let bad = |message: String| Error::new(ErrorKind::Configuration, "open postgres", message);
+    let mut roots = rustls::RootCertStore::empty();
+    if config.get_ssl_mode() != SslMode::Disable {
+        match &options.tls_ca {
+            Some(path) => {
+                let unreadable = |why: String| {
+                    bad(format!(
+                        "tls_ca, \"{}\", cannot be used: {why}",
+                        path.display()
+                    ))
+                };
+                let certificates = CertificateDer::pem_file_iter(path)
+                    .map_err(|error| unreadable(error.to_string()))?;
+                for certificate in certificates {
+                    let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
+                    roots
+                        .add(certificate)
+                        .map_err(|error| unreadable(error.to_string()))?;
+                }
+            }
+            None => {
+                let (added, _) =
+                    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                tracing::debug!(added, "certificates of the system");
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+async fn connect(
+    config: &tokio_postgres::Config,
+    tls: &MakeRustlsConnect,
+) -> Result<tokio_postgres::Client> {
+    let (client, connection) = config
+        .connect(tls.clone())
+        .await
+        .map_err(|source| fault("open postgres", source))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to PostgreSQL ended");
+        }
+    });
+    Ok(client)
+}
+
+/// What the server says of itself; refuses one that cannot keep the promise.
+async fn read_back(client: &tokio_postgres::Client, options: &PostgresOptions) -> Result<Server> {
+    let sql = "SELECT current_setting('server_version_num')::int, current_setting('server_version'), \
+        current_setting('synchronous_commit'), current_setting('fsync'), current_setting('full_page_writes'), \
+        current_setting('transaction_read_only'), current_database()::text";
+    let rows = client
+        .query_typed(sql, &[])
+        .await
+        .map_err(|source| fault("open postgres", source))?;
+    let row = rows.first().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            "open postgres",
+            "the server said nothing of itself",
+        )
+    })?;
+    let refused = |message: String| {
+        Err(Error::new(
+            ErrorKind::Configuration,
+            "open postgres",
+            message,
+        ))
+    };
+    let version: i32 = row.get(0);
+    let text = |n: usize| row.get::<_, String>(n);
+    if version < 140_000 {
+        return refused(format!(
+            "the server is PostgreSQL {}; the store needs 14 or newer",
+            text(1)
+        ));
+    }
+    if options.durability == PostgresDurability::Strict {
+        for (name, value) in [
+            ("synchronous_commit", text(2)),
+            ("fsync", text(3)),
+            ("full_page_writes", text(4)),
+        ] {
+            if value == "off" {
+                return refused(format!(
+                    "the server answered {name}=off, so it cannot keep what it confirmed; turn it on (ALTER SYSTEM, or ALTER ROLE … SET), or choose durability = \"relaxed\""
+                ));
+            }
+        }
+    }
+    Ok(Server {
+        version: text(1),
+        synchronous_commit: match options.durability {
+            PostgresDurability::Strict => text(2),
+            PostgresDurability::Relaxed => "off".to_owned(),
+        },
+        fsync: text(3),
+        database: text(6),
+    })
+}
+
+/// Whether two connections that are open at once are served by one process of the server: then what stands between gives
+/// sessions to transactions.
+async fn is_pooled(
+    first: &tokio_postgres::Client,
+    config: &tokio_postgres::Config,
+    tls: &MakeRustlsConnect,
+) -> Result<bool> {
+    let second = connect(config, tls).await?;
+    let mut seen = Vec::new();
+    for _ in 0..PROBES {
+        let (one, two) = (process(first).await?, process(&second).await?);
+        if one == two {
+            return Ok(true);
+        }
+        seen.push((one, two));
+    }
+    Ok(seen.windows(2).any(|pair| pair[0] != pair[1]))
+}
+
+async fn process(client: &tokio_postgres::Client) -> Result<i32> {
+    let rows = client.query_typed("SELECT pg_backend_pid()", &[]).await;
+    let rows = rows.map_err(|source| fault("open postgres", source))?;
+    Ok(rows.first().map_or(0, |row| row.get(0)))
+}
