@@ -82,7 +82,8 @@ local function put_later(key, member, score)
   end
   local before = members[member]
   members[member] = score
-  do_undo(function() members[member] = before end)
+  -- Not a function: making one walks all that the functions of the script share.
+  do_undo({ false, members, member, before })
 end
 
 -- The rows are part of the call, whatever became of single commits: written before its end, or before they are read.
@@ -117,8 +118,9 @@ local function add_count(key, field, change)
     fields = {}
     counts[key] = fields
   end
-  fields[field] = (fields[field] or 0) + change
-  do_undo(function() fields[field] = fields[field] - change end)
+  local before = fields[field]
+  fields[field] = (before or 0) + change
+  do_undo({ false, fields, field, before })
 end
 
 local function count_of(key, field)
@@ -167,7 +169,7 @@ end
 local function roll_back()
   for i = #undo, 1, -1 do
     local entry = undo[i]
-    if type(entry) == 'function' then entry() else call(unpack(entry)) end
+    if entry[1] then call(unpack(entry)) else entry[2][entry[3]] = entry[4] end
   end
   numbers.last = undo.numbers
   for i = #hints, undo.hints + 1, -1 do hints[i] = nil end
