@@ -28,7 +28,7 @@ pub(crate) struct Home<'a> {
     pub(crate) factory: &'a dyn StoreFactory,
     /// Copies what one place has on the disk to another, for stores that outlive their process.
     pub(crate) copy: Option<Copying<'a>>,
-    /// Whether its stores go by the clock of a server: nobody sets that, and it does not restart with this machine.
+    /// Whether its stores go by the clock of a server, which nobody sets.
     pub(crate) on_server: bool,
 }
 
@@ -253,8 +253,9 @@ impl Run<'_> {
     }
 
     fn goes_by_a_server(&self) -> bool {
-        let twin = self.twin.as_ref();
-        self.place.home.on_server || twin.is_some_and(|twin| twin.place.home.on_server)
+        self.twin
+            .as_ref()
+            .is_some_and(|twin| twin.place.home.on_server)
     }
 
     fn tick(&mut self) {

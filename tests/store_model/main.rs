@@ -29,9 +29,6 @@ mod logs;
 #[path = "../stores/memory.rs"]
 mod memory;
 mod model;
-#[cfg(feature = "postgres")]
-#[path = "../stores/on_server.rs"]
-mod on_server;
 #[path = "../planted/mod.rs"]
 mod planted;
 mod script;
@@ -235,7 +232,7 @@ fn postgres_answers_as_rows_do() {
     // The server has one copy of everything: what is written there outlives the process, and is opened again as it is.
     let copy = |from: &str, to: &str| server.rename(from, to);
     let home = Home {
-        factory: &on_server::OnServer(&server),
+        factory: &server,
         copy: Some(&copy),
         on_server: true,
     };
