@@ -215,7 +215,11 @@ impl Run<'_> {
                 self.count(&filter, *by).await?;
             }
             Step::Advance(by) => self.clock.advance(*by),
-            Step::SetWall(_) | Step::Reboot if self.goes_by_a_server() => {}
+            Step::SetWall(_) | Step::Reboot
+                if self
+                    .twin
+                    .as_ref()
+                    .is_some_and(|twin| twin.place.home.on_server) => {}
             Step::SetWall(ahead) => {
                 let by = Duration::from_secs(ahead.unsigned_abs());
                 let now = self.clock.now();
@@ -250,12 +254,6 @@ impl Run<'_> {
         }
         self.tick();
         self.look().await
-    }
-
-    fn goes_by_a_server(&self) -> bool {
-        self.twin
-            .as_ref()
-            .is_some_and(|twin| twin.place.home.on_server)
     }
 
     fn tick(&mut self) {
