@@ -28,7 +28,7 @@ pub(crate) struct Home<'a> {
     pub(crate) factory: &'a dyn StoreFactory,
     /// Copies what one place has on the disk to another, for stores that outlive their process.
     pub(crate) copy: Option<Copying<'a>>,
-    /// Whether its stores go by the clock of a server, which nobody sets.
+    /// By the clock of a server, which nobody sets.
     pub(crate) on_server: bool,
 }
 
@@ -100,10 +100,7 @@ fn new_name() -> String {
     format!("place{}", PLACES.fetch_add(1, Ordering::Relaxed))
 }
 
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "this is what `map_err` calls"
-)]
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn failed(error: tlo::Error) -> String {
     format!("failed: {error:?}")
 }
