@@ -41,6 +41,14 @@ impl Drop for PrivatePostgres {
 /// Ports that somebody else took between the look and the start, at most.
 const TRIES: usize = 8;
 
+/// What a server needs, with some to spare.
+const ROOM: u64 = 1 << 30;
+
+/// Whether a folder is there and has room for a server: in a container the one in memory may be small.
+fn has_room(folder: &str) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|found| found.f_bavail * found.f_frsize >= ROOM)
+}
+
 /// Where a program of PostgreSQL is: on the path, or where Debian puts it.
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -92,8 +100,12 @@ impl PrivatePostgres {
 
     /// Starts one with these settings, such as `max_connections=20`.
     pub(crate) fn with(settings: &[&str]) -> Option<Self> {
-        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| TempDir::new());
-        Self::at(directory.unwrap(), settings)
+        let in_memory = has_room("/dev/shm").then(|| tempfile::tempdir_in("/dev/shm"));
+        let directory = match in_memory {
+            Some(Ok(directory)) => directory,
+            _ => TempDir::new().unwrap(),
+        };
+        Self::at(directory, settings)
     }
 
     fn at(directory: TempDir, settings: &[&str]) -> Option<Self> {

@@ -244,6 +244,6 @@ fn postgres_answers_as_rows_do() {
             trees,
             Some(&home),
             |_| true,
-        )
+        );
     });
 }
