@@ -79,10 +79,11 @@ pub(super) fn add(table: PluginTable) -> PluginTable {
         table = table
             .task_state_store("postgres", postgres_store)
             .section_check("postgres", postgres_section);
-        table.stores.alias("postgresql", "postgres");
     }
     #[cfg(not(feature = "postgres"))]
     table.stores.not_built("postgres", "postgres");
+    // Also where it is not built: what is missing is said of every spelling.
+    table.stores.alias("postgresql", "postgres");
     table
 }
 

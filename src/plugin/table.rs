@@ -222,6 +222,7 @@ mod tests {
     fn a_plugin_that_is_not_in_this_build_says_which_feature_brings_it() {
         let mut plugins = PluginTable::builtin();
         plugins.stores.not_built("Dynamo", "dynamo");
+        plugins.stores.alias("dynamos", "Dynamo");
         assert!(plugins.sections().contains(&"dynamo".to_owned()));
         for (value, part) in [
             (
@@ -229,6 +230,7 @@ mod tests {
                 "task_state_store = \"dynamo://me:***@h\" (argument): \"dynamo\" is not in this build; \
                  build it with the feature \"dynamo\"",
             ),
+            ("dynamos://h", "build it with the feature \"dynamo\""),
             ("dynmao", "did you mean dynamo?"),
         ] {
             let source = SettingsSource::empty()
