@@ -78,7 +78,10 @@ async fn damage_before_whole_groups_is_an_error_with_its_line_and_nothing_is_cha
     let (whole, ends) = written(&path).await;
     let line_of = |at: usize| whole[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
     let mut tried = 0;
-    for at in (ends[0]..ends[ends.len() - 2]).step_by(61) {
+    let damageable = ends[0]..ends[ends.len() - 2];
+    // Without its end, a line runs into the next one, which may be the first of a whole group.
+    let line_ends = damageable.clone().filter(|at| whole[*at] == b'\n');
+    for at in damageable.clone().step_by(61).chain(line_ends) {
         let mut damaged = whole.clone();
         damaged[at] ^= 1;
         fs::write(&path, &damaged).unwrap();

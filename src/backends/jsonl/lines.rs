@@ -262,6 +262,34 @@ pub(super) fn closes(line: &[u8]) -> bool {
     line.starts_with(b"{\"commit\":") || line.starts_with(b"{\"snapshot\":")
 }
 
+/// Where in the first of these lines a line of a group may begin, should the end of the line before it be damaged.
+pub(super) fn beginnings(lines: &[u8]) -> impl Iterator<Item = usize> {
+    // In a line that closes a group, quotes are escaped: behind one, the first place found is the right one.
+    const TRIED: usize = 200;
+    let end = lines.iter().position(|byte| *byte == b'\n');
+    let line = &lines[..end.unwrap_or(lines.len())];
+    (0..line.len())
+        .filter(|at| {
+            let rest = &line[*at..];
+            closes(rest) || rest.starts_with(b"{\"put\":") || rest.starts_with(b"{\"delete\":")
+        })
+        .take(TRIED)
+}
+
+/// The lines that stand before this one in its group, if it closes one.
+pub(super) fn lines_before(closing: &[u8]) -> Option<usize> {
+    match read(closing) {
+        Ok(Line::Closing { rows, index, .. }) => rows.checked_sub(index.len()),
+        _ => None,
+    }
+}
+
+/// Whether these lines end as a group does.
+pub(super) fn ends_in_a_sum(lines: &[u8]) -> bool {
+    let sum = lines.len().checked_sub(SUM).map(|at| &lines[at..]);
+    sum.is_some_and(|sum| sum.starts_with(b",\"sum\":\"") && sum.ends_with(b"\"}\n"))
+}
+
 /// Whether the last of these lines closes them all as they are.
 pub(super) fn is_whole(lines: &[u8]) -> bool {
     let Some(at) = lines.len().checked_sub(SUM) else {

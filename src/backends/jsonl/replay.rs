@@ -4,9 +4,6 @@ use std::io::{self, BufRead};
 
 use super::lines::{self, Change, Kind, Line};
 
-/// Lines of a damaged place that are tried as the beginning of a whole group.
-const TRIED: usize = 200;
-
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
@@ -123,15 +120,16 @@ fn last_line(lines: &[u8]) -> &[u8] {
     &lines[from.map_or(0, |at| at + 1)..]
 }
 
-/// Whether a whole group stands in these lines, behind the first, or in what follows.
+/// Whether a whole group stands at the end of these lines, or in what follows.
 fn whole_group_follows(log: &mut impl BufRead, mut window: Vec<u8>) -> io::Result<bool> {
     loop {
+        if ends_in_a_whole_group(&window) {
+            return Ok(true);
+        }
+        // A group ends here; should the end of this line be damaged, the next one begins in it.
         let last = last_line(&window);
         if lines::closes(last) {
-            if lines::is_whole(&window) || any_end_is_whole(&window) {
-                return Ok(true);
-            }
-            window.clear();
+            window.drain(..window.len() - last.len());
         }
         if log.read_until(b'\n', &mut window)? == 0 {
             return Ok(false);
@@ -139,13 +137,31 @@ fn whole_group_follows(log: &mut impl BufRead, mut window: Vec<u8>) -> io::Resul
     }
 }
 
-/// Whether some of the last lines are a group, for the line that closed the one before may be what is damaged.
-fn any_end_is_whole(window: &[u8]) -> bool {
-    let ends = window[..window.len().saturating_sub(1)]
-        .iter()
-        .enumerate()
-        .rev()
-        .filter(|(_, byte)| **byte == b'\n');
-    ends.take(TRIED)
-        .any(|(at, _)| lines::is_whole(&window[at + 1..]))
+/// Whether the last lines are a group as it was written.
+///
+/// Its closing line says how many lines it has. The end of line before it may be what is damaged: then it begins within a line.
+fn ends_in_a_whole_group(window: &[u8]) -> bool {
+    if !lines::ends_in_a_sum(window) {
+        return false;
+    }
+    let closing = window.len() - last_line(window).len();
+    lines::beginnings(&window[closing..]).any(|at| {
+        let Some(before) = lines::lines_before(&window[closing + at..]) else {
+            return false;
+        };
+        // The ends of the lines before the closing one, the nearest first.
+        let mut ends = (0..closing).rev().filter(|at| window[*at] == b'\n');
+        let first = match before {
+            0 => closing + at,
+            _ => match ends.nth(before) {
+                Some(end) => end + 1,
+                // The window begins with the group.
+                None => 0,
+            },
+        };
+        lines::is_whole(&window[first..])
+            || (before > 0
+                && lines::beginnings(&window[first..])
+                    .any(|at| lines::is_whole(&window[first + at..])))
+    })
 }
