@@ -74,7 +74,7 @@ impl Witness {
             (Some((old, false)), Some(new)) => {
                 if *old != *new || allowed.ops > 0 {
                     self.compare(&old, &new, allowed);
-                    self.follow(&old, new);
+                    self.follow(&old, new, allowed);
                 }
             }
         }
@@ -112,7 +112,7 @@ impl Witness {
     }
 
     /// Takes over what was seen.
-    fn follow(&mut self, old: &TaskStateRecord, new: Arc<TaskStateRecord>) {
+    fn follow(&mut self, old: &TaskStateRecord, new: Arc<TaskStateRecord>, allowed: &Allowed) {
         let id = &new.id;
         if new.status == TaskStatus::Running {
             self.running.insert(id.clone());
@@ -121,7 +121,8 @@ impl Witness {
         }
         if new.status.is_terminal() && !old.status.is_terminal() {
             self.keys.ended(&new);
-        } else if old.status.is_terminal() && !new.status.is_terminal() {
+        } else if allowed.revived && !new.status.is_terminal() {
+            // Not by what was seen of it before: a task that expired is ended by a claim, and nobody says so.
             self.keys.taken(&new);
         }
         if let Some(seen) = self.tasks.get_mut(id) {
