@@ -413,7 +413,7 @@ impl TaskContext {
 
     /// The last lines of the run; it says nothing any more.
     pub(crate) fn close_log(&self) -> Vec<LogBatch> {
-        self.run.log.close(self.clock().now())
+        self.run.log.close(|| self.clock().now())
     }
 
     /// Where time comes from; handlers that wait should wait on it, so that tests can move time.

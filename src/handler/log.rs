@@ -83,7 +83,7 @@ impl RunLog {
     }
 
     /// The last lines, with what was dropped; nothing is kept any more.
-    pub(super) fn close(&self, now: Timestamp) -> Vec<LogBatch> {
+    pub(super) fn close(&self, now: impl FnOnce() -> Timestamp) -> Vec<LogBatch> {
         let mut log = self.0.lock();
         let Some(log) = log.as_mut() else {
             return Vec::new();
@@ -93,7 +93,7 @@ impl RunLog {
                 "dropped: lines {}, bytes {}",
                 log.dropped, log.dropped_bytes
             );
-            log.say(now, &text);
+            log.say(now(), &text);
         }
         log.closed = true;
         log.take()
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_could_not_be_written_is_sent_again_as_it_was() {
         let log = RunLog::default();
-        assert!(log.take().is_empty() && log.close(Timestamp::UNIX_EPOCH).is_empty());
+        assert!(log.take().is_empty() && log.close(|| Timestamp::UNIX_EPOCH).is_empty());
         assert!(push(&log, "a"));
         assert!(!push(&log, "b"));
         let first = log.take();
@@ -195,12 +195,12 @@ mod tests {
         assert_eq!(kept.len(), RUN_LIMIT / 6_000 + 1);
         assert!(kept.last().unwrap().text.contains("256 KiB"));
         push(&log, "small, but after the others");
-        let last = log.close(Timestamp::UNIX_EPOCH);
+        let last = log.close(|| Timestamp::UNIX_EPOCH);
         assert_eq!(last[0].lines.len(), 1);
         assert_eq!(last[0].lines[0].text, "dropped: lines 58, bytes 57027");
         // A run that ended says nothing any more.
         assert!(!push(&log, "late"));
-        assert!(log.close(Timestamp::UNIX_EPOCH).is_empty());
+        assert!(log.close(|| Timestamp::UNIX_EPOCH).is_empty());
         let short = RunLog::default();
         for _ in 0..100_000 {
             push(&short, "");

@@ -130,12 +130,32 @@ impl<T: Ord + Copy> Line<T> {
         Some(first)
     }
 
+    /// The first place of the row whose value is not before; looked for from the front, where most is asked for.
+    fn first_not(&self, is_before: impl Fn(&T) -> bool) -> usize {
+        let len = self.row.len();
+        let mut end = 1;
+        while end < len && is_before(&self.row[end - 1].value) {
+            end *= 2;
+        }
+        // All up to the middle of what is left were before.
+        let (mut low, mut high) = (end / 2, end.min(len));
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if is_before(&self.row[middle].value) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
     /// The values from there on, in order.
     pub(super) fn from(&self, from: Bound<T>) -> impl DoubleEndedIterator<Item = T> {
         let at = match &from {
             Bound::Unbounded => 0,
-            Bound::Included(from) => self.row.partition_point(|place| place.value < *from),
-            Bound::Excluded(from) => self.row.partition_point(|place| place.value <= *from),
+            Bound::Included(from) => self.first_not(|value| value < from),
+            Bound::Excluded(from) => self.first_not(|value| value <= from),
         };
         let row = self.row.range(at..).filter(|place| place.is_there);
         Merged {

@@ -50,8 +50,28 @@ pub(super) struct Records {
     blocks: HashMap<u64, Block, RandomState>,
     /// The numbers of the blocks, in order.
     order: BTreeSet<u64>,
-    /// The one that was found last: a commit looks for the same record again and again.
-    last: Cell<u64>,
+    recent: Recent,
+}
+
+/// Where the records are that were asked for lately, by the address of the text of their id: who asks for one again holds
+/// the id that came with it, so neither its text nor the map of ids has to be looked at.
+#[derive(Debug)]
+struct Recent(Box<[Cell<u64>]>);
+
+/// Records that are remembered to be near; a power of two. More than a worker usually has under way.
+const RECENT: usize = 1024;
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self(vec![Cell::new(0); RECENT].into())
+    }
+}
+
+impl Recent {
+    fn place(&self, id: &TaskId) -> &Cell<u64> {
+        // Texts stand at least so far apart.
+        &self.0[(id.as_str().as_ptr().addr() >> 5) % RECENT]
+    }
 }
 
 fn split(seq: u64) -> (u64, usize) {
@@ -65,14 +85,22 @@ impl Records {
     }
 
     pub(super) fn find(&self, id: &TaskId) -> Option<&Slot> {
-        if let Some(slot) = self.get(self.last.get())
-            && slot.record.id == *id
+        let recent = self.recent.place(id);
+        if let Some(slot) = self.get(recent.get())
+            && std::ptr::eq(slot.record.id.as_str(), id.as_str())
         {
             return Some(slot);
         }
         let seq = *self.by_id.get(id)?;
-        self.last.set(seq);
+        recent.set(seq);
         self.get(seq)
+    }
+
+    /// A record that is handed out, and asked for by its id before long.
+    pub(super) fn hand_out(&self, seq: u64) -> Option<&Slot> {
+        let slot = self.get(seq)?;
+        self.recent.place(&slot.record.id).set(seq);
+        Some(slot)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = &TaskId> {

@@ -152,7 +152,7 @@ macro_rules! reads_memory {
             }
 
             fn ready_record(&self, ready: &Ready) -> Result<Option<Arc<TaskStateRecord>>> {
-                let slot = self.memory.records.get(ready.order.seq);
+                let slot = self.memory.records.hand_out(ready.order.seq);
                 Ok(slot.map(|slot| Arc::clone(&slot.record)))
             }
 

@@ -388,14 +388,15 @@ fn park(
 /// Leases a record that has no ready row any more.
 pub(super) fn lease(
     table: &mut dyn Table,
-    record: &TaskStateRecord,
+    record: &Arc<TaskStateRecord>,
     holds: Vec<String>,
     worker: WorkerId,
     ttl: Duration,
 ) -> Result<Arc<TaskStateRecord>> {
-    let mut leased = record.clone();
-    leased.holds = holds;
-    give_lease(table, &mut leased, worker, ttl);
+    let mut leased = Arc::clone(record);
+    let changed = Arc::make_mut(&mut leased);
+    changed.holds = holds;
+    give_lease(table, changed, worker, ttl);
     unique::release_at_claim(table, record)?;
     index::replace(table, record, leased, true)
 }

@@ -1,5 +1,6 @@
 //! Making records.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::Stop;
@@ -141,9 +142,9 @@ pub(super) fn check_depth(table: &dyn Table, queue: &str) -> Result<(), Stop> {
 /// Leases a record that was just made, when all its gates are open.
 fn lease_at_once(
     table: &mut dyn Table,
-    record: &TaskStateRecord,
+    record: &Arc<TaskStateRecord>,
     to: &LeaseTo,
-) -> Result<Option<std::sync::Arc<TaskStateRecord>>, Stop> {
+) -> Result<Option<Arc<TaskStateRecord>>, Stop> {
     let mut entering = Vec::new();
     // Who makes a task names it as it is: aliases are what a claim knows.
     let implied = gates::implied(record, None).map(|(key, _)| (key, None));

@@ -24,15 +24,16 @@ pub(super) fn insert(
 pub(super) fn replace(
     table: &mut dyn Table,
     old: &TaskStateRecord,
-    mut new: TaskStateRecord,
+    new: impl Into<Arc<TaskStateRecord>>,
     taken: bool,
 ) -> Result<Arc<TaskStateRecord>> {
-    new.revision = old.revision + 1;
+    let mut new = new.into();
+    let changed = Arc::make_mut(&mut new);
+    changed.revision = old.revision + 1;
     // Only what is due waits behind a gate: one that is put off would be given a turn that it does not take.
-    if new.run_at > table.moment().now {
-        new.parked = None;
+    if changed.run_at > table.moment().now {
+        changed.parked = None;
     }
-    let new = Arc::new(new);
     if !taken && stays(old, &new) {
         table.change(old, Arc::clone(&new), Place::Kept)?;
         return Ok(new);

@@ -14,7 +14,7 @@ use crate::task::{
 /// is gone already.
 pub(super) fn apply(
     table: &mut dyn Table,
-    record: &TaskStateRecord,
+    record: &Arc<TaskStateRecord>,
     settlement: Settlement,
     taken: bool,
 ) -> Result<Option<Arc<TaskStateRecord>>> {
@@ -35,7 +35,8 @@ pub(super) fn apply(
         return Ok(None);
     };
     let error = settlement.error.map(|error| cut_text(error, ERROR_LIMIT));
-    let mut next = record.clone();
+    let mut settled = Arc::clone(record);
+    let next = Arc::make_mut(&mut settled);
     next.status = status;
     next.parked = None;
     if let (Some(end), Some(lease)) = (settlement.end, &record.lease) {
@@ -92,7 +93,7 @@ pub(super) fn apply(
             next.error_group = None;
         }
     }
-    let settled = index::replace(table, record, next, taken)?;
+    let settled = index::replace(table, record, settled, taken)?;
     gates::exit(table, record)?;
     Ok(Some(settled))
 }
