@@ -23,9 +23,14 @@ impl Ends {
         }
     }
 
-    /// Moves what there is behind what is in `taken`; the room here is kept for what ends next.
+    /// Moves what there is behind what is in `taken`; the room on both sides is kept for what ends next.
     pub(super) fn take(&self, taken: &mut Vec<Finished>) {
-        taken.append(&mut self.list.lock());
+        let mut list = self.list.lock();
+        if taken.is_empty() {
+            std::mem::swap(taken, &mut list);
+        } else {
+            taken.append(&mut list);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

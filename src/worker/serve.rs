@@ -242,7 +242,11 @@ impl Worker {
         } else {
             0
         };
-        let ended: Vec<_> = self.ended.drain(..settling_now).collect();
+        let mut ended = Vec::new();
+        if settling_now > 0 {
+            let later = self.ended.split_off(settling_now);
+            ended = std::mem::replace(&mut self.ended, later);
+        }
         let claims = self.look && may_claim();
         if claims {
             // Until this claim has shown otherwise, others wait for a place.
@@ -309,6 +313,10 @@ impl Worker {
     fn settle_later(&mut self, unsettled: Vec<Finished>) {
         if unsettled.is_empty() {
             self.settles_failed = 0;
+            if self.ended.capacity() == 0 {
+                // For its room.
+                self.ended = unsettled;
+            }
             return;
         }
         self.settles_failed += 1;

@@ -24,14 +24,6 @@ pub(super) fn pause(failed: usize) -> Duration {
     TRY_AGAIN[failed.saturating_sub(1).min(TRY_AGAIN.len() - 1)]
 }
 
-/// A run whose end is being written.
-struct Deciding {
-    finished: Finished,
-    end: Option<AttemptEnd>,
-    /// What is written, when there is somebody to tell of it.
-    told: Option<Settlement>,
-}
-
 /// Writes the ends of these runs and forgets their leases. What comes back is to be tried again: the store did not
 /// answer. Until then the runs keep their places, so that a store that is away is not flooded with work.
 pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) -> Vec<Finished> {
@@ -54,34 +46,37 @@ pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) -> Vec<Fini
 }
 
 /// Answers with what is to be tried again later as it is, and what is to be tried now, changed to what can be stored.
-async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, Vec<Finished>) {
-    let mut commits = Vec::with_capacity(finished.len());
-    let mut deciding = Vec::with_capacity(finished.len());
-    for finished in finished {
-        let (decided, commit) = decided(shared, finished);
-        deciding.push(decided);
-        commits.push(commit);
-    }
+async fn try_once(
+    shared: &Shared,
+    mut finished: Vec<Finished>,
+) -> (Vec<Finished>, Vec<Finished>) {
+    let is_told = !shared.parts.observers.is_empty();
+    let mut ends = Vec::with_capacity(finished.len());
+    let mut told = Vec::new();
+    let decide = |finished: &mut Finished| {
+        let settlement = decided(shared, finished);
+        ends.push(settlement.end);
+        told.extend(is_told.then(|| settlement.clone()));
+        commit_of(finished, settlement)
+    };
+    let commits = finished.iter_mut().map(decide).collect();
     let answers = match shared.parts.store.commit(commits).await {
         Ok(answers) => answers,
         Err(error) => {
-            tracing::warn!(%error, runs = deciding.len(), "the ends of runs could not be recorded; trying again");
+            tracing::warn!(%error, runs = finished.len(), "the ends of runs could not be recorded; trying again");
             shared.parts.observers.notify(|| Lifecycle::StoreFailed {
                 operation: "settle",
                 error: error.to_string(),
             });
-            let again = deciding.into_iter().map(|deciding| deciding.finished);
-            return (again.collect(), Vec::new());
+            return (finished, Vec::new());
         }
     };
     let mut unstorable = Vec::new();
-    let mut forgotten = Vec::with_capacity(deciding.len());
-    for (deciding, answer) in deciding.into_iter().zip(answers) {
-        let Deciding {
-            finished,
-            end,
-            mut told,
-        } = deciding;
+    let mut forgotten = Vec::with_capacity(finished.len());
+    let mut told = told.into_iter();
+    // Its room is used again.
+    for ((finished, end), answer) in finished.drain(..).zip(ends).zip(answers) {
+        let mut told = told.next();
         let is_taken = !matches!(answer, Err(Refusal::Invalid(_) | Refusal::TooLarge(_)));
         if is_taken && finished.context.is_left_behind() {
             tell_left_behind(shared, &finished);
@@ -114,7 +109,7 @@ async fn try_once(shared: &Shared, finished: Vec<Finished>) -> (Vec<Finished>, V
         forgotten.push(finished.lease);
     }
     shared.held.remove(forgotten);
-    (Vec::new(), unstorable)
+    (finished, unstorable)
 }
 
 /// The same end with less to store, after the store did not take all of it. What a run said does not decide how it ended.
@@ -134,8 +129,8 @@ fn with_less(finished: Finished, message: String) -> Finished {
     }
 }
 
-/// What becomes of a run, and the commit that says so.
-fn decided(shared: &Shared, mut finished: Finished) -> (Deciding, Commit) {
+/// What becomes of a run.
+fn decided(shared: &Shared, finished: &mut Finished) -> Settlement {
     if finished.progress.is_none() {
         finished.progress = finished.context.take_progress();
     }
@@ -148,10 +143,16 @@ fn decided(shared: &Shared, mut finished: Finished) -> (Deciding, Commit) {
         // The work is done, so it must not be done again; that its result is not kept is what is recorded.
         finished.ended = Ended::Unserializable(error.to_string());
     }
+    decide(
+        finished.ended.clone(),
+        finished.record(),
+        shared.parts.ids.unit(),
+    )
+}
+
+/// The write that says what became of it.
+fn commit_of(finished: &Finished, settlement: Settlement) -> Commit {
     let record = finished.record();
-    let settlement = decide(finished.ended.clone(), record, shared.parts.ids.unit());
-    let end = settlement.end;
-    let told = (!shared.parts.observers.is_empty()).then(|| settlement.clone());
     let id = &record.id;
     let mut commit = Commit::default().when(Guard::Held(id.clone(), finished.lease));
     if let Some(progress) = finished.progress.clone() {
@@ -164,13 +165,7 @@ fn decided(shared: &Shared, mut finished: Finished) -> (Deciding, Commit) {
     if let Some(append) = logs::append(record, &finished.log) {
         commit = commit.then(append);
     }
-    let commit = commit.then(Op::Settle(id.clone(), Box::new(settlement)));
-    let deciding = Deciding {
-        finished,
-        end,
-        told,
-    };
-    (deciding, commit)
+    commit.then(Op::Settle(id.clone(), Box::new(settlement)))
 }
 
 fn tell_left_behind(shared: &Shared, finished: &Finished) {
