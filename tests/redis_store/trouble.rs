@@ -59,8 +59,8 @@ async fn a_commit_that_meets_damage_in_its_middle_changes_nothing() {
     };
     let store = open(&server.url()).await;
     store.create(new("good")).await.unwrap();
-    // A key of another kind where the second task has its record.
-    command(&server, &["SET", "{tlo:tlo}:t:bad", "x"]);
+    // Something else where the second task has its record.
+    command(&server, &["HSET", "{tlo:tlo}:t", "bad", "x"]);
     let create = |name: &str| {
         Op::Create(Box::new(Create {
             task: new(name),
@@ -77,6 +77,7 @@ async fn a_commit_that_meets_damage_in_its_middle_changes_nothing() {
     assert!(refused.is_err(), "{refused:?}");
     assert_eq!(store.read(&id("good")).await.unwrap(), before);
     assert_eq!(total(&store).await, 1);
+    command(&server, &["HDEL", "{tlo:tlo}:t", "bad"]);
     assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
     assert_eq!(lease(&store).await.unwrap().len(), 1);
     assert_eq!(lease(&store).await.unwrap().len(), 0);
@@ -90,7 +91,24 @@ async fn a_record_that_only_this_process_cannot_read_is_set_aside_by_the_claim()
     let store = open(&server.url()).await;
     store.create(new("bad")).await.unwrap();
     store.create(new("good")).await.unwrap();
-    command(&server, &["HSET", "{tlo:tlo}:t:bad", "i", "{"]);
+    // What the scripts do not look at.
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let place = ("{tlo:tlo}:t", "bad");
+    let stored: Vec<u8> = redis::cmd("HGET")
+        .arg(place)
+        .query(&mut connection)
+        .unwrap();
+    let at = stored
+        .windows(12)
+        .position(|bytes| bytes == b"max_attempts");
+    let mut damaged = stored;
+    damaged[at.unwrap()] = b'x';
+    let _: redis::Value = redis::cmd("HSET")
+        .arg(place)
+        .arg(damaged)
+        .query(&mut connection)
+        .unwrap();
     let mut claimed = Vec::new();
     for _ in 0..3 {
         claimed.extend(lease(&store).await.unwrap());

@@ -181,10 +181,10 @@ impl StoreFactory for Redis {
     }
 
     async fn corrupt(&self, place: &str, id: &TaskId) -> Result<()> {
-        let key = format!("{{tlo:{}}}:t:{id}", self.options(place).namespace);
+        let key = format!("{{tlo:{}}}:t", self.options(place).namespace);
         let damaged: i64 = redis::cmd("HSET")
             .arg(key)
-            .arg("h")
+            .arg(id.as_str())
             .arg(b"\x91{\"")
             .query(&mut self.connection())
             .map_err(failed)?;

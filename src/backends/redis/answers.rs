@@ -65,6 +65,15 @@ impl Values {
         TaskId::new(self.text()?)
     }
 
+    /// All that are left, as ids.
+    pub(super) fn ids(mut self) -> Result<Vec<TaskId>> {
+        let mut ids = Vec::with_capacity(self.values.len());
+        while !self.is_empty() {
+            ids.push(self.id()?);
+        }
+        Ok(ids)
+    }
+
     pub(super) fn time(&mut self) -> Result<Timestamp> {
         time(&self.text()?).ok_or_else(|| unexpected(self.operation))
     }
@@ -91,6 +100,9 @@ const COMMIT: &str = "commit";
 
 /// What became of one commit.
 pub(super) fn committed(answer: Value, sent: &Encoded) -> Result<Committed> {
+    if let Value::Int(number) = answer {
+        return Ok(Ok(vec![sent.quick(number)?]));
+    }
     let mut values = Values::of(COMMIT, answer)?;
     let code = values.text()?;
     if code != "ok" {
@@ -101,6 +113,18 @@ pub(super) fn committed(answer: Value, sent: &Encoded) -> Result<Committed> {
         effects.push(effect(&mut values.array()?)?);
     }
     Ok(Ok(effects))
+}
+
+impl Encoded {
+    /// The number that a quick commit is answered with.
+    fn quick(&self, number: i64) -> Result<Effect> {
+        match u64::try_from(number) {
+            Ok(seq) if self.is_create => Ok(Effect::Created { seq, leased: None }),
+            _ => status_of(number)
+                .map(Effect::Status)
+                .ok_or_else(|| unexpected(COMMIT)),
+        }
+    }
 }
 
 fn effect(values: &mut Values) -> Result<Effect> {

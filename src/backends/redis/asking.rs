@@ -62,13 +62,14 @@ const AT_ONCE: usize = 256;
 pub(super) struct Sent(Vec<Encoded>);
 
 impl Sent {
-    /// The arguments of these commits.
-    fn args(commits: &[Encoded]) -> Args {
-        let mut args = Args::default();
+    /// The ids that these commits name, and their arguments.
+    fn args(commits: &[Encoded]) -> (Args, Args) {
+        let (mut ids, mut args) = (Args::default(), Args::default());
         for commit in commits {
+            ids.append(&commit.ids);
             args.append(&commit.args);
         }
-        args
+        (ids, args)
     }
 }
 

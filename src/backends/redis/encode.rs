@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::args::Args;
+use super::quick;
 use super::record::Fixed;
 use super::times::{code, due, micros};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,14 +18,26 @@ use crate::task::{
     cut_text,
 };
 
-/// The arguments of one commit, with their number in front; or why it is refused whatever the store holds.
+/// The arguments of one commit; or why it is refused whatever the store holds.
 ///
 /// A guard that fails is told before an input that is wrong, so a commit with both is sent as far as it is right: see
 /// [`Encoded`].
 pub(super) fn commit(commit: &Commit, ids: &IdSource) -> Encoded {
+    if let Some(quick) = quick::commit(commit) {
+        return quick;
+    }
     let mut body = Args::default();
+    let mut named = Args::default();
     for guard in &commit.guards {
         encode_guard(&mut body, guard);
+        match guard {
+            Guard::Length(..) | Guard::Mark(..) => {}
+            Guard::Absent(id)
+            | Guard::Open(id)
+            | Guard::Held(id, _)
+            | Guard::Expired(id, _)
+            | Guard::Revision(id, _) => named.text(id.as_str()),
+        }
     }
     let mut wrong = None;
     let mut ops = 0;
@@ -41,20 +54,41 @@ pub(super) fn commit(commit: &Commit, ids: &IdSource) -> Encoded {
                 break;
             }
         }
+        match op {
+            Op::Create(new) => named.text(new.task.id.as_str()),
+            Op::Settle(id, _)
+            | Op::Extend(id, _)
+            | Op::Patch(id, _)
+            | Op::Cancel(id, _)
+            | Op::Revive(id, _)
+            | Op::Wake(id)
+            | Op::Delete(id) => named.text(id.as_str()),
+            Op::Append(..) | Op::Trim(..) | Op::PutMark { .. } | Op::DropMark(_) => {}
+        }
     }
     let mut args = Args::default();
-    args.number(body.len() + 2);
+    args.number(body.len() + 3);
+    args.number(named.len());
     args.number(commit.guards.len());
     args.number(ops);
     args.append(&body);
-    Encoded { args, wrong }
+    Encoded {
+        ids: named,
+        args,
+        wrong,
+        is_create: false,
+    }
 }
 
 /// A commit on its way.
 pub(super) struct Encoded {
+    /// Ids of the records that it reads.
+    pub(super) ids: Args,
     pub(super) args: Args,
     /// What the script refuses at the operation `!`, when it comes that far.
     pub(super) wrong: Option<Refusal>,
+    /// A quick one that makes a task.
+    pub(super) is_create: bool,
 }
 
 fn encode_guard(args: &mut Args, guard: &Guard) {

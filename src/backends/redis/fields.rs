@@ -1,8 +1,8 @@
-//! The header of a record: what the scripts read of it, as an array. Scripts say `r@queue`; numbers take the place of the
-//! names when the scripts are made.
+//! The fields of a record that the scripts took apart, an array. Scripts say `r@queue`; numbers take the place of the names
+//! when the scripts are made.
 
 /// The fields, in their order. The first is number 1 in Lua.
-pub(super) const FIELDS: [&str; 40] = [
+const FIELDS: [&str; 42] = [
     "id",
     "status",
     "name",
@@ -43,6 +43,8 @@ pub(super) const FIELDS: [&str; 40] = [
     "failed",
     "resulted",
     "runs",
+    "tail",
+    "big",
 ];
 
 /// Puts numbers in for `@name`, and the number of fields for `@@`. What is no field stays as it is.
@@ -87,7 +89,7 @@ mod tests {
     fn names_of_fields_become_numbers_and_nothing_else_does() {
         assert_eq!(
             numbered("n@id = r@until .. '@' .. {@@} -- @unknown"),
-            "n[1] = r[22] .. '@' .. {40} -- @unknown"
+            "n[1] = r[22] .. '@' .. {42} -- @unknown"
         );
     }
 }

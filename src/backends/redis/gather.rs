@@ -31,6 +31,7 @@ const WAITING_LIMIT: usize = 4096;
 /// Commits of one caller, with how many they are.
 pub(super) struct Job {
     pub(super) commits: usize,
+    pub(super) ids: Args,
     pub(super) args: Args,
     pub(super) turn: Turn,
     pub(super) to: oneshot::Sender<Result<Vec<Value>>>,
@@ -57,12 +58,13 @@ impl Gather {
     pub(super) async fn commit(
         &self,
         commits: usize,
-        args: Args,
+        (ids, args): (Args, Args),
         turn: Turn,
     ) -> Result<Vec<Value>> {
         let (to, answer) = oneshot::channel();
         let job = Job {
             commits,
+            ids,
             args,
             turn,
             to,
@@ -114,6 +116,10 @@ async fn send(mut jobs: Vec<Job>, link: &Link, scripts: &Scripts, now: &Now) {
         return;
     }
     let mut args = now.args();
+    args.number(jobs.iter().map(|job| job.ids.len()).sum::<usize>());
+    for job in &jobs {
+        args.append(&job.ids);
+    }
     args.number(jobs.iter().map(|job| job.commits).sum::<usize>());
     for job in &jobs {
         args.append(&job.args);

@@ -13,9 +13,11 @@ mod link;
 mod now;
 mod options;
 mod packed;
+mod quick;
 mod reading;
 mod record;
 mod scripts;
+mod stored;
 mod times;
 
 use std::fmt;

@@ -186,7 +186,10 @@ impl Reader<'_> {
         let mut check =
             |seen: Seen| !filter.matches(&seen.record, seen.expired) || visit(seen.record);
         // These indexes are not in order of creation, but what they lead to is few: read it all, then sort.
-        let small = filter.lease_expired || filter.worker.is_some() || filter.id_prefix.is_some();
+        let small = filter.lease_expired
+            || filter.worker.is_some()
+            || filter.id_prefix.is_some()
+            || filter.status == [TaskStatus::Running];
         if small && let Some(mut found) = self.unordered(filter, budget).await? {
             found.sort_by_key(|seen| seen.record.seq);
             if newest_first {
@@ -262,25 +265,27 @@ impl Reader<'_> {
         Ok((answer.time()?, answer.array()?))
     }
 
-    /// What the index of leases or ids leads to; `None` when that is more than the budget, so that a part of it would be
+    /// What the leases or the start of an id lead to; `None` when that is more than the budget, so that a part of it would be
     /// taken for the whole.
     async fn unordered(&self, filter: &TaskFilter, budget: usize) -> Result<Option<Vec<Seen>>> {
-        let which = match (filter.lease_expired, &filter.id_prefix) {
-            (true, _) => "ended",
-            (false, Some(_)) => "prefix",
-            (false, None) => "leased",
+        let most = budget.saturating_add(1);
+        let ids = match &filter.id_prefix {
+            Some(prefix) if !filter.lease_expired => self.starting(prefix, most).await?,
+            _ => {
+                let which = if filter.lease_expired {
+                    "ended"
+                } else {
+                    "leased"
+                };
+                let rows = self
+                    .ask("ids", |args| {
+                        args.text(which);
+                        args.number(most);
+                    })
+                    .await?;
+                rows.ids()?
+            }
         };
-        let mut rows = self
-            .ask("ids", |args| {
-                args.text(which);
-                args.text(filter.id_prefix.as_deref().unwrap_or_default());
-                args.number(budget.saturating_add(1));
-            })
-            .await?;
-        let mut ids = Vec::new();
-        while !rows.is_empty() {
-            ids.push(rows.id()?);
-        }
         if ids.len() > budget {
             return Ok(None);
         }
@@ -292,6 +297,30 @@ impl Reader<'_> {
             }
         }
         Ok(Some(found))
+    }
+
+    /// Ids that start with a text, until there are `most`. The lists have no order of ids: all are looked through.
+    async fn starting(&self, prefix: &str, most: usize) -> Result<Vec<TaskId>> {
+        let mut found = Vec::new();
+        for list in LISTS {
+            let mut behind = "-inf".to_owned();
+            while found.len() < most {
+                let mut page = self
+                    .ask("starting", |args| {
+                        args.text(list);
+                        args.text(&behind);
+                        args.text(prefix);
+                        args.number(ROWS);
+                    })
+                    .await?;
+                behind = page.text()?;
+                found.extend(page.array()?.ids()?);
+                if behind.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(found)
     }
 
     pub(super) async fn events(
@@ -367,37 +396,76 @@ impl Reader<'_> {
         Ok(marks)
     }
 
-    /// What is wrong with the records of one page, and behind which id the next begins.
+    /// What is wrong with some of the records, and where to go on.
     pub(super) async fn check(
         &self,
-        behind: Option<String>,
-    ) -> Result<(Vec<String>, Option<String>)> {
-        let mut rows = self
+        step: Option<CheckStep>,
+    ) -> Result<(Vec<String>, Option<CheckStep>)> {
+        match step.unwrap_or_else(|| CheckStep::Records("0".to_owned())) {
+            CheckStep::Records(cursor) => self.check_records(&cursor).await,
+            CheckStep::List(list, behind) => self.check_list(list, &behind).await,
+        }
+    }
+
+    async fn check_records(&self, cursor: &str) -> Result<(Vec<String>, Option<CheckStep>)> {
+        let mut page = self
             .ask("check", |args| {
-                args.optional(behind);
+                args.text(cursor);
                 args.number(READ_PAGE);
             })
             .await?;
-        let (mut wrong, mut last, mut met) = (Vec::new(), None, 0);
+        let next = match page.text()? {
+            end if end == "0" => CheckStep::List(0, "-inf".to_owned()),
+            cursor => CheckStep::Records(cursor),
+        };
+        let (mut rows, mut wrong) = (page.array()?, Vec::new());
         while !rows.is_empty() {
-            met += 1;
             let mut row = rows.array()?;
             let id = row.id()?;
             match decode(Some(&id), row.value()?) {
                 Err(error) => wrong.push(error.to_string()),
-                Ok(None) => {
-                    wrong.push(format!("the index of ids has \"{id}\", which is no record"));
-                }
                 Ok(Some(record)) if row.number::<i64>()? == 0 => wrong.push(format!(
-                    "the record \"{id}\" is not in the index of what is {}: lists leave it out",
+                    "the record \"{id}\" is not in the list of what is {}: lists leave it out",
                     record.status
                 )),
-                Ok(Some(_)) => {}
+                Ok(_) => {}
             }
-            last = Some(id.to_string());
         }
-        Ok((wrong, last.filter(|_| met == READ_PAGE)))
+        Ok((wrong, Some(next)))
     }
+
+    async fn check_list(
+        &self,
+        list: usize,
+        behind: &str,
+    ) -> Result<(Vec<String>, Option<CheckStep>)> {
+        let mut page = self
+            .ask("astray", |args| {
+                args.text(LISTS[list]);
+                args.text(behind);
+                args.number(READ_PAGE);
+            })
+            .await?;
+        let behind = page.text()?;
+        let astray = page.array()?.ids()?;
+        let wrong = astray
+            .iter()
+            .map(|id| format!("the list of its status has \"{id}\", which is no record"))
+            .collect();
+        let next = match behind.is_empty() {
+            false => Some(CheckStep::List(list, behind)),
+            true if list + 1 < LISTS.len() => Some(CheckStep::List(list + 1, "-inf".to_owned())),
+            true => None,
+        };
+        Ok((wrong, next))
+    }
+}
+
+/// Where a check goes on: among the records, or in one of the lists.
+#[derive(Clone, Debug)]
+pub(super) enum CheckStep {
+    Records(String),
+    List(usize, String),
 }
 
 /// The record, unless it is gone or cannot be read: one bad row must not hide the others.
@@ -411,11 +479,19 @@ fn readable(id: &TaskId, parts: Value) -> Result<Option<TaskStateRecord>> {
     }
 }
 
+/// The lists of all records by status, in order of creation; what runs is among what waits.
+const LISTS: [&str; 4] = ["s:0", "s:2", "s:3", "s:4"];
+
 /// The indexes to walk: the most selective word, else the statuses asked for.
 fn driving(filter: &TaskFilter) -> Vec<String> {
-    let status = |status: &TaskStatus| format!("s:{}", *status as u8);
+    let list = |status: &TaskStatus| match status {
+        TaskStatus::Pending | TaskStatus::Running => LISTS[0],
+        TaskStatus::Succeeded => LISTS[1],
+        TaskStatus::Failed => LISTS[2],
+        TaskStatus::Cancelled => LISTS[3],
+    };
     if filter.lease_expired || filter.worker.is_some() {
-        return vec![status(&TaskStatus::Running)];
+        return vec![LISTS[0].to_owned()];
     }
     let name = |name: &String| format!("w:n:{name}");
     let word = None
@@ -423,17 +499,16 @@ fn driving(filter: &TaskFilter) -> Vec<String> {
         .or(filter.tag.as_ref().map(|tag| format!("w:t:{tag}")))
         .or(filter.schedule.as_ref().map(name))
         .or(filter.name.as_ref().map(name));
-    let few = |status: &TaskStatus| {
-        matches!(
-            status,
-            TaskStatus::Running | TaskStatus::Failed | TaskStatus::Cancelled
-        )
-    };
+    let few = |status: &TaskStatus| matches!(status, TaskStatus::Failed | TaskStatus::Cancelled);
     let rare_status = !filter.status.is_empty() && filter.status.iter().all(few);
     match word {
         Some(word) if !rare_status || filter.parent.is_some() => vec![word],
-        _ if filter.status.is_empty() => TaskStatus::ALL.iter().map(status).collect(),
-        _ => filter.status.iter().map(status).collect(),
+        _ if filter.status.is_empty() => LISTS.map(ToOwned::to_owned).to_vec(),
+        _ => {
+            let mut lists: Vec<_> = filter.status.iter().map(list).collect();
+            lists.dedup();
+            lists.into_iter().map(ToOwned::to_owned).collect()
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Records as they are stored: a packed header, what never changes as JSON, payloads and texts as they are.
+//! Records from their stored values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use redis::Value;
 use serde::{Deserialize, Serialize};
 
-use super::fields::FIELDS;
-use super::packed::{self, Packed};
+use super::packed::Packed;
+use super::stored::{Special, Stored};
 use super::times::time;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{LeaseToken, TaskId, WorkerId};
@@ -109,56 +109,46 @@ pub(super) fn status_of(number: i64) -> Option<TaskStatus> {
     TaskStatus::ALL.get(index).copied()
 }
 
-/// The id in the header of a record that may be damaged elsewhere.
-pub(super) fn id_of(parts: &Value) -> Option<TaskId> {
-    let Value::Array(parts) = parts else {
-        return None;
+/// The id of a record that may be damaged elsewhere.
+pub(super) fn id_of(answer: &Value) -> Option<TaskId> {
+    let value = match answer {
+        Value::Array(parts) => parts.first()?,
+        value => value,
     };
-    match parts.first() {
-        Some(Value::BulkString(header)) => TaskId::new(Header::read(header)?.text(0)).ok(),
+    match value {
+        Value::BulkString(bytes) => TaskId::new(Stored::read(bytes)?.id).ok(),
         _ => None,
     }
 }
 
-/// Reads a record from its parts, in the order that the scripts give them. `None` when there is none.
-pub(super) fn decode(id: Option<&TaskId>, parts: Value) -> Result<Option<TaskStateRecord>> {
-    let named = || id.map_or_else(|| "?".to_owned(), ToString::to_string);
-    let Value::Array(parts) = parts else {
-        return Err(damaged(&named(), "it has no parts"));
+/// Reads a record from what the scripts answer: its value, or a list of it and of the parts that lie beside it. `None` when
+/// there is none.
+pub(super) fn decode(id: Option<&TaskId>, answer: Value) -> Result<Option<TaskStateRecord>> {
+    let (value, beside) = match answer {
+        Value::Nil => return Ok(None),
+        Value::Array(mut values) if !values.is_empty() => {
+            let beside = values.split_off(1);
+            (values.pop(), beside)
+        }
+        value => (Some(value), Vec::new()),
     };
-    let mut parts = parts.into_iter().map(text_of);
-    let mut part = || parts.next().flatten();
-    let Some(header) = part() else {
-        return Ok(None);
+    let bytes = value.and_then(text_of);
+    let stored = bytes.as_deref().and_then(Stored::read);
+    let Some(stored) = stored else {
+        let named = id.map_or_else(|| "?".to_owned(), ToString::to_string);
+        return Err(damaged(&named, "it is damaged"));
     };
-    if header == b"fault" {
-        let why = part().unwrap_or_default();
-        return Err(damaged(&named(), &String::from_utf8_lossy(&why)));
-    }
-    let header = Header::read(&header).ok_or_else(|| damaged(&named(), "its header is damaged"))?;
     let id = match id {
         Some(id) => id.clone(),
-        None => TaskId::new(header.text(0))?,
+        None => TaskId::new(stored.id)?,
     };
-    if header.text(0) != id.as_str() {
+    if stored.id != id.as_str() {
         return Err(damaged(
             id.as_str(),
-            &format!("its place holds the record \"{}\"", header.text(0)),
+            &format!("its place holds the record \"{}\"", stored.id),
         ));
     }
-    let rest = Parts {
-        fixed: part(),
-        args: part(),
-        state: part(),
-        result: part(),
-        error: part(),
-        group: part(),
-        phase: part(),
-        progress: part(),
-        attempts: part(),
-        reason: part(),
-    };
-    assemble(&id, &header, rest)
+    assemble(&id, &stored, beside)
         .map(Some)
         .map_err(|why| damaged(id.as_str(), &why))
 }
@@ -179,6 +169,8 @@ fn text_of(value: Value) -> Option<Vec<u8>> {
     }
 }
 
+/// The parts of a record, by their letters.
+#[derive(Default)]
 struct Parts {
     fixed: Option<Vec<u8>>,
     args: Option<Vec<u8>>,
@@ -192,121 +184,77 @@ struct Parts {
     reason: Option<Vec<u8>>,
 }
 
-/// The packed header.
-struct Header(Vec<Packed>);
-
-impl Header {
-    fn read(bytes: &[u8]) -> Option<Self> {
-        match packed::read(bytes)? {
-            Packed::List(fields) if fields.len() == FIELDS.len() => Some(Self(fields)),
-            _ => None,
+impl Parts {
+    fn of(stored: &Stored<'_>, beside: Vec<Value>) -> Option<Self> {
+        let mut parts = Self::default();
+        for (letter, text) in stored.parts()? {
+            if let Some(text) = text {
+                *parts.place(letter)? = Some(text.to_vec());
+            }
         }
-    }
-
-    fn text(&self, index: usize) -> &str {
-        match &self.0[index] {
-            Packed::Text(text) => text,
-            _ => "",
+        let mut beside = beside.into_iter().map(text_of);
+        while let Some(letter) = beside.next() {
+            let place = parts.place(*letter?.first()?)?;
+            *place = Some(beside.next()??);
         }
+        Some(parts)
     }
-}
 
-/// A field by its name, found when this is compiled.
-macro_rules! field {
-    ($name:literal) => {
-        const { index_of($name) }
-    };
-}
-
-const fn index_of(name: &str) -> usize {
-    let mut index = 0;
-    while index < FIELDS.len() {
-        if same(FIELDS[index].as_bytes(), name.as_bytes()) {
-            return index;
-        }
-        index += 1;
+    fn place(&mut self, letter: u8) -> Option<&mut Option<Vec<u8>>> {
+        Some(match letter {
+            b'i' => &mut self.fixed,
+            b'a' => &mut self.args,
+            b's' => &mut self.state,
+            b'r' => &mut self.result,
+            b'e' => &mut self.error,
+            b'g' => &mut self.group,
+            b'p' => &mut self.phase,
+            b'o' => &mut self.progress,
+            b'h' => &mut self.attempts,
+            b'w' => &mut self.reason,
+            _ => return None,
+        })
     }
-    panic!("no field of that name");
-}
-
-const fn same(left: &[u8], right: &[u8]) -> bool {
-    if left.len() != right.len() {
-        return false;
-    }
-    let mut index = 0;
-    while index < left.len() {
-        if left[index] != right[index] {
-            return false;
-        }
-        index += 1;
-    }
-    true
 }
 
 type Read<T> = std::result::Result<T, String>;
 
-impl Header {
-    fn number<T: TryFrom<i64>>(&self, index: usize) -> Read<T> {
-        match &self.0[index] {
-            Packed::Number(number) => T::try_from(*number).ok(),
-            _ => None,
-        }
-        .ok_or_else(|| format!("its field {} is no such number", FIELDS[index]))
+fn moment(text: &str, field: &str) -> Read<Option<Timestamp>> {
+    if text.is_empty() || text.starts_with('-') {
+        return Ok(None);
+    }
+    let read = time(text).ok_or_else(|| format!("its field {field} is no time"));
+    read.map(Some)
+}
+
+fn instant(text: &str, field: &str) -> Read<Timestamp> {
+    moment(text, field)?.ok_or_else(|| format!("its field {field} is missing"))
+}
+
+fn worker(text: &str) -> Read<WorkerId> {
+    WorkerId::new(text).map_err(|error| error.to_string())
+}
+
+impl Stored<'_> {
+    fn special_time(&self, which: Special) -> Read<Option<Timestamp>> {
+        moment(self.special(which).unwrap_or_default(), "of its gates")
     }
 
-    fn given(&self, index: usize) -> Option<&str> {
-        Some(self.text(index)).filter(|text| !text.is_empty())
-    }
-
-    fn time(&self, index: usize) -> Read<Option<Timestamp>> {
-        let Some(text) = self.given(index) else {
+    fn lease(&self, token: Option<LeaseToken>) -> Read<Option<Lease>> {
+        if self.worker.is_empty() {
             return Ok(None);
-        };
-        let read = time(text).ok_or_else(|| format!("its field {} is no time", FIELDS[index]));
-        read.map(Some)
-    }
-
-    fn instant(&self, index: usize) -> Read<Timestamp> {
-        self.time(index)?
-            .ok_or_else(|| format!("its field {} is missing", FIELDS[index]))
-    }
-
-    fn list(&self, index: usize) -> &[Packed] {
-        match &self.0[index] {
-            Packed::List(list) => list,
-            _ => &[],
         }
-    }
-
-    fn worker(&self, index: usize) -> Read<Option<WorkerId>> {
-        let worker = self.given(index).map(WorkerId::new).transpose();
-        worker.map_err(|error| error.to_string())
-    }
-
-    fn token(&self, index: usize) -> Read<Option<LeaseToken>> {
-        let token = self.given(index).map(|text| u128::from_str_radix(text, 16));
-        token
-            .transpose()
-            .map(|token| token.map(LeaseToken::from_u128))
-            .map_err(|error| error.to_string())
-    }
-
-    fn lease(&self) -> Read<Option<Lease>> {
-        let Some(worker) = self.worker(field!("worker"))? else {
-            return Ok(None);
-        };
-        let token = self.token(field!("lease_token"))?;
         Ok(Some(Lease {
-            worker,
-            until: self.instant(field!("until"))?,
-            fence: self.number(field!("fence"))?,
+            worker: worker(self.worker)?,
+            until: instant(self.until(), "until")?,
+            fence: self.numbers.fence,
             token: token.ok_or("its lease has no token")?,
             ends: None,
         }))
     }
 
     fn gates(&self) -> Read<Vec<Gate>> {
-        let pairs = self.list(field!("gates")).chunks(2);
+        let pairs = self.list(Special::Gates).chunks(2);
         let gates = pairs.map(|pair| match pair {
             [Packed::Text(key), Packed::Number(limit)] => Ok(Gate {
                 key: key.clone(),
@@ -318,34 +266,38 @@ impl Header {
     }
 
     fn unique(&self, scope: Option<UniqueScope>) -> Read<Option<Arc<Unique>>> {
-        let Some(key) = self.given(field!("unique")) else {
+        let Some(key) = self.special(Special::Unique) else {
             return Ok(None);
         };
         Ok(Some(Arc::new(Unique {
             key: key.into(),
             scope: scope.ok_or("the scope of its key is missing")?,
-            until: self.time(field!("unique_until"))?,
+            until: self.special_time(Special::UniqueUntil)?,
         })))
     }
 
     fn parked(&self, reason: Option<String>) -> Read<Option<Box<Parked>>> {
-        let Some(gate) = self.given(field!("parked")) else {
+        let Some(gate) = self.special(Special::Parked) else {
             return Ok(None);
         };
+        let since = self.special_time(Special::ParkedSince)?;
         Ok(Some(Box::new(Parked {
             gate: gate.to_owned(),
-            since: self.instant(field!("parked_since"))?,
+            since: since.ok_or("since when it waits is missing")?,
             reason: reason.unwrap_or_default(),
-            opens_at: self.time(field!("opens_at"))?,
+            opens_at: self.special_time(Special::OpensAt)?,
         })))
     }
 
     fn prefer(&self) -> Read<Option<Box<Prefer>>> {
-        let Some(worker) = self.worker(field!("prefer"))? else {
+        let Some(name) = self.special(Special::Prefer) else {
             return Ok(None);
         };
-        let until = self.instant(field!("prefer_until"))?;
-        Ok(Some(Box::new(Prefer { worker, until })))
+        let until = self.special_time(Special::PreferUntil)?;
+        Ok(Some(Box::new(Prefer {
+            worker: worker(name)?,
+            until: until.ok_or("until when it is kept for a worker is missing")?,
+        })))
     }
 }
 
@@ -359,7 +311,8 @@ fn payload(bytes: Option<Vec<u8>>) -> Read<Option<Payload>> {
     payload.map_err(|error| error.to_string())
 }
 
-fn assemble(id: &TaskId, header: &Header, parts: Parts) -> Read<TaskStateRecord> {
+fn assemble(id: &TaskId, stored: &Stored<'_>, beside: Vec<Value>) -> Read<TaskStateRecord> {
+    let parts = Parts::of(stored, beside).ok_or("its parts are damaged")?;
     let fixed = parts.fixed.ok_or("a part of it is missing")?;
     let fixed: Fixed = serde_json::from_slice(&fixed).map_err(|error| error.to_string())?;
     if fixed.schema_version > SCHEMA_VERSION {
@@ -368,64 +321,72 @@ fn assemble(id: &TaskId, header: &Header, parts: Parts) -> Read<TaskStateRecord>
             fixed.schema_version
         ));
     }
-    let parent = header.given(field!("parent")).map(TaskId::new).transpose();
+    let parent = stored.special(Special::Parent).map(TaskId::new).transpose();
     let details = TaskDetails {
-        version: header.given(field!("version")).map(Arc::from),
+        version: Some(stored.version)
+            .filter(|version| !version.is_empty())
+            .map(Arc::from),
         phase: text(parts.phase)?,
         created_by: fixed.created_by,
         max_attempts: fixed.max_attempts,
         max_lost: fixed.max_lost,
         retry: fixed.retry,
         timeout: fixed.timeout,
-        gates: header.gates()?,
+        gates: stored.gates()?,
         parent: parent.map_err(|error| error.to_string())?,
         tags: fixed.tags,
         headers: fixed.headers,
         state: payload(parts.state)?,
     };
-    let holds = header.list(field!("holds")).iter();
-    let status: i64 = header.number(field!("status"))?;
+    let token = stored.token().map(|text| u128::from_str_radix(text, 16));
+    let token = token.transpose().map_err(|error| error.to_string())?;
+    let token = token.map(LeaseToken::from_u128);
+    let lease = stored.lease(token)?;
+    let (priority, seq) = stored.order().ok_or("its order is damaged")?;
+    let numbers = stored.numbers;
     Ok(TaskStateRecord {
         id: id.clone(),
-        name: Arc::from(header.text(field!("name"))),
-        queue: Arc::from(header.text(field!("queue"))),
+        name: Arc::from(stored.name),
+        queue: Arc::from(stored.queue),
         kind: fixed.kind,
-        priority: header.number(field!("priority"))?,
-        status: status_of(status).ok_or("its status is unknown")?,
-        cancel_requested: header.number::<i64>(field!("cancel_requested"))? != 0,
-        woken: header.number::<i64>(field!("woken"))? != 0,
+        priority,
+        status: status_of(stored.digit(0)).ok_or("its status is unknown")?,
+        cancel_requested: stored.digit(1) != 0,
+        woken: stored.digit(2) != 0,
         schema_version: fixed.schema_version,
-        attempt: header.number(field!("attempt"))?,
-        lost: header.number(field!("lost"))?,
-        forgiven: header.number(field!("forgiven"))?,
-        leases: header.number(field!("leases"))?,
+        attempt: numbers.attempt,
+        lost: numbers.lost,
+        forgiven: numbers.forgiven,
+        leases: numbers.leases,
         args: payload(parts.args)?.ok_or("it has no args")?,
-        run_at: header.instant(field!("run_at"))?,
-        expires_at: header.time(field!("expires_at"))?,
-        created_at: header.instant(field!("created_at"))?,
-        started_at: header.time(field!("started_at"))?,
-        finished_at: header.time(field!("finished_at"))?,
-        unique: header.unique(fixed.unique)?,
+        run_at: instant(stored.run_at(), "run_at")?,
+        expires_at: stored.special_time(Special::ExpiresAt)?,
+        created_at: instant(stored.created_at(), "created_at")?,
+        started_at: moment(stored.started_at(), "started_at")?,
+        finished_at: moment(stored.finished_at(), "finished_at")?,
+        unique: stored.unique(fixed.unique)?,
         schedule: fixed.schedule,
         slot: fixed.slot,
-        lease: header.lease()?,
-        fence: header.number(field!("fence"))?,
-        token: header.token(field!("token"))?,
-        holds: holds
+        token: token.filter(|_| lease.is_none()),
+        lease,
+        fence: numbers.fence,
+        holds: stored
+            .list(Special::Holds)
+            .iter()
             .filter_map(|held| match held {
                 Packed::Text(key) => Some(key.clone()),
                 _ => None,
             })
             .collect(),
-        parked: header.parked(text(parts.reason)?)?,
-        prefer: header.prefer()?,
+        parked: stored.parked(text(parts.reason)?)?,
+        prefer: stored.prefer()?,
         progress: payload(parts.progress)?,
         result: payload(parts.result)?,
         error: text(parts.error)?,
         error_group: text(parts.group)?,
         attempts: history(&parts.attempts.unwrap_or_default()).ok_or("its history is damaged")?,
-        seq: header.number(field!("seq"))?,
-        revision: header.number(field!("revision"))?,
+        seq,
+        revision: numbers.revision,
         details: details.share(),
     })
 }

@@ -19,9 +19,7 @@ macro_rules! lua {
 const WORDS: [&str; 3] = lua!("words", "writes", "records");
 
 /// What every writing verb needs.
-const RECORDS: [&str; 7] = lua!(
-    "lanes", "unique", "gates", "index", "reopen", "streams", "marks"
-);
+const RECORDS: [&str; 6] = lua!("flush", "lanes", "unique", "gates", "index", "reopen");
 
 /// The scripts of the store.
 #[derive(Debug)]
@@ -36,15 +34,25 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new() -> Self {
+        let beside = lua!("streams", "marks");
         let ends = lua!("settle", "refuse", "create");
         Self {
-            commit: script("commit", "", &[&RECORDS, &ends, &lua!("control", "commit")]),
+            commit: script(
+                "commit",
+                "",
+                &[
+                    &RECORDS,
+                    &beside,
+                    &ends,
+                    &lua!("control", "quick", "commit"),
+                ],
+            ),
             claim: script(
                 "claim",
                 "",
-                &[&RECORDS, &ends, &lua!("claim", "claim_queues")],
+                &[&RECORDS, &lua!("settle", "claim", "claim_queues")],
             ),
-            maintain: script("maintain", "", &[&RECORDS, &lua!("maintain")]),
+            maintain: script("maintain", "", &[&RECORDS, &beside, &lua!("maintain")]),
             names: script("claim", "", &[&lua!("names")]),
             aside: script("claim", "", &[&RECORDS, &lua!("aside")]),
             reading: script("read", " flags=no-writes", &[&lua!("reading")]),

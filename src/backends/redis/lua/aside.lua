@@ -1,10 +1,10 @@
 -- Sets a leased record aside that the scripts can read and the caller cannot, and gives its places up.
 local id, why = arg(), arg()
-begin(true)
+begin()
 local done, failed = pcall(function()
   quarantine(id, why)
-  put_later(P .. 'l', id, false)
-  local holds = call('HGET', P .. 'G', id)
+  put_row(P .. 'l', id, false)
+  local holds = hget(P .. 'G', id)
   leave_gates(id, holds and cmsgpack.unpack(holds) or {}, nil)
 end)
 if not done then roll_back() end

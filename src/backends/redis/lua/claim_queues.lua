@@ -4,17 +4,24 @@
 local function new_cursor(queue, lane)
   -- Of many lanes each may have one record that is wanted.
   local page = many_names and 4 or math.min(math.max(limit, 4), 256)
-  return { lane = lane, key = lane_key(queue, lane), rows = {}, at = 1, page = page, exhausted = false }
+  local key = lane_key(queue, lane)
+  return {
+    queue = queue, lane = lane, key = key, rows = {}, at = 1, page = page, exhausted = false, leased = 0,
+    names = '\0' .. queue .. '\0' .. lane .. '\0', gone = of_key(sorted, key),
+  }
 end
 
 local function peek(cursor)
   if cursor.at > #cursor.rows and not cursor.exhausted then
     local from = cursor.last and '(' .. cursor.last or '-'
-    cursor.rows = call('ZRANGE', cursor.key, from, '+', 'BYLEX', 'LIMIT', 0, cursor.page)
-    cursor.at = 1
-    cursor.exhausted = #cursor.rows < cursor.page
-    cursor.last = cursor.rows[#cursor.rows] or cursor.last
+    local rows = rows_between(cursor.key, from, '+', cursor.page)
+    cursor.rows, cursor.at = rows, 1
+    cursor.exhausted = #rows < cursor.page
+    cursor.last = rows[#rows] or cursor.last
     cursor.page = math.min(math.max(cursor.page * 4, limit), 256)
+    local ids = {}
+    for i = 1, #rows do ids[i] = sub(rows[i], ORDER + 1) end
+    read_ahead(ids)
   end
   return cursor.rows[cursor.at]
 end
@@ -57,21 +64,14 @@ local function keep(cursors, order, cursor)
   table.insert(cursors, i, { order, cursor })
 end
 
--- Takes the rows that left a lane out of it, and makes its head true again.
-local function settle_lane(queue, lane)
-  local key, gone = lane_key(queue, lane), {}
-  for row in pairs(seen.taken[key] or {}) do
-    gone[#gone + 1] = row
-    if #gone >= 1000 then
-      call('ZREM', key, unpack(gone))
-      gone = {}
-    end
-    do_undo({ 'ZADD', key, 0, row })
-  end
-  if #gone > 0 then call('ZREM', key, unpack(gone)) end
-  seen.taken[key] = nil
-  local old = head_of(queue, lane)
-  if old then set_head(queue, lane, old, first_in_lane(queue, lane) or false) end
+-- What a claim changes for all that it leased of a lane without taking their values apart.
+local function count_leased(cursor)
+  if cursor.leased == 0 then return end
+  local queue = cursor.queue
+  local names = queue .. '\0' .. string.match(cursor.lane, '^%Z*')
+  add_count(P .. 'c', PENDING .. names, -cursor.leased)
+  add_count(P .. 'c', RUNNING .. names, cursor.leased)
+  add_count(P .. 'W', queue, -cursor.leased)
 end
 
 local function claim_from(queue)
@@ -89,15 +89,20 @@ local function claim_from(queue)
       return
     end
   end
+  -- Heads and lanes are read as they are written.
+  if next(touched) then flush() end
   local following, take_head = heads_of(queue)
-  local cursors, touched = {}, {}
+  local cursors = {}
+  leases_until = of_key(sorted, P .. 'l')
   while not is_done() do
     while true do
       local order, lane = following()
       if not order or cursors[1] and cursors[1][1] < order then break end
       take_head()
-      touched[#touched + 1] = lane
-      keep(cursors, order, new_cursor(queue, lane))
+      local cursor = new_cursor(queue, lane)
+      met[#met + 1] = cursor
+      touch(queue, lane)
+      keep(cursors, order, cursor)
     end
     local best = table.remove(cursors, 1)
     if not best then break end
@@ -106,7 +111,7 @@ local function claim_from(queue)
     local step
     if row then
       cursor.at = cursor.at + 1
-      step = candidate(cursor.key, row)
+      step = candidate(cursor, row)
       if step == 'queue' then break end
       if step == 'gone' then taken_out = true end
     end
@@ -115,7 +120,6 @@ local function claim_from(queue)
       if next_row then keep(cursors, sub(next_row, 1, ORDER), cursor) end
     end
   end
-  for i = 1, #touched do settle_lane(queue, touched[i]) end
 end
 
 -- Takes ended leases out of their index whose record cannot be read: nobody can take them back, and the store would ask
@@ -127,11 +131,11 @@ local function set_ended_leases_aside()
     local read, r = pcall(load, id)
     if not read then
       quarantine(id, r)
-      put_later(P .. 'l', id, false)
-      local holds = call('HGET', P .. 'G', id)
+      put_row(P .. 'l', id, false)
+      local holds = hget(P .. 'G', id)
       leave_gates(id, holds and cmsgpack.unpack(holds) or {}, nil)
     elseif not r or r@worker == '' then
-      put_later(P .. 'l', id, false)
+      put_row(P .. 'l', id, false)
     end
   end
 end
@@ -142,7 +146,7 @@ local function next_due()
     if time and (not due or time < due) then due = time end
   end
   for i = 1, #queues do consider(next_delayed(queues[i])) end
-  write_later()
+  flush()
   local ends = call('ZRANGE', P .. 'l', 0, 0, 'WITHSCORES')[2]
   if ends then
     consider(code(math.max(tonumber(ends), NOW)))
@@ -152,20 +156,25 @@ local function next_due()
   return due or ''
 end
 
-begin(true)
-local done, answer = pcall(function()
+met = {}
+begin()
+local done, failed = pcall(function()
   run_timers()
   for i = 1, #queues do
     if is_done() then break end
     claim_from(queues[i])
   end
-  local more = is_done() and (taken_out or unsorted)
-  local due = is_done() and NOWC or next_due()
-  return { 'ok', NOWC, due, more and 1 or 0, tasks, expired }
 end)
-if not done then
-  roll_back()
-  answer = { 'C', reason(answer) }
+-- What it met last is taken back; what was leased before stays.
+if not done then roll_back() end
+for i = 1, #met do count_leased(met[i]) end
+if not done and found == 0 then
+  finish()
+  return { 'C', reason(failed) }
 end
+local more = is_done() and (taken_out or unsorted)
+local due = is_done() and NOWC or next_due()
+for i = 1, found do tasks[i] = whole(tasks[i]) end
+for i = 1, #expired do expired[i] = whole(expired[i]) end
 finish()
-return answer
+return { 'ok', NOWC, due, more and 1 or 0, tasks, expired }

@@ -37,10 +37,10 @@ ops.P = function()
   end
   if priority then n@priority = tonumber(priority) end
   if args then put('a', args) end
-  if progress then put('pg', progress) end
-  if state then put('st', state) end
+  if progress then put('o', progress) end
+  if state then put('s', state) end
   -- "" keeps it, "-" takes it away, "=…" sets it.
-  if phase == '-' then put('ph', false) elseif phase ~= '' then put('ph', sub(phase, 2)) end
+  if phase == '-' then put('p', false) elseif phase ~= '' then put('p', sub(phase, 2)) end
   if prefer == '-' then
     n@prefer, n@prefer_until = '', ''
   elseif prefer ~= '' then
@@ -57,7 +57,7 @@ ops.c = function()
   local n = clone(r)
   n@failed = 1
   -- What it is cancelled for takes the place of what failed before, with its group: that is of errors.
-  local extra = { 'er', why, 'eg', false }
+  local extra = { 'e', why, 'g', false }
   if r@status == RUNNING then
     n@cancel_requested = 1
     replace(r, n, false, extra)
@@ -127,7 +127,8 @@ ops.m = function()
   if gate then
     local text = function() return opt() end
     local number = function() return tonumber(opt() or nil) or false end
-    rule = { '', number(), number(), arg(), num(), num(), arg() == '1', text(), text(), number() }
+    rule = { max = number(), n = number(), per = arg(), interval = num(), capacity = num(), paused = arg() == '1' }
+    rule.why, rule.by, rule.max_depth = text(), text(), number()
   end
   return { 'M', put_mark(key, value, ttl, gate, rule) }
 end

@@ -8,12 +8,6 @@ local function read_pairs()
   return list
 end
 
-local function read_list()
-  local list = {}
-  for i = 1, num() do list[i] = arg() end
-  return list
-end
-
 -- What to do when another task owns the key.
 local function key_conflict(c, owner)
   if c.on_conflict == 'F' then refuse('K', c.unique, owner) end
@@ -90,15 +84,8 @@ ops.C = function()
   r@unique, r@scope, r@unique_for, r@unique_until = c.unique, c.scope, c.unique_for, ''
   r@prefer, r@prefer_until, r@words, r@parent = '', '', c.words, c.parent
   r@failed, r@resulted, r@runs = 0, 0, 0
-  local parts = { 'i', c.fixed, 'a', c.args }
-  if c.state then
-    parts[#parts + 1] = 'st'
-    parts[#parts + 1] = c.state
-  end
-  if c.phase then
-    parts[#parts + 1] = 'ph'
-    parts[#parts + 1] = c.phase
-  end
+  r@tail, r@big = '', 0
+  local parts = { 'i', c.fixed, 'a', c.args, 's', c.state, 'p', c.phase }
   local is_due = to.worker ~= '' and r@run_at <= NOWC and (r@expires_at == '' or r@expires_at > NOWC)
   take_key(r)
   if is_due and #r@gates == 0 and not has_rules() then

@@ -15,14 +15,19 @@ local function count(r, change)
   end
 end
 
+-- The list of a status, in order of creation. What has not ended has one: few of it run, and leases have their own.
+local function list_of(status)
+  return P .. 's:' .. (status == RUNNING and PENDING or status)
+end
+
 local function place(r)
   local status = r@status
   if status == PENDING then
     if r@parked == '' then enter_lane(r) end
   elseif status == RUNNING then
-    put_later(P .. 'l', r@id, micros_of(r@until))
+    put_row(P .. 'l', r@id, micros_of(r@until))
   elseif r@finished_at ~= '' then
-    put_later(P .. 'f', fmt('%016.0f', r@seq) .. r@id, micros_of(r@finished_at))
+    put_row(P .. 'f', fmt('%016.0f', r@seq) .. r@id, micros_of(r@finished_at))
   end
 end
 
@@ -31,20 +36,19 @@ local function displace(r)
   if status == PENDING then
     if r@parked == '' then leave_lane(r) end
   elseif status == RUNNING then
-    put_later(P .. 'l', r@id, false)
+    put_row(P .. 'l', r@id, false)
   else
-    put_later(P .. 'f', fmt('%016.0f', r@seq) .. r@id, false)
+    put_row(P .. 'f', fmt('%016.0f', r@seq) .. r@id, false)
   end
 end
 
 local function insert(r, extra)
   announce(r)
   local id, seq = r@id, r@seq
-  put_later(P .. 'w:n:' .. r@name, id, seq)
+  put_row(P .. 'w:n:' .. r@name, id, seq)
   local words = r@words
-  for i = 1, #words do put_later(P .. 'w:' .. words[i], id, seq) end
-  put_later(P .. 's:' .. r@status, id, seq)
-  put_later(P .. 'o', id, 0)
+  for i = 1, #words do put_row(P .. 'w:' .. words[i], id, seq) end
+  put_row(list_of(r@status), id, seq)
   count(r, 1)
   place(r)
   save(r, extra)
@@ -73,9 +77,10 @@ local function replace(old, new, taken, extra)
     count(old, -1)
     count(new, 1)
   end
-  if old@status ~= status then
-    put_later(P .. 's:' .. old@status, old@id, false)
-    put_later(P .. 's:' .. status, old@id, old@seq)
+  local from, to = list_of(old@status), list_of(status)
+  if from ~= to then
+    put_row(from, old@id, false)
+    put_row(to, old@id, old@seq)
   end
   if not taken then displace(old) end
   place(new)

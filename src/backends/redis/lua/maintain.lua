@@ -4,7 +4,7 @@ local max_age, keep_count, limit = opt(), opt(), math.max(num(), 1)
 
 -- One act by itself: a fault takes back what it wrote, and the others go on.
 local function step(act, ...)
-  begin(false)
+  begin()
   local done, answer = pcall(act, ...)
   if not done then
     roll_back()
@@ -21,7 +21,7 @@ local function must(answer, failed)
 end
 
 local function sweep_marks()
-  local rows = call('ZRANGE', P .. 'n', '-', DUE, 'BYLEX', 'LIMIT', 0, limit)
+  local rows = rows_between(P .. 'n', '-', DUE, limit)
   for i = 1, #rows do
     zrem(P .. 'n', rows[i])
     local key = sub(rows[i], 21)
@@ -31,7 +31,7 @@ local function sweep_marks()
 end
 
 local function sweep_keys()
-  local rows = call('ZRANGE', P .. 'k', '-', DUE, 'BYLEX', 'LIMIT', 0, limit)
+  local rows = rows_between(P .. 'k', '-', DUE, limit)
   for i = 1, #rows do
     release_key(sub(rows[i], 21))
     zrem(P .. 'k', rows[i])
@@ -90,11 +90,11 @@ local function retire()
         local read, r = pcall(load, id)
         if not read then
           must(step(function()
-            put_later(P .. 'f', member, false)
+            put_row(P .. 'f', member, false)
             quarantine(id, r)
           end))
         elseif not r or not is_ended(r) then
-          put_later(P .. 'f', member, false)
+          put_row(P .. 'f', member, false)
         elseif is_awaited(r) then
           kept = true
         elseif must(step(function()
@@ -109,7 +109,7 @@ local function retire()
     end
     if looked == 0 then return begin_anew() end
     examined = examined + looked
-    write_later()
+    flush()
   end
   if not skip_to then return removed, true end
   kept = true
@@ -118,11 +118,11 @@ end
 
 -- Opens gates that should be open: a safety net, for what opens a gate opens it in the same write.
 local function sweep_gates()
-  local swept = call('HKEYS', P .. 'S')
+  local swept = fields_of(P .. 'S')
   for i = 1, math.min(#swept, limit) do
-    if call('EXISTS', P .. 'p:' .. swept[i]) == 0 then call('HDEL', P .. 'S', swept[i]) end
+    if not first_row(P .. 'p:' .. swept[i]) then hdel(P .. 'S', swept[i]) end
   end
-  local all = call('ZRANGE', P .. 'P', 0, limit - 1)
+  local all = rows_between(P .. 'P', '-', '+', limit)
   -- The fewer gates, the farther into each.
   local pages, opened = math.max(floor(SWEEP_PAGES / math.max(#all, 1)), 1), 0
   for i = 1, #all do opened = opened + (must(step(sweep_gate, all[i], pages)) or 0) end
@@ -132,7 +132,7 @@ end
 -- Puts back what can be read again; answers how many records stay aside, of those looked at.
 local function look_again()
   local unreadable = 0
-  local ids = call('HKEYS', P .. 'x')
+  local ids = fields_of(P .. 'x')
   for i = 1, math.min(#ids, LOOK_AGAIN) do
     local id = ids[i]
     local read, r = pcall(load, id)
@@ -152,7 +152,7 @@ end
 
 local marks = must(step(sweep_marks)) or 0
 local freed = must(step(sweep_keys)) or 0
-begin(false)
+begin()
 local removed, more = retire()
 local unparked = sweep_gates()
 local unreadable = look_again()

@@ -1,11 +1,15 @@
 -- Marks: keys in order in m, and version, time, end and value in M; rules of gates in R as well, packed for claims.
+local mark_of, put_mark, drop_mark
+
+do
+
 local function stored_mark(key)
-  local text = call('HGET', P .. 'M', key)
+  local text = hget(P .. 'M', key)
   return text and cmsgpack.unpack(text)
 end
 
 -- A mark that is there and whose time is not over.
-local function mark_of(key)
+mark_of = function(key)
   local mark = stored_mark(key)
   if mark and (mark[3] == '' or mark[3] > NOWC) then return mark end
   return nil
@@ -20,12 +24,12 @@ end
 local function rule_changed(gate)
   seen.rules[gate], seen.has_rules = nil, nil
   local rule = rule_of(gate)
-  if rule and rule[RATE_N] then trim_bucket(gate, rule) end
+  if rule and rule.n then trim_bucket(gate, rule) end
   reopen(gate)
   hint('U')
 end
 
-local function put_mark(key, value, ttl, gate, rule)
+put_mark = function(key, value, ttl, gate, rule)
   forget_end(key)
   local version = next_number()
   local till = ttl and code(NOW + tonumber(ttl)) or ''
@@ -37,14 +41,14 @@ local function put_mark(key, value, ttl, gate, rule)
   zadd(P .. 'm', key)
   hset(P .. 'M', key, cmsgpack.pack({ version, NOWC, till, value }))
   if gate then
-    rule[UNTIL] = till
+    rule.ends = till
     hset(P .. 'R', gate, cmsgpack.pack(rule))
     rule_changed(gate)
   end
   return version
 end
 
-local function drop_mark(key)
+drop_mark = function(key)
   forget_end(key)
   zrem(P .. 'm', key)
   hdel(P .. 'M', key)
@@ -53,4 +57,6 @@ local function drop_mark(key)
     hdel(P .. 'R', gate)
     rule_changed(gate)
   end
+end
+
 end

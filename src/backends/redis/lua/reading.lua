@@ -1,14 +1,18 @@
 -- Reading. Each call sees one moment; long lists are read page by page.
 local reads = {}
 
--- The parts of records, in the order of the ids. A record that is no hash is answered with its fault.
-function reads.get()
+-- Records as they are answered, in the order of the ids.
+local function all_of(ids)
+  read_ahead(ids)
   local found = {}
-  for i = 1, num() do
-    local parts = try_call('HMGET', record_key(arg()), unpack(PARTS))
-    found[i] = parts.err and { 'fault', parts.err } or parts
-  end
-  return { NOWC, found }
+  for i = 1, #ids do found[i] = whole(ids[i]) end
+  return found
+end
+
+function reads.get()
+  local ids = {}
+  for i = 1, num() do ids[i] = arg() end
+  return { NOWC, all_of(ids) }
 end
 
 -- Records by several indexes at once, in order of creation: numbers, ids and parts.
@@ -33,23 +37,31 @@ function reads.scan()
     end)
   end
   for i = #found, limit + 1, -1 do found[i] = nil end
-  for i = 1, #found do
-    local parts = try_call('HMGET', record_key(found[i][2]), unpack(PARTS))
-    found[i][3] = parts.err and { 'fault', parts.err } or parts
-  end
+  local ids = {}
+  for i = 1, #found do ids[i] = found[i][2] end
+  local values = all_of(ids)
+  for i = 1, #found do found[i][3] = values[i] end
   return { NOWC, found }
 end
 
--- Ids of leased records ("ended" ones or all), or of those that start with a text.
+-- Ids of leased records: "ended" ones or all.
 function reads.ids()
-  local which, prefix, limit = arg(), arg(), num()
+  local which, limit = arg(), num()
   if which == 'ended' then
     return call('ZRANGEBYSCORE', P .. 'l', '-inf', NOW, 'LIMIT', 0, limit)
-  elseif which == 'leased' then
-    return call('ZRANGE', P .. 'l', 0, limit - 1)
   end
-  -- No text has a byte of 255.
-  return call('ZRANGE', P .. 'o', '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, limit)
+  return call('ZRANGE', P .. 'l', 0, limit - 1)
+end
+
+-- Those ids of a page of one list that start with a text, and the number that the page ends with ("" for the last).
+function reads.starting()
+  local list, behind, prefix, limit = P .. arg(), arg(), arg(), num()
+  local rows = call('ZRANGEBYSCORE', list, '(' .. behind, '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+  local found, size = {}, #prefix
+  for i = 1, #rows, 2 do
+    if sub(rows[i], 1, size) == prefix then found[#found + 1] = rows[i] end
+  end
+  return { #rows == 2 * limit and rows[#rows] or '', found }
 end
 
 function reads.events()
@@ -93,18 +105,31 @@ function reads.counts()
   return call('HGETALL', P .. 'c')
 end
 
--- A page of all records by id, and whether the list of their status has them.
+-- Some of all records, and whether the list of their status has them; and where to go on ("0" at the end).
 function reads.check()
-  local behind, limit = opt(), num()
-  local ids = call('ZRANGE', P .. 'o', behind and '(' .. behind or '-', '+', 'BYLEX', 'LIMIT', 0, limit)
-  local found = {}
-  for i = 1, #ids do
-    local parts = try_call('HMGET', record_key(ids[i]), unpack(PARTS))
-    local read, r = pcall(read_header, ids[i], parts.err and parts or parts[1])
-    local listed = read and call('ZSCORE', P .. 's:' .. r@status, ids[i])
-    found[i] = { ids[i], parts.err and { 'fault', parts.err } or parts, listed and 1 or 0 }
+  local page = call('HSCAN', RECORDS, arg(), 'COUNT', num())
+  local found, rows = {}, page[2]
+  for i = 1, #rows, 2 do
+    local id, raw = rows[i], rows[i + 1]
+    raws[id] = raw
+    local read, r = pcall(read_record, id, raw)
+    local list = read and P .. 's:' .. (r@status == RUNNING and PENDING or r@status)
+    found[#found + 1] = { id, whole(id), list and call('ZSCORE', list, id) and 1 or 0 }
   end
-  return found
+  return { page[1], found }
+end
+
+-- Ids of a page of one list that lead nowhere, and the number that the page ends with ("" for the last).
+function reads.astray()
+  local list, behind, limit = P .. arg(), arg(), num()
+  local rows = call('ZRANGEBYSCORE', list, '(' .. behind, '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+  local ids, found = {}, {}
+  for i = 1, #rows, 2 do ids[#ids + 1] = rows[i] end
+  read_ahead(ids)
+  for i = 1, #ids do
+    if not raws[ids[i]] then found[#found + 1] = ids[i] end
+  end
+  return { #rows == 2 * limit and rows[#rows] or '', found }
 end
 
 return reads[arg()]()

@@ -1,34 +1,99 @@
--- Records: a hash with a packed header that the scripts read (field h), what never changes (i), payloads and texts.
-local PARTS = { 'h', 'i', 'a', 'st', 're', 'er', 'eg', 'ph', 'pg', 'at', 'pr' }
+-- Records: one value each, by id in the hash t. See record.rs for its parts.
+local RECORDS = P .. 't'
+-- Parts longer than this lie beside the record, so that they are not written again with every change of it.
+local MANY_IDS = 2000
+local BIG = 4096
+local BLANK = '--------------------'
+local NO_TOKEN = '--------------------------------'
+local NUMBERS = '>I8I8I4I8I4I4I4I2I2I4'
+-- Flags of gates and such, of parts beside it, and the layout: those of a value that can be changed in place.
+local QUICK = { ['00A'] = true, ['10A'] = true }
+local PARTS = { 'i', 'a', 's', 'r', 'e', 'g', 'p', 'o', 'h', 'w' }
 
-local function record_key(id)
-  return P .. 't:' .. id
-end
+local read_record
+
+do
 
 local function corrupt(id, why)
   error({ corrupt = 'the stored record "' .. id .. '" cannot be read: ' .. why }, 0)
 end
 
-local function read_header(id, raw)
-  if type(raw) == 'table' then corrupt(id, reason(raw)) end
-  local read, r = pcall(cmsgpack.unpack, raw)
-  if not read or type(r) ~= 'table' or #r ~= @@ or r@id ~= id or type(r@seq) ~= 'number' then
-    corrupt(id, 'its header is damaged')
+local function given(time)
+  return time ~= BLANK and time or ''
+end
+
+local function parse(id, raw)
+  local revision, fence, attempt, leases, lost, forgiven, runs, names, worker, special =
+    struct.unpack(NUMBERS, raw, 128)
+  local behind = 208 + names
+  local text = sub(raw, 208, behind - 1)
+  local own, queue, name, version = string.match(text, '^(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z$')
+  local r = {}
+  r@id, r@queue, r@name, r@version = own, queue, name, version
+  r@status, r@cancel_requested, r@woken = tonumber(sub(raw, 1, 1)), tonumber(sub(raw, 2, 2)), tonumber(sub(raw, 3, 3))
+  r@failed, r@resulted, r@big = tonumber(sub(raw, 4, 4)), tonumber(sub(raw, 5, 5)), tonumber(sub(raw, 7, 7))
+  r@priority, r@run_at, r@seq = 255 - tonumber(sub(raw, 9, 11)), sub(raw, 12, 31), tonumber(sub(raw, 32, 47))
+  r@created_at, r@started_at = sub(raw, 48, 67), given(sub(raw, 68, 87))
+  r@finished_at, r@until = given(sub(raw, 88, 107)), given(sub(raw, 108, 127))
+  r@revision, r@fence, r@attempt, r@leases = revision, fence, attempt, leases
+  r@lost, r@forgiven, r@runs = lost, forgiven, runs
+  r@worker = sub(raw, behind, behind + worker - 1)
+  local token = sub(raw, 176, 207)
+  if token == NO_TOKEN then token = '' end
+  if worker > 0 then r@lease_token, r@token = token, '' else r@lease_token, r@token = '', token end
+  behind = behind + worker
+  if special > 0 then
+    r@expires_at, r@gates, r@holds, r@parked, r@parked_since, r@opens_at, r@unique, r@scope, r@unique_for,
+      r@unique_until, r@prefer, r@prefer_until, r@words, r@parent =
+      unpack(cmsgpack.unpack(sub(raw, behind, behind + special - 1)))
+  else
+    r@expires_at, r@gates, r@holds, r@parked, r@parked_since, r@opens_at = '', {}, {}, '', '', ''
+    r@unique, r@scope, r@unique_for, r@unique_until = '', 0, '0', ''
+    r@prefer, r@prefer_until, r@words, r@parent = '', '', {}, ''
   end
+  r@tail = sub(raw, behind + special)
+  return own == id and r@status and r@seq and r@priority and type(r@parent) == 'string' and r
+end
+
+-- The fields of a record, from its value.
+read_record = function(id, raw)
+  local read, r = pcall(parse, id, raw)
+  if not read or not r or sub(raw, 8, 8) ~= 'A' then corrupt(id, 'it is damaged') end
   return r
+end
+
+end
+
+local function raw_of(id)
+  local raw = raws[id]
+  if raw == nil then
+    raw = call('HGET', RECORDS, id)
+    raws[id] = raw
+  end
+  return raw
+end
+
+-- Reads many at once: those that are not known yet.
+local function read_ahead(ids)
+  local wanted = {}
+  for i = 1, #ids do
+    if raws[ids[i]] == nil then wanted[#wanted + 1] = ids[i] end
+  end
+  for from = 1, #wanted, MANY_IDS do
+    local to = math.min(from + MANY_IDS - 1, #wanted)
+    local found = call('HMGET', RECORDS, unpack(wanted, from, to))
+    for i = from, to do raws[wanted[i]] = found[i - from + 1] end
+  end
 end
 
 -- The record, or nil. One that cannot be read is an error.
 local function load(id)
   local r = seen.records[id]
-  if r ~= nil then return r or nil end
-  local raw = try_call('HGET', record_key(id), 'h')
-  if not raw then
-    seen.records[id] = false
-    return nil
-  end
-  r = read_header(id, raw)
-  seen.records[id], seen.raws[id] = r, raw
+  if r then return r end
+  local raw = raw_of(id)
+  if not raw then return nil end
+  r = read_record(id, raw)
+  seen.records[id] = r
   return r
 end
 
@@ -36,36 +101,110 @@ local function clone(r)
   return { unpack(r, 1, @@) }
 end
 
--- Writes the header, and fields beside it: a flat list of names and values, false to remove one.
-local function save(r, extra)
-  local id = r@id
-  local key, raw, before = record_key(id), cmsgpack.pack(r), seen.raws[id]
-  local set, gone = { 'HSET', key, 'h', raw }, nil
-  if extra then
-    for i = 1, #extra, 2 do
-      local field, value = extra[i], extra[i + 1]
-      if careful and before then
-        local old = call('HGET', key, field)
-        if old then do_undo({ 'HSET', key, field, old }) else do_undo({ 'HDEL', key, field }) end
-      end
-      if value then
-        set[#set + 1] = field
-        set[#set + 1] = value
-      else
-        gone = gone or { 'HDEL', key }
-        gone[#gone + 1] = field
-      end
-    end
+-- Larger priority, earlier due time, earlier creation.
+local function order_of(r)
+  return fmt('%03d', 255 - r@priority) .. r@run_at .. fmt('%016.0f', r@seq)
+end
+-- The length of an order; the id follows it in rows.
+local ORDER = 39
+
+local part_of, save, erase
+
+do
+
+local function value_of(r)
+  local special, kind = '', '0'
+  if r@expires_at ~= '' or #r@gates > 0 or #r@holds > 0 or r@parked ~= '' or r@unique ~= '' or r@prefer ~= '' then
+    kind = '2'
+  elseif #r@words > 0 or r@parent ~= '' then
+    kind = '1'
   end
-  call(unpack(set))
-  if gone then call(unpack(gone)) end
-  if before then do_undo({ 'HSET', key, 'h', before }) else do_undo({ 'UNLINK', key }) end
-  seen.records[id], seen.raws[id] = r, raw
+  if kind ~= '0' then
+    special = cmsgpack.pack({ r@expires_at, r@gates, r@holds, r@parked, r@parked_since, r@opens_at, r@unique, r@scope,
+      r@unique_for, r@unique_until, r@prefer, r@prefer_until, r@words, r@parent })
+  end
+  local names = table.concat({ r@id, r@queue, r@name, r@version, '' }, '\0')
+  local function time(text) return text ~= '' and text or BLANK end
+  local token = r@worker ~= '' and r@lease_token or r@token
+  return table.concat({
+    r@status, r@cancel_requested, r@woken, r@failed, r@resulted, kind, r@big, 'A', order_of(r), r@created_at,
+    time(r@started_at), time(r@finished_at), time(r@until),
+    struct.pack(NUMBERS, r@revision, r@fence, r@attempt, r@leases, r@lost, r@forgiven, r@runs, #names, #r@worker, #special),
+    token ~= '' and token or NO_TOKEN, names, r@worker, special, r@tail,
+  })
 end
 
--- All parts of a record as they are stored now.
+-- The parts of a record behind its fields: a letter, the length in eight digits (dashes for one that lies beside), the text.
+local function find_part(tail, letter)
+  local at = 1
+  while at < #tail do
+    local length = sub(tail, at + 1, at + 8)
+    local size = length == '--------' and 0 or tonumber(length)
+    if sub(tail, at, at) == letter then return at, at + 9 + size, length == '--------' end
+    at = at + 9 + size
+  end
+  return nil
+end
+
+part_of = function(r, letter)
+  local from, behind, beside = find_part(r@tail, letter)
+  if not from then return false end
+  if beside then return hget(P .. 'b', r@id .. '\0' .. letter) end
+  return sub(r@tail, from + 9, behind - 1)
+end
+
+-- Puts a part in, or takes it out (false).
+local function put_part(r, letter, text)
+  local tail = r@tail
+  local from, behind, beside = find_part(tail, letter)
+  if from then tail = sub(tail, 1, from - 1) .. sub(tail, behind) end
+  if beside then hdel(P .. 'b', r@id .. '\0' .. letter) end
+  if text and #text > BIG then
+    hset(P .. 'b', r@id .. '\0' .. letter, text)
+    tail = tail .. letter .. '--------'
+    r@big = 1
+  elseif text then
+    tail = tail .. letter .. fmt('%08d', #text) .. text
+  end
+  r@tail = tail
+end
+
+-- Puts the value of a record in place, and parts: a flat list of letters and texts, false to remove one.
+save = function(r, parts)
+  if parts then
+    for i = 1, #parts, 2 do put_part(r, parts[i], parts[i + 1]) end
+  end
+  local id = r@id
+  set(raws, id, value_of(r))
+  set(unsaved, id, true)
+  set(seen.records, id, r)
+end
+
+erase = function(r)
+  local id = r@id
+  if r@big == 1 then
+    for i = 1, #PARTS do hdel(P .. 'b', id .. '\0' .. PARTS[i]) end
+  end
+  set(raws, id, false)
+  set(unsaved, id, true)
+  set(seen.records, id, nil)
+end
+
+end
+
+-- A record as it is answered: its value, and after it what lies beside, letter by letter.
 local function whole(id)
-  return call('HMGET', record_key(id), unpack(PARTS))
+  local raw = raw_of(id)
+  if not raw or sub(raw, 7, 7) ~= '1' then return raw end
+  local answer = { raw }
+  for i = 1, #PARTS do
+    local text = hget(P .. 'b', id .. '\0' .. PARTS[i])
+    if text then
+      answer[#answer + 1] = PARTS[i]
+      answer[#answer + 1] = text
+    end
+  end
+  return answer
 end
 
 local function is_ended(r)
@@ -75,10 +214,3 @@ end
 local function is_parked(r)
   return r@status == PENDING and r@parked ~= ''
 end
-
--- Larger priority, earlier due time, earlier creation.
-local function order_of(r)
-  return fmt('%03d', 255 - r@priority) .. r@run_at .. fmt('%016.0f', r@seq)
-end
--- The length of an order; the id follows it in rows.
-local ORDER = 39

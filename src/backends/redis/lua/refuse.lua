@@ -16,7 +16,7 @@ end
 -- Refuses one more task in a full queue: one that is made, moved there or revived.
 local function check_depth(queue)
   local rule = rule_of('queue/' .. queue)
-  local most = rule and rule[MAX_DEPTH]
+  local most = rule and rule.max_depth
   if most and count_of(P .. 'W', queue) >= most then refuse('Q', queue, most) end
 end
 
@@ -32,8 +32,7 @@ guards.O = function()
   if is_ended(r) then refuse_status(r, 'changed') end
 end
 
-guards.H = function()
-  local r, fence, token = existing(arg()), num(), arg()
+local function check_held(r, fence, token)
   if r@worker ~= '' then
     if r@status ~= RUNNING or r@fence ~= fence or r@lease_token ~= token then refuse('L', r@id) end
   elseif r@fence == fence and r@token == token then
@@ -41,6 +40,11 @@ guards.H = function()
   else
     refuse('L', r@id)
   end
+end
+
+guards.H = function()
+  local r, fence, token = existing(arg()), num(), arg()
+  check_held(r, fence, token)
 end
 
 guards.E = function()

@@ -4,10 +4,10 @@
 -- Answers how many, and the row behind which the next look begins when there may be more that it lets through.
 local function look(key, behind)
   local rows_key = P .. 'p:' .. key
-  if call('EXISTS', rows_key) == 0 then return 0, nil end
+  if not first_row(rows_key) then return 0, nil end
   local rule = rule_of(key)
-  if rule and rule[PAUSED] then return 0, nil end
-  local room, rate = REOPEN_LIMIT, rule and rule[RATE_N]
+  if rule and rule.paused then return 0, nil end
+  local room, rate = REOPEN_LIMIT, rule and rule.n
   if rate then
     trim_bucket(key, rule)
     room = math.min(room, tokens_of(key, rule))
@@ -16,9 +16,9 @@ local function look(key, behind)
       return 0, nil
     end
   end
-  local max = rule and rule[MAX]
+  local max = rule and rule.max
   local held = holders_of(key)
-  local rows = call('ZRANGE', rows_key, behind and '(' .. behind or '-', '+', 'BYLEX', 'LIMIT', 0, REOPEN_LIMIT)
+  local rows = rows_between(rows_key, behind and '(' .. behind or '-', '+', REOPEN_LIMIT)
   local full_page = #rows == REOPEN_LIMIT
   local following, opened = full_page and rows[#rows] or nil, 0
   for i = 1, #rows do
@@ -53,7 +53,7 @@ local function look(key, behind)
     set_timer(key, NOWC)
   elseif rate and opened >= room then
     -- Those that just left will use up the tokens; the next one comes an interval later.
-    set_timer(key, code(NOW + rule[INTERVAL]))
+    set_timer(key, code(NOW + rule.interval))
   end
   return opened, following
 end
@@ -71,7 +71,7 @@ end
 
 -- As reopen, from where the last sweep of this gate came to.
 local function sweep_gate(key, pages)
-  local behind = call('HGET', P .. 'S', key) or nil
+  local behind = hget(P .. 'S', key) or nil
   local goes_on, opened = behind ~= nil, 0
   for _ = 1, pages do
     local more
@@ -89,7 +89,7 @@ end
 
 -- Opens the gates whose time has come.
 local function run_timers()
-  local rows = call('ZRANGE', P .. 'v', '-', DUE, 'BYLEX', 'LIMIT', 0, REOPEN_LIMIT)
+  local rows = rows_between(P .. 'v', '-', DUE, REOPEN_LIMIT)
   for i = 1, #rows do
     zrem(P .. 'v', rows[i])
     reopen(sub(rows[i], 21))
@@ -98,7 +98,7 @@ end
 
 -- Gives up the places of a record whose lease ended.
 local function leave_gates(id, holds, queue)
-  for i = 1, #holds do srem(P .. 'g:' .. holds[i], id) end
+  for i = 1, #holds do put_member(P .. 'g:' .. holds[i], id, false) end
   for i = 1, #holds do
     local key = holds[i]
     reopen(key)

@@ -1,4 +1,8 @@
 -- The end of a run, and leases. What an end means was decided before; this only writes it.
+local settle
+
+do
+
 local ATTEMPTS_KEPT = 20
 
 -- The history: framed by its length in eight digits each; the first run and the last twenty.
@@ -9,7 +13,7 @@ local function history_with(r, outcome, failed)
   }, '\n')
   local frame = fmt('%08d', #body) .. body
   if r@runs == 0 then return frame end
-  local history = call('HGET', record_key(r@id), 'at') or ''
+  local history = part_of(r, 'h') or ''
   if r@runs > ATTEMPTS_KEPT then
     local first_end = 8 + tonumber(sub(history, 1, 8))
     local second_end = first_end + 8 + tonumber(sub(history, first_end + 1, first_end + 8))
@@ -29,7 +33,7 @@ local function settled_status(r, wanted)
 end
 
 -- Writes a settlement over a record that runs, or waits and expired. Answers its status, or nil when it is refused.
-local function settle(r, s)
+settle = function(r, s)
   local status = settled_status(r, s.status)
   if not status then return nil end
   local n, extra = clone(r), {}
@@ -40,7 +44,7 @@ local function settle(r, s)
   n@status = status
   n@parked = ''
   if s.outcome and r@worker ~= '' then
-    put('at', history_with(r, s.outcome, s.failed))
+    put('h', history_with(r, s.outcome, s.failed))
     n@runs = math.min(r@runs + 1, ATTEMPTS_KEPT + 1)
   end
   -- A lost holder must not recognise its late settle as its own.
@@ -50,30 +54,32 @@ local function settle(r, s)
   if s.lost then n@lost = n@lost + 1 end
   if status == CANCELLED and r@cancel_requested == 1 then
     -- Its error is the reason that came with the request. What the run itself said is in its history.
-    if r@failed == 1 then put('eg', false) end
+    if r@failed == 1 then put('g', false) end
   elseif s.failed and status ~= SUCCEEDED then
     n@failed = 1
-    put('er', s.failed)
-    put('eg', s.group)
+    put('e', s.failed)
+    put('g', s.group)
   end
-  if s.phase then put('ph', s.phase) end
-  if s.state then put('st', s.state) end
+  if s.phase then put('p', s.phase) end
+  if s.state then put('s', s.state) end
   if status == PENDING then
     n@run_at = n@woken == 1 and s.outcome == 'snoozed' and NOWC or resolve(s.due)
     n@woken = 0
   else
     n@finished_at = NOWC
-    if s.result or r@resulted == 1 then put('re', s.result) end
+    if s.result or r@resulted == 1 then put('r', s.result) end
     n@resulted = s.result and 1 or 0
     if status == SUCCEEDED and r@failed == 1 then
       n@failed = 0
-      put('er', false)
-      put('eg', false)
+      put('e', false)
+      put('g', false)
     end
   end
   replace(r, n, false, extra)
   leave_gates(r@id, r@holds, r@queue)
   return status
+end
+
 end
 
 -- Makes a pending record one that this worker runs.

@@ -5,7 +5,7 @@ end
 
 -- First kept and next number.
 local function extent_of(owner, name)
-  local text = call('HGET', P .. 'E:' .. owner, name)
+  local text = hget(P .. 'E:' .. owner, name)
   if not text then return 1, 1 end
   local first, following = string.match(text, '^(%d+) (%d+)$')
   return tonumber(first), tonumber(following)
@@ -23,7 +23,7 @@ local function append(owner, name, events)
   local numbers_given = {}
   for i = 1, #events do
     local key, body = events[i][1], events[i][2]
-    local known = key and call('HGET', keys, key)
+    local known = key and hget(keys, key)
     if known then
       numbers_given[i] = tonumber(known)
     else
@@ -47,7 +47,7 @@ local function trim(owner, name, before)
   local rows, keys = stream_key('e', owner, name), stream_key('K', owner, name)
   for number = first, before - 1 do
     local text = fmt('%.0f', number)
-    local event = call('HGET', rows, text)
+    local event = hget(rows, text)
     if event then
       local length = sub(event, 21, 24)
       if length ~= '----' then hdel(keys, sub(event, 25, 24 + tonumber(length))) end
@@ -59,7 +59,7 @@ end
 
 -- Removes all streams of an owner.
 local function drop_streams(owner)
-  local names = call('HKEYS', P .. 'E:' .. owner)
+  local names = fields_of(P .. 'E:' .. owner)
   if #names == 0 then return end
   for i = 1, #names do
     drop(stream_key('e', owner, names[i]))
@@ -68,16 +68,15 @@ local function drop_streams(owner)
   drop(P .. 'E:' .. owner)
 end
 
--- Removes a record and everything that leads to it. The record itself goes last, so that a fault before leaves it whole.
+-- Removes a record and everything that leads to it.
 local function remove(r)
   if is_parked(r) then unpark_row(r@parked, r) end
   release_at_end(r)
   local id = r@id
-  put_later(P .. 'w:n:' .. r@name, id, false)
+  put_row(P .. 'w:n:' .. r@name, id, false)
   local words = r@words
-  for i = 1, #words do put_later(P .. 'w:' .. words[i], id, false) end
-  put_later(P .. 's:' .. r@status, id, false)
-  put_later(P .. 'o', id, false)
+  for i = 1, #words do put_row(P .. 'w:' .. words[i], id, false) end
+  put_row(list_of(r@status), id, false)
   count(r, -1)
   displace(r)
   if r@status == PENDING and r@parked == '' then
@@ -85,6 +84,5 @@ local function remove(r)
     for i = 1, #gates, 2 do reopen(gates[i]) end
   end
   drop_streams(id)
-  drop(record_key(id))
-  seen.records[id] = false
+  erase(r)
 end

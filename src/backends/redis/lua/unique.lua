@@ -2,7 +2,7 @@
 local UNTIL_QUEUED, UNTIL_ENDED, FOR_A_TIME, FOR_EVER = 0, 1, 2, 3
 
 local function stored_owner(key)
-  local text = call('GET', P .. 'u:' .. key)
+  local text = get_text(P .. 'u:' .. key)
   if not text then return nil end
   local bar = string.find(text, '|', 1, true)
   return sub(text, bar + 1), sub(text, 1, bar - 1)
@@ -19,7 +19,7 @@ local function release_key(key)
   local id, till = stored_owner(key)
   if not id then return end
   if till ~= '' then zrem(P .. 'k', till .. key) end
-  delete_text(P .. 'u:' .. key)
+  put_text(P .. 'u:' .. key, false)
 end
 
 -- Makes a task the owner of its key, which is free; stamps until when.

@@ -18,6 +18,12 @@ local function num()
   return tonumber(arg())
 end
 
+local function read_list()
+  local list = {}
+  for i = 1, num() do list[i] = arg() end
+  return list
+end
+
 -- A value that may be missing: nothing, or the value behind "=".
 local function opt()
   local text = arg()

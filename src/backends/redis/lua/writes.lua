@@ -1,126 +1,140 @@
--- Writes that can be taken back. A script that fails keeps what it wrote, so every commit notes how to undo it; rows of
--- indexes that no verb reads are gathered and written at the end, many in one command.
-local undo = {}
--- Whether several operations stand or fall together: then what a write covers is read first.
-local careful = false
+-- Writes wait here, in tables, until the end of the call: what reads meets them there, a refused commit takes its own
+-- back out of them, and each key is written with few commands that have many values.
+local undo, undo_at = {}, 0
 local hints = {}
 local numbers = { last = nil, given = false }
-local later = {}
+-- By key: members with their score, fields with their value, texts; false for what is to go.
+local sorted, hashes, texts, sets, dropped = {}, {}, {}, {}, {}
 local counts = {}
-local graves = {}
--- What was read in this call.
-local seen = { records = {}, raws = {}, heads = {}, rules = {}, has_rules = nil, taken = {} }
+-- Records by id as they are now, false for none, and those of them that are not written yet.
+local raws, unsaved = {}, {}
+-- Lanes that rows entered or left, by queue.
+local touched = {}
+-- What was read in this call, in another form.
+local seen = { records = {}, rules = {}, has_rules = nil }
 
-local function do_undo(entry)
-  undo[#undo + 1] = entry
+-- Every change of a table above, so that it can be taken back.
+local function set(table, key, value)
+  undo[undo_at + 1], undo[undo_at + 2], undo[undo_at + 3] = table, key, table[key]
+  undo_at = undo_at + 3
+  table[key] = value
+end
+
+local function of_key(tables, key)
+  local found = tables[key]
+  if not found then
+    found = {}
+    tables[key] = found
+  end
+  return found
+end
+
+local function put_row(key, member, score)
+  set(of_key(sorted, key), member, score)
 end
 
 local function zadd(key, member)
-  if call('ZADD', key, 0, member) == 1 then do_undo({ 'ZREM', key, member }) end
+  put_row(key, member, 0)
 end
 
 local function zrem(key, member)
-  local gone = call('ZREM', key, member) == 1
-  if gone then do_undo({ 'ZADD', key, 0, member }) end
-  return gone
+  put_row(key, member, false)
+end
+
+-- Rows of score 0 in their order, behind `from` ("-", or "(" and a row) and before `to`: those that are stored, and those
+-- that wait to be.
+local function rows_between(key, from, to, limit)
+  local waiting = sorted[key]
+  if not waiting or not next(waiting) then
+    return call('ZRANGE', key, from, to, 'BYLEX', 'LIMIT', 0, limit)
+  end
+  local low, high = from ~= '-' and sub(from, 2), to ~= '+' and sub(to, 2)
+  local found, gone = {}, 0
+  for member, score in pairs(waiting) do
+    if (not low or member > low) and (not high or member < high) then
+      if score then found[#found + 1] = member else gone = gone + 1 end
+    end
+  end
+  local changed = #found > 0
+  local stored = call('ZRANGE', key, from, to, 'BYLEX', 'LIMIT', 0, limit + gone)
+  for i = 1, #stored do
+    if waiting[stored[i]] == nil then found[#found + 1] = stored[i] end
+  end
+  if changed then table.sort(found) end
+  for i = #found, limit + 1, -1 do found[i] = nil end
+  return found
+end
+
+local function first_row(key)
+  return rows_between(key, '-', '+', 1)[1]
+end
+
+local function hget(key, field)
+  local waiting = hashes[key]
+  local value = waiting and waiting[field]
+  if value ~= nil then return value end
+  if dropped[key] then return false end
+  return call('HGET', key, field)
 end
 
 local function hset(key, field, value)
-  local old = call('HGET', key, field)
-  if old == value then return end
-  call('HSET', key, field, value)
-  if old then do_undo({ 'HSET', key, field, old }) else do_undo({ 'HDEL', key, field }) end
+  set(of_key(hashes, key), field, value)
 end
 
 local function hdel(key, field)
-  local old = call('HGET', key, field)
-  if old then
-    call('HDEL', key, field)
-    do_undo({ 'HSET', key, field, old })
+  set(of_key(hashes, key), field, false)
+end
+
+local function fields_of(key)
+  local found, waiting = {}, hashes[key] or {}
+  local stored = dropped[key] and {} or call('HKEYS', key)
+  for i = 1, #stored do
+    if waiting[stored[i]] == nil then found[#found + 1] = stored[i] end
   end
+  for field, value in pairs(waiting) do
+    if value then found[#found + 1] = field end
+  end
+  return found
 end
 
-local function sadd(key, member)
-  if call('SADD', key, member) == 1 then do_undo({ 'SREM', key, member }) end
+-- Removes a whole hash.
+local function drop(key)
+  set(dropped, key, true)
+  set(hashes, key, nil)
 end
 
-local function srem(key, member)
-  if call('SREM', key, member) == 1 then do_undo({ 'SADD', key, member }) end
+local function get_text(key)
+  local value = texts[key]
+  if value ~= nil then return value end
+  return call('GET', key)
 end
 
 local function put_text(key, value)
-  local old = call('GET', key)
-  call('SET', key, value)
-  if old then do_undo({ 'SET', key, old }) else do_undo({ 'DEL', key }) end
+  set(texts, key, value)
 end
 
-local function delete_text(key)
-  local old = call('GET', key)
-  if old then
-    call('DEL', key)
-    do_undo({ 'SET', key, old })
+-- A set that is counted: its size, and the members that change.
+local function set_of(key)
+  local found = sets[key]
+  if not found then
+    found = { size = call('SCARD', key), members = {} }
+    sets[key] = found
   end
+  return found
 end
 
--- Removes a whole key; while it may have to come back it only lies aside.
-local function drop(key)
-  if not careful then
-    call('UNLINK', key)
-  elseif call('EXISTS', key) == 1 then
-    local grave = P .. '~' .. #graves
-    call('RENAME', key, grave)
-    graves[#graves + 1] = grave
-    do_undo({ 'RENAME', grave, key })
-  end
-end
-
-local function put_later(key, member, score)
-  local members = later[key]
-  if not members then
-    members = {}
-    later[key] = members
-  end
-  local before = members[member]
-  members[member] = score
-  -- Not a function: making one walks all that the functions of the script share.
-  do_undo({ false, members, member, before })
-end
-
--- The rows are part of the call, whatever became of single commits: written before its end, or before they are read.
-local function write_later()
-  for key, members in pairs(later) do
-    local adds, removes = {}, {}
-    for member, score in pairs(members) do
-      if score then
-        adds[#adds + 1] = score
-        adds[#adds + 1] = member
-        if #adds >= 1000 then
-          call('ZADD', key, unpack(adds))
-          adds = {}
-        end
-      else
-        removes[#removes + 1] = member
-        if #removes >= 1000 then
-          call('ZREM', key, unpack(removes))
-          removes = {}
-        end
-      end
-    end
-    if #adds > 0 then call('ZADD', key, unpack(adds)) end
-    if #removes > 0 then call('ZREM', key, unpack(removes)) end
-  end
-  later = {}
+local function put_member(key, member, present)
+  local found = set_of(key)
+  local before = found.members[member]
+  if before == nil then before = call('SISMEMBER', key, member) == 1 end
+  if before == present then return end
+  set(found.members, member, present)
+  set(found, 'size', found.size + (present and 1 or -1))
 end
 
 local function add_count(key, field, change)
-  local fields = counts[key]
-  if not fields then
-    fields = {}
-    counts[key] = fields
-  end
-  local before = fields[field]
-  fields[field] = (before or 0) + change
-  do_undo({ false, fields, field, before })
+  local fields = of_key(counts, key)
+  set(fields, field, (fields[field] or 0) + change)
 end
 
 local function count_of(key, field)
@@ -129,13 +143,8 @@ local function count_of(key, field)
   return stored + (fields and fields[field] or 0)
 end
 
-local function write_counts()
-  for key, fields in pairs(counts) do
-    for field, change in pairs(fields) do
-      if change ~= 0 and call('HINCRBY', key, field, change) <= 0 then call('HDEL', key, field) end
-    end
-  end
-  counts = {}
+local function touch(queue, lane)
+  set(of_key(touched, queue), lane, true)
 end
 
 -- The next number of the store: creation sequences and versions of marks.
@@ -161,41 +170,17 @@ local function hint(text)
 end
 
 -- A place to go back to.
-local function begin(several)
-  undo = { numbers = numbers.last, hints = #hints, graves = #graves }
-  careful = several
+local function begin()
+  undo_at = 0
+  undo.numbers, undo.hints = numbers.last, #hints
 end
 
 local function roll_back()
-  for i = #undo, 1, -1 do
-    local entry = undo[i]
-    if entry[1] then call(unpack(entry)) else entry[2][entry[3]] = entry[4] end
-  end
+  for i = undo_at - 2, 1, -3 do undo[i][undo[i + 1]] = undo[i + 2] end
+  undo_at = 0
   numbers.last = undo.numbers
   for i = #hints, undo.hints + 1, -1 do hints[i] = nil end
-  for i = #graves, undo.graves + 1, -1 do graves[i] = nil end
-  seen = { records = {}, raws = {}, heads = {}, rules = {}, has_rules = nil, taken = {} }
-  undo = {}
-end
-
--- The end of a call: gathered rows, counts, the last number, and hints in one message.
-local function finish()
-  write_later()
-  write_counts()
-  if numbers.given and numbers.last then call('SET', P .. 'z', fmt('%.0f', numbers.last)) end
-  for i = 1, #graves do call('UNLINK', graves[i]) end
-  if #hints > 0 then
-    local said, once = {}, {}
-    for i = 1, #hints do
-      local text = hints[i]
-      if not once[text] then
-        once[text] = true
-        said[#said + 1] = text
-      end
-    end
-    -- No name has a line break.
-    call('PUBLISH', P .. 'hints', table.concat(said, '\n'))
-  end
+  seen = { records = {}, rules = {}, has_rules = nil }
 end
 
 -- What went wrong, as text.
