@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redis::Value;
 
-use super::encode::Encoded;
+use super::encode::{Encoded, Form};
 use super::fault::unexpected;
 use super::record::{decode, status_of};
 use super::times::time;
@@ -119,7 +119,7 @@ impl Encoded {
     /// The number that a quick commit is answered with.
     fn quick(&self, number: i64) -> Result<Effect> {
         match u64::try_from(number) {
-            Ok(seq) if self.is_create => Ok(Effect::Created { seq, leased: None }),
+            Ok(seq) if self.form == Form::Create => Ok(Effect::Created { seq, leased: None }),
             _ => status_of(number)
                 .map(Effect::Status)
                 .ok_or_else(|| unexpected(COMMIT)),

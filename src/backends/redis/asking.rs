@@ -13,13 +13,13 @@ use super::args::Args;
 use super::encode::{self, Encoded};
 use super::facts::Facts;
 use super::fault::unexpected;
-use super::gather::Gather;
+use super::gather::{Gather, Quick};
 use super::link::Link;
 use super::now::Now;
 use super::options::RedisOptions;
 use super::reading::Reader;
 use super::record::{decode, id_of};
-use super::scripts::Scripts;
+use super::scripts::{Script, Scripts};
 use super::times::{micros, time};
 use crate::backends::deadline::Turn;
 use crate::backends::handed::{Handed, Leases, Returned};
@@ -41,6 +41,8 @@ pub(super) struct Asking {
     now: Now,
     ids: Arc<IdSource>,
     gather: Gather,
+    /// Of claims.
+    quick: Quick,
     returned: Returned,
     runtime: Handle,
     /// What was read back at the opening or the latest upkeep.
@@ -56,22 +58,10 @@ impl fmt::Debug for Asking {
 }
 
 /// Commits of one caller that a script is given at once, at most: it keeps the server from everything else while it runs.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 512;
 
-/// Commits on their way.
-pub(super) struct Sent(Vec<Encoded>);
-
-impl Sent {
-    /// The ids that these commits name, and their arguments.
-    fn args(commits: &[Encoded]) -> (Args, Args) {
-        let (mut ids, mut args) = (Args::default(), Args::default());
-        for commit in commits {
-            ids.append(&commit.ids);
-            args.append(&commit.args);
-        }
-        (ids, args)
-    }
-}
+/// Commits on their way, as many in a part as a script is given at once.
+pub(super) struct Sent(Vec<Arc<[Encoded]>>);
 
 impl Asking {
     pub(super) fn new(
@@ -94,6 +84,7 @@ impl Asking {
             scripts,
             now,
             ids,
+            quick: Quick::default(),
             returned: Returned::default(),
             runtime: runtime.clone(),
             facts: Mutex::default(),
@@ -122,10 +113,11 @@ impl Asking {
     }
 
     pub(super) fn encode(&self, commits: &[Commit]) -> Sent {
-        let encoded = commits
-            .iter()
-            .map(|commit| encode::commit(commit, &self.ids));
-        Sent(encoded.collect())
+        let encode = |part: &[Commit]| {
+            let encoded = part.iter().map(|commit| encode::commit(commit, &self.ids));
+            encoded.collect()
+        };
+        Sent(commits.chunks(AT_ONCE).map(encode).collect())
     }
 
     pub(super) async fn commit(
@@ -133,16 +125,13 @@ impl Asking {
         sent: Sent,
         turn: Turn,
     ) -> Result<Handed<Vec<Committed>>> {
-        let mut done = Vec::with_capacity(sent.0.len());
+        let mut done = Vec::new();
         let mut turn = Some(turn);
-        for part in sent.0.chunks(AT_ONCE) {
+        for part in sent.0 {
             // The first that is sent begins the whole.
             let turn = turn.take().unwrap_or_default();
-            let answers = self
-                .gather
-                .commit(part.len(), Sent::args(part), turn)
-                .await?;
-            for (answer, sent) in answers.into_iter().zip(part) {
+            let answers = self.gather.commit(Arc::clone(&part), turn).await?;
+            for (answer, sent) in answers.into_iter().zip(&*part) {
                 done.push(committed(answer, sent)?);
             }
         }
@@ -151,9 +140,8 @@ impl Asking {
 
     /// Sends commits whose answers nobody looks at.
     async fn commit_aside(&self, commits: &[Commit]) -> Result<()> {
-        for part in self.encode(commits).0.chunks(AT_ONCE) {
-            let (count, args) = (part.len(), Sent::args(part));
-            self.gather.commit(count, args, Turn::default()).await?;
+        for part in self.encode(commits).0 {
+            self.gather.commit(part, Turn::default()).await?;
         }
         Ok(())
     }
@@ -181,43 +169,78 @@ impl Asking {
         request: ClaimRequest,
         turn: Turn,
     ) -> Result<Handed<Claims>> {
+        if !turn.begin() {
+            return Err(unexpected("claim"));
+        }
+        let lanes = KnownLanes::of(&request.lanes);
+        let mut claims = Claims::default();
+        let (mut expired, mut is_quick) = (Vec::new(), false);
+        if request.lanes.names.len() <= FEW_NAMES && self.quick.is_worth_a_try() {
+            let args = self.claim_args(&request, &lanes, 0);
+            let mut answer = self.claimed(&self.scripts.quick_claim, &args).await?;
+            is_quick = answer.text()? == "ok";
+            if !answer.is_empty() {
+                expired = self.take_claimed(answer, &mut claims).await?;
+            }
+            if !is_quick {
+                self.quick.ended();
+            }
+        }
+        if !is_quick {
+            let mut handed = self.hand(std::mem::take(&mut claims));
+            let given = handed.answer_mut().map_or(0, |claims| claims.tasks.len());
+            let args = self.claim_args(&request, &lanes, given);
+            let mut answer = self.claimed(&self.scripts.claim, &args).await?;
+            if answer.text()? == "names" {
+                self.put_names(&lanes.name(), &lanes).await?;
+                answer = self.claimed(&self.scripts.claim, &args).await?;
+                if answer.text()? != "ok" {
+                    return Err(unexpected("claim"));
+                }
+            }
+            claims = handed.take().ok_or_else(|| unexpected("claim"))?;
+            expired = self.take_claimed(answer, &mut claims).await?;
+        }
+        let now = claims.now;
+        let mut handed = self.hand(claims);
+        if !expired.is_empty() {
+            self.end_expired(&expired).await?;
+            // What waited behind them may come now.
+            if let Some(claims) = handed.answer_mut() {
+                claims.next_due = Some(now);
+            }
+        }
+        Ok(handed)
+    }
+
+    fn claim_args(&self, request: &ClaimRequest, lanes: &KnownLanes, given: usize) -> Args {
         let mut args = self.now.args();
         args.text(request.worker.as_str());
         args.text(micros(request.ttl));
-        args.number(request.limit);
+        args.number(request.limit - given.min(request.limit));
         // A number of the task follows: each lease has a token of its own.
         args.number(format_args!("{:024x}", self.ids.token().as_u128() >> 32));
         args.number(request.lanes.queues.len());
         for queue in &request.lanes.queues {
             args.text(&**queue);
         }
-        let lanes = KnownLanes::of(&request.lanes);
         let name = (request.lanes.names.len() > FEW_NAMES).then(|| lanes.name());
         args.optional(name.as_deref());
         if name.is_none() {
             lanes.write(&mut args);
         }
-        if !turn.begin() {
-            return Err(unexpected("claim"));
-        }
-        let mut answer = self.claimed(&args).await?;
-        if answer.text()? == "names" {
-            self.put_names(name.as_deref().unwrap_or_default(), &lanes)
-                .await?;
-            answer = self.claimed(&args).await?;
-            if answer.text()? != "ok" {
-                return Err(unexpected("claim"));
-            }
-        }
-        let now = answer.time()?;
-        let next_due = time(&answer.text()?);
-        let more = answer.number::<i64>()? != 0;
-        let mut claims = Claims {
-            tasks: Vec::new(),
-            next_due,
-            more,
-            now,
-        };
+        args
+    }
+
+    /// Adds what a script leased; answers what expired before.
+    async fn take_claimed(
+        &self,
+        mut answer: Values,
+        claims: &mut Claims,
+    ) -> Result<Vec<TaskStateRecord>> {
+        claims.now = answer.time()?;
+        claims.next_due = time(&answer.text()?);
+        claims.more = answer.number::<i64>()? != 0;
         for parts in answer.array()? {
             let id = id_of(&parts);
             match decode(None, parts) {
@@ -234,19 +257,11 @@ impl Asking {
         for parts in answer.array()? {
             expired.extend(decode(None, parts).ok().flatten());
         }
-        let mut handed = self.hand(claims);
-        if !expired.is_empty() {
-            self.end_expired(&expired).await?;
-            // What waited behind them may come now.
-            if let Some(claims) = handed.answer_mut() {
-                claims.next_due = Some(now);
-            }
-        }
-        Ok(handed)
+        Ok(expired)
     }
 
-    async fn claimed(&self, args: &Args) -> Result<Values> {
-        let answer = self.link.eval(&self.scripts.claim, args).await?;
+    async fn claimed(&self, script: &Script, args: &Args) -> Result<Values> {
+        let answer = self.link.eval(script, args).await?;
         Values::of("claim", answer)
     }
 

@@ -76,19 +76,30 @@ pub(super) fn commit(commit: &Commit, ids: &IdSource) -> Encoded {
         ids: named,
         args,
         wrong,
-        is_create: false,
+        form: Form::General,
     }
 }
 
 /// A commit on its way.
+#[derive(Debug)]
 pub(super) struct Encoded {
     /// Ids of the records that it reads.
     pub(super) ids: Args,
     pub(super) args: Args,
     /// What the script refuses at the operation `!`, when it comes that far.
     pub(super) wrong: Option<Refusal>,
-    /// A quick one that makes a task.
-    pub(super) is_create: bool,
+    pub(super) form: Form,
+}
+
+/// How a commit is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// All its guards and operations.
+    General,
+    /// The short form of a plain task that is made.
+    Create,
+    /// The short form of a run that its lease holds and that succeeds.
+    Settle,
 }
 
 fn encode_guard(args: &mut Args, guard: &Guard) {

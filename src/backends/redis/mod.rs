@@ -3,6 +3,7 @@
 mod answers;
 mod args;
 mod asking;
+mod checking;
 mod encode;
 mod facts;
 mod fault;

@@ -1,8 +1,8 @@
 //! The two commits that nearly all are, in few arguments: a plain task is made, and a run that its lease still holds
-//! succeeds (`lua/quick.lua`). What is anything else goes the general way.
+//! succeeds (`lua/quick_commit.lua`). What is anything else goes the general way.
 
 use super::args::Args;
-use super::encode::Encoded;
+use super::encode::{Encoded, Form};
 use super::record::Fixed;
 use super::stored::{BIG, fresh, put_part};
 use super::times::due;
@@ -23,14 +23,14 @@ pub(super) fn commit(commit: &Commit) -> Option<Encoded> {
     }
 }
 
-fn encoded(id: &TaskId, args: Args, is_create: bool) -> Encoded {
+fn encoded(id: &TaskId, args: Args, form: Form) -> Encoded {
     let mut ids = Args::default();
     ids.text(id.as_str());
     Encoded {
         ids,
         args,
         wrong: None,
-        is_create,
+        form,
     }
 }
 
@@ -79,7 +79,7 @@ fn create(create: &Create) -> Option<Encoded> {
     ));
     args.text(&names);
     args.text(fresh(new.id.as_str(), &names, &framed)?);
-    Some(encoded(&new.id, args, true))
+    Some(encoded(&new.id, args, Form::Create))
 }
 
 /// Nothing that a script must look at when it claims, settles or lists the task.
@@ -108,14 +108,14 @@ fn settle(id: &TaskId, lease: LeaseRef, settlement: &Settlement) -> Option<Encod
     if !is_plain || result.is_some_and(|result| result.len() > BIG) {
         return None;
     }
-    let mut how = Vec::with_capacity(64);
-    how.push(b'F');
-    how.extend_from_slice(&lease.fence.to_be_bytes());
-    how.extend_from_slice(format!("{:032x}", lease.token.as_u128()).as_bytes());
+    let mut how = vec![b'F'];
     if let Some(result) = result {
         put_part(&mut how, b'r', result.as_bytes());
     }
     let mut args = Args::default();
     args.text(how);
-    Some(encoded(id, args, false))
+    let mut held = lease.fence.to_be_bytes().to_vec();
+    held.extend_from_slice(format!("{:032x}", lease.token.as_u128()).as_bytes());
+    args.text(held);
+    Some(encoded(id, args, Form::Settle))
 }

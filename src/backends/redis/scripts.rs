@@ -16,16 +16,20 @@ macro_rules! lua {
 }
 
 /// What all need.
-const WORDS: [&str; 3] = lua!("words", "writes", "records");
+const WORDS: [&str; 2] = lua!("words", "heads");
 
 /// What every writing verb needs.
-const RECORDS: [&str; 6] = lua!("flush", "lanes", "unique", "gates", "index", "reopen");
+const RECORDS: [&str; 8] = lua!(
+    "writes", "records", "flush", "lanes", "unique", "gates", "index", "reopen"
+);
 
 /// The scripts of the store.
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) commit: Script,
     pub(super) claim: Script,
+    pub(super) quick_commit: Script,
+    pub(super) quick_claim: Script,
     pub(super) maintain: Script,
     pub(super) names: Script,
     pub(super) aside: Script,
@@ -40,12 +44,7 @@ impl Scripts {
             commit: script(
                 "commit",
                 "",
-                &[
-                    &RECORDS,
-                    &beside,
-                    &ends,
-                    &lua!("control", "quick", "commit"),
-                ],
+                &[&RECORDS, &beside, &ends, &lua!("control", "commit")],
             ),
             claim: script(
                 "claim",
@@ -53,9 +52,15 @@ impl Scripts {
                 &[&RECORDS, &lua!("settle", "claim", "claim_queues")],
             ),
             maintain: script("maintain", "", &[&RECORDS, &beside, &lua!("maintain")]),
+            quick_commit: script("commit", "", &[&lua!("quick_commit")]),
+            quick_claim: script("claim", "", &[&lua!("quick_claim")]),
             names: script("claim", "", &[&lua!("names")]),
             aside: script("claim", "", &[&RECORDS, &lua!("aside")]),
-            reading: script("read", " flags=no-writes", &[&lua!("reading")]),
+            reading: script(
+                "read",
+                " flags=no-writes",
+                &[&lua!("writes", "records", "reading")],
+            ),
         }
     }
 }

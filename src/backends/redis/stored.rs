@@ -1,4 +1,5 @@
-//! The value of a record as it is stored: fields of fixed width, names, what few records have in packed form, and parts.
+//! The value of a record as it is stored: fields of fixed width, its worker and names, what few records have in packed
+//! form, and parts.
 //! The scripts read and write the same (`lua/records.lua`).
 
 use super::packed::{self, Packed};
@@ -96,18 +97,18 @@ impl<'a> Stored<'a> {
             return None;
         }
         let mut block = Front(&fixed[127..175]);
-        let (revision, fence) = (block.long()?, block.long()?);
-        let (attempt, leases) = (block.int()?, block.long()?);
+        let (revision, attempt, leases) = (block.long()?, block.int()?, block.long()?);
         let (lost, forgiven, _runs) = (block.int()?, block.int()?, block.int()?);
         let (names, worker) = (block.short()?, block.short()?);
         let special = usize::try_from(block.int()?).ok()?;
+        let fence = block.long()?;
+        let worker = front.text(worker)?;
         let mut texts = front.text(names)?.strip_suffix('\0')?.split('\0');
         let mut text = || texts.next();
         let (id, queue, name, version) = (text()?, text()?, text()?, text()?);
         if text().is_some() {
             return None;
         }
-        let worker = front.text(worker)?;
         let special = match front.take(special)? {
             [] => Vec::new(),
             packed => match packed::read(packed)? {
@@ -217,9 +218,9 @@ pub(super) fn fresh(id: &str, names: &str, parts: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(id.len() + 1 + names.len()).ok()?;
     let mut value = Vec::with_capacity(80 + usize::from(length) + parts.len());
     value.extend_from_slice(&1_u64.to_be_bytes());
-    value.extend_from_slice(&[0; 32]);
+    value.extend_from_slice(&[0; 24]);
     value.extend_from_slice(&length.to_be_bytes());
-    value.extend_from_slice(&[0; 6]);
+    value.extend_from_slice(&[0; 14]);
     value.extend_from_slice(&NO_TOKEN);
     value.extend_from_slice(id.as_bytes());
     value.push(0);

@@ -29,9 +29,7 @@ end
 
 local tasks, expired, look_again, taken_out, unsorted = {}, {}, nil, false, false
 local looked_behind, gates_ruled = {}, has_rules()
-local until_micros, found = NOW + ttl, 0
-local until_code = code(until_micros)
-local leases_until, met
+local found = 0
 
 local function is_done()
   return found >= limit or budget <= 0 or unsorted
@@ -85,32 +83,10 @@ local function lease_token_of(number)
   return token .. fmt('%08x', number)
 end
 
--- Leases a record that waits and has neither gates nor anything else that a claim must look at: as `candidate` would,
--- without taking its value apart. Answers whether it was one.
-local function quick_lease(cursor, row, id, raw)
-  if sub(raw, 1, 2) ~= '00' or not QUICK[sub(raw, 6, 8)] or sub(raw, 9, 47) ~= sub(row, 1, ORDER) then return false end
-  local behind = id .. cursor.names
-  local size = #behind
-  if sub(raw, 208, 207 + size) ~= behind then return false end
-  local revision, fence, attempt, leases, lost, forgiven, runs, _, _, special = struct.unpack(NUMBERS, raw, 128)
-  raws[id] = '1' .. sub(raw, 2, 2) .. '0' .. sub(raw, 4, 67) .. NOWC .. sub(raw, 88, 107) .. until_code
-    .. struct.pack(NUMBERS, revision + 1, fence + 1, attempt + 1, leases + 1, lost, forgiven, runs, size, #worker, special)
-    .. lease_token_of(found) .. behind .. worker .. sub(raw, 208 + size)
-  unsaved[id], seen.records[id] = true, nil
-  cursor.gone[row] = false
-  leases_until[id] = until_micros
-  found = found + 1
-  tasks[found] = id
-  cursor.leased = cursor.leased + 1
-  return true
-end
-
 -- What becomes of one row: "gone", "kept" for another worker, or its "lane" or "queue" is closed now.
 local function candidate(cursor, row)
   budget = budget - 1
   local id = sub(row, ORDER + 1)
-  local raw = raw_of(id)
-  if raw and not gates_ruled and quick_lease(cursor, row, id, raw) then return 'gone' end
   begin()
   local read, r = pcall(load, id)
   if not read then

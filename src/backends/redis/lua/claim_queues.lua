@@ -4,11 +4,7 @@
 local function new_cursor(queue, lane)
   -- Of many lanes each may have one record that is wanted.
   local page = many_names and 4 or math.min(math.max(limit, 4), 256)
-  local key = lane_key(queue, lane)
-  return {
-    queue = queue, lane = lane, key = key, rows = {}, at = 1, page = page, exhausted = false, leased = 0,
-    names = '\0' .. queue .. '\0' .. lane .. '\0', gone = of_key(sorted, key),
-  }
+  return { lane = lane, key = lane_key(queue, lane), rows = {}, at = 1, page = page, exhausted = false }
 end
 
 local function peek(cursor)
@@ -64,16 +60,6 @@ local function keep(cursors, order, cursor)
   table.insert(cursors, i, { order, cursor })
 end
 
--- What a claim changes for all that it leased of a lane without taking their values apart.
-local function count_leased(cursor)
-  if cursor.leased == 0 then return end
-  local queue = cursor.queue
-  local names = queue .. '\0' .. string.match(cursor.lane, '^%Z*')
-  add_count(P .. 'c', PENDING .. names, -cursor.leased)
-  add_count(P .. 'c', RUNNING .. names, cursor.leased)
-  add_count(P .. 'W', queue, -cursor.leased)
-end
-
 local function claim_from(queue)
   promote(queue)
   local due = next_delayed(queue)
@@ -93,16 +79,13 @@ local function claim_from(queue)
   if next(touched) then flush() end
   local following, take_head = heads_of(queue)
   local cursors = {}
-  leases_until = of_key(sorted, P .. 'l')
   while not is_done() do
     while true do
       local order, lane = following()
       if not order or cursors[1] and cursors[1][1] < order then break end
       take_head()
-      local cursor = new_cursor(queue, lane)
-      met[#met + 1] = cursor
       touch(queue, lane)
-      keep(cursors, order, cursor)
+      keep(cursors, order, new_cursor(queue, lane))
     end
     local best = table.remove(cursors, 1)
     if not best then break end
@@ -156,7 +139,6 @@ local function next_due()
   return due or ''
 end
 
-met = {}
 begin()
 local done, failed = pcall(function()
   run_timers()
@@ -167,7 +149,6 @@ local done, failed = pcall(function()
 end)
 -- What it met last is taken back; what was leased before stays.
 if not done then roll_back() end
-for i = 1, #met do count_leased(met[i]) end
 if not done and found == 0 then
   finish()
   return { 'C', reason(failed) }

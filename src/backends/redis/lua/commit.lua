@@ -7,18 +7,29 @@ local function apply(guard_count, op_count)
   return effects
 end
 
-local function refusal_of(failed)
-  return type(failed) == 'table' and failed.refusal or { 'C', reason(failed) }
+-- The short forms of quick_commit.lua.
+local function make_plain(id, how, names, rest)
+  local there = load(id)
+  if there then
+    if sub(how, 1, 1) == 'n' then refuse('X', id) end
+    return { 'ok', { 'E', id, there@status } }
+  end
+  check_depth(string.match(names, '^%Z*'))
+  local seq = next_number()
+  set(raws, id, '0000000A' .. sub(how, 2, 4) .. resolve(sub(how, 5)) .. fmt('%016.0f', seq) .. NOWC .. BLANK .. BLANK
+    .. BLANK .. rest)
+  set(unsaved, id, true)
+  enlist(load(id))
+  return seq
 end
 
--- A success that is not plain, the general way.
-local function settle_held(id, how)
+local function settle_held(id, how, held)
   local r = existing(id)
-  check_held(r, struct.unpack('>I8', how, 2), sub(how, 10, 41))
-  local result = #how > 41 and sub(how, 51)
+  check_held(r, struct.unpack('>I8', held), sub(held, 9))
+  local result = #how > 1 and sub(how, 11)
   local status = settle(r, { status = SUCCEEDED, due = 'n', outcome = 'succeeded', result = result })
   if not status then refuse_status(r, 'settled') end
-  return { 'ok', { 'S', status } }
+  return status
 end
 
 local answers = {}
@@ -30,40 +41,29 @@ do
   read_ahead(ids)
 end
 next_arg = last_id
-quick_tables()
 for i = 1, num() do
   local how = arg()
   local kind = sub(how, 1, 1)
-  local done, answer = true, nil
+  local done, answer
+  begin()
   if kind == 'F' then
-    local id = ARGV[next_id]
+    done, answer = pcall(settle_held, ARGV[next_id], how, arg())
     next_id = next_id + 1
-    answer = quick_settle(id, how)
-    if not answer then
-      count_quick()
-      begin()
-      done, answer = pcall(settle_held, id, how)
-    end
   elseif kind == 'N' or kind == 'n' then
-    local id = ARGV[next_id]
+    done, answer = pcall(make_plain, ARGV[next_id], how, arg(), arg())
     next_id = next_id + 1
-    begin()
-    done, answer = pcall(quick_create, id, how, arg(), arg())
   else
     local behind = next_arg + tonumber(how)
     next_id = next_id + num()
     local guard_count, op_count = num(), num()
-    count_quick()
-    begin()
     done, answer = pcall(apply, guard_count, op_count)
     next_arg = behind
   end
   if not done then
     roll_back()
-    answer = refusal_of(answer)
+    answer = type(answer) == 'table' and answer.refusal or { 'C', reason(answer) }
   end
   answers[i] = answer
 end
-count_quick()
 finish()
 return answers

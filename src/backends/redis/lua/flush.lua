@@ -70,23 +70,9 @@ local function write_records()
   unsaved = {}
 end
 
--- Makes the heads of lanes true again that rows entered or left.
 local function write_heads()
   for queue, lanes in pairs(touched) do
-    local kept, order = P .. 'H:' .. queue, P .. 'h:' .. queue
-    for lane in pairs(lanes) do
-      local first = call('ZRANGE', P .. 'q:' .. queue .. '\0' .. lane, 0, 0)[1]
-      local new, old = first and sub(first, 1, ORDER), call('HGET', kept, lane)
-      if new ~= (old or nil) then
-        if old then call('ZREM', order, old .. lane) end
-        if new then
-          call('ZADD', order, 0, new .. lane)
-          call('HSET', kept, lane, new)
-        else
-          call('HDEL', kept, lane)
-        end
-      end
-    end
+    for lane in pairs(lanes) do write_head(queue, lane) end
   end
   touched = {}
 end

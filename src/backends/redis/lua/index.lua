@@ -42,7 +42,7 @@ local function displace(r)
   end
 end
 
-local function insert(r, extra)
+local function enlist(r)
   announce(r)
   local id, seq = r@id, r@seq
   put_row(P .. 'w:n:' .. r@name, id, seq)
@@ -51,7 +51,11 @@ local function insert(r, extra)
   put_row(list_of(r@status), id, seq)
   count(r, 1)
   place(r)
-  save(r, extra)
+end
+
+local function insert(r, parts)
+  enlist(r)
+  save(r, parts)
 end
 
 -- Whether a change leaves the record where it is.

@@ -5,9 +5,7 @@ local MANY_IDS = 2000
 local BIG = 4096
 local BLANK = '--------------------'
 local NO_TOKEN = '--------------------------------'
-local NUMBERS = '>I8I8I4I8I4I4I4I2I2I4'
--- Flags of gates and such, of parts beside it, and the layout: those of a value that can be changed in place.
-local QUICK = { ['00A'] = true, ['10A'] = true }
+local NUMBERS = '>I8I4I8I4I4I4I2I2I4I8'
 local PARTS = { 'i', 'a', 's', 'r', 'e', 'g', 'p', 'o', 'h', 'w' }
 
 local read_record
@@ -23,10 +21,10 @@ local function given(time)
 end
 
 local function parse(id, raw)
-  local revision, fence, attempt, leases, lost, forgiven, runs, names, worker, special =
+  local revision, attempt, leases, lost, forgiven, runs, names, worker, special, fence =
     struct.unpack(NUMBERS, raw, 128)
-  local behind = 208 + names
-  local text = sub(raw, 208, behind - 1)
+  local behind = 208 + worker + names
+  local text = sub(raw, 208 + worker, behind - 1)
   local own, queue, name, version = string.match(text, '^(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z$')
   local r = {}
   r@id, r@queue, r@name, r@version = own, queue, name, version
@@ -37,11 +35,10 @@ local function parse(id, raw)
   r@finished_at, r@until = given(sub(raw, 88, 107)), given(sub(raw, 108, 127))
   r@revision, r@fence, r@attempt, r@leases = revision, fence, attempt, leases
   r@lost, r@forgiven, r@runs = lost, forgiven, runs
-  r@worker = sub(raw, behind, behind + worker - 1)
+  r@worker = sub(raw, 208, 207 + worker)
   local token = sub(raw, 176, 207)
   if token == NO_TOKEN then token = '' end
   if worker > 0 then r@lease_token, r@token = token, '' else r@lease_token, r@token = '', token end
-  behind = behind + worker
   if special > 0 then
     r@expires_at, r@gates, r@holds, r@parked, r@parked_since, r@opens_at, r@unique, r@scope, r@unique_for,
       r@unique_until, r@prefer, r@prefer_until, r@words, r@parent =
@@ -105,8 +102,6 @@ end
 local function order_of(r)
   return fmt('%03d', 255 - r@priority) .. r@run_at .. fmt('%016.0f', r@seq)
 end
--- The length of an order; the id follows it in rows.
-local ORDER = 39
 
 local part_of, save, erase
 
@@ -129,8 +124,8 @@ local function value_of(r)
   return table.concat({
     r@status, r@cancel_requested, r@woken, r@failed, r@resulted, kind, r@big, 'A', order_of(r), r@created_at,
     time(r@started_at), time(r@finished_at), time(r@until),
-    struct.pack(NUMBERS, r@revision, r@fence, r@attempt, r@leases, r@lost, r@forgiven, r@runs, #names, #r@worker, #special),
-    token ~= '' and token or NO_TOKEN, names, r@worker, special, r@tail,
+    struct.pack(NUMBERS, r@revision, r@attempt, r@leases, r@lost, r@forgiven, r@runs, #names, #r@worker, #special, r@fence),
+    token ~= '' and token or NO_TOKEN, r@worker, names, special, r@tail,
   })
 end
 

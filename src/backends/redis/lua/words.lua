@@ -55,7 +55,7 @@ do
     NOW = tonumber(given)
   end
 end
-local NOWC = code(NOW)
+local NOWC, NOW_TEXT = code(NOW), fmt('%.0f', NOW)
 -- Times up to now, as the end of a range of texts that start with a time.
 local DUE = '(' .. code(NOW + 1)
 
