@@ -7,6 +7,7 @@ use super::record::Fixed;
 use super::stored::{BIG, fresh, put_part};
 use super::times::due;
 use crate::id::TaskId;
+use crate::payload::Payload;
 use crate::store::{Commit, Create, Guard, Op};
 use crate::task::{
     AttemptEnd, Due, LeaseRef, NewTask, OnConflict, Settlement, TaskDetails, TaskStatus,
@@ -104,7 +105,7 @@ fn settle(id: &TaskId, lease: LeaseRef, settlement: &Settlement) -> Option<Encod
         && settlement.error_group.is_none()
         && settlement.phase.is_none()
         && settlement.state.is_none();
-    let result = settlement.result.as_ref().map(|result| result.as_str());
+    let result = settlement.result.as_ref().map(Payload::as_str);
     if !is_plain || result.is_some_and(|result| result.len() > BIG) {
         return None;
     }

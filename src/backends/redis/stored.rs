@@ -46,6 +46,9 @@ pub(super) struct Numbers {
     pub(super) forgiven: u32,
 }
 
+/// A letter and a text; no text when that lies beside the value.
+pub(super) type Part<'a> = (u8, Option<&'a [u8]>);
+
 /// A value, cut where its fields end.
 #[derive(Debug)]
 pub(super) struct Stored<'a> {
@@ -190,8 +193,8 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Its parts: a letter and a text each; `None` for a text that lies beside the value.
-    pub(super) fn parts(&self) -> Option<Vec<(u8, Option<&'a [u8]>)>> {
+    /// Its parts; `None` when they are damaged.
+    pub(super) fn parts(&self) -> Option<Vec<Part<'a>>> {
         let (mut front, mut parts) = (Front(self.parts), Vec::with_capacity(4));
         while !front.0.is_empty() {
             let letter = front.take(1)?[0];
