@@ -2,8 +2,13 @@
 //!
 //! `bench-tlo memory TASKS single|bulk | sqlite DIRECTORY TASKS CALLERS | lone DIRECTORY TIMES
 //! | recurring SCHEDULES SECONDS spread|common | idle SCHEDULES SECONDS
-//! | claims memory|DIRECTORY few|ready|future|finished|parked TIMES | many DIRECTORY TASKS | start memory|DIRECTORY TIMES | beside TIMES`
+//! | claims memory|DIRECTORY few|ready|future|finished|parked TIMES | server STORE TASKS CALLERS CONCURRENCY PREFETCH | pickup STORE TIMES
+//! | bare redis URL TASKS CONCURRENCY
+//! | bare postgres URL TASKS BATCH | start memory|DIRECTORY TIMES | beside TIMES`
 
+mod backlog;
+mod bare_postgres;
+mod bare_redis;
 mod measure;
 mod memory;
 mod queue;
@@ -27,10 +32,14 @@ fn main() {
             Some("recurring") => recurring::run(number(1), number(2), args[3] == "spread").await,
             Some("idle") => recurring::idle(number(1), number(2)).await,
             Some("claims") => queue::claims(&args[1], &args[2], number(3)).await,
-            Some("many") => queue::many(&args[1], number(2)).await,
+            Some("server") => backlog::run(&args[1], number(2), number(3), number(4), number(5)).await,
+            Some("pickup") => backlog::pickup(&args[1], number(2)).await,
+            Some("submitter") => backlog::submitter(&args[1], number(2)).await,
+            Some("bare") if args[1] == "redis" => bare_redis::run(&args[2], number(3), number(4)).await,
+            Some("bare") => bare_postgres::run(&args[2], number(3), number(4)).await,
             Some("start") => queue::start(&args[1], number(2)).await,
             Some("beside") => queue::beside(number(1)).await,
-            _ => panic!("memory | sqlite | lone | recurring | idle | claims | many | start | beside"),
+            _ => panic!("memory | sqlite | lone | recurring | idle | claims | server | pickup | bare | start | beside"),
         }
     });
     println!("{line}");

@@ -33,3 +33,16 @@ pub fn email(number: u64) -> Email {
         text: "thank you for your order, it is on its way".to_owned(),
     }
 }
+
+/// The figure that this share of them does not exceed.
+pub fn at(figures: &mut [f64], share: f64) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[((figures.len() - 1) as f64 * share) as usize]
+}
+
+/// The most memory that this process ever had, in MiB.
+pub fn most_memory() -> f64 {
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+    usage.ru_maxrss as f64 / 1024.0
+}

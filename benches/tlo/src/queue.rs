@@ -1,17 +1,16 @@
-//! The queue under load: what a claim costs beside a crowd, a million tasks, and how soon a task starts.
+//! The queue under load: what a claim costs beside a crowd, and how soon a task starts.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tlo::prelude::*;
 use tlo::store::{ClaimRequest, Commit, CountBy, Create, Lanes, Op, SharedStore, TaskFilter};
 use tlo::task::{Due, Gate, NewTask};
 use tlo::{IdSource, MemoryStore, SqliteOptions, SqliteStore, SystemClock, TaskId, WorkerId};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
-use crate::measure::{Email, email, program};
+use crate::measure::{Email, at, email, program};
 use crate::sqlite::{bare, write};
 
 /// Tasks of one call to the store.
@@ -82,57 +81,6 @@ pub async fn claims(place: &str, crowd: &str, claims: usize) -> serde_json::Valu
     }
     let (p50, p99) = (at(&mut took, 0.5), at(&mut took, 0.99));
     serde_json::json!({"system": "tlo, claims", "crowd": crowd, "claims": claims, "us_p50": p50, "us_p99": p99})
-}
-
-fn at(figures: &mut [f64], share: f64) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[((figures.len() - 1) as f64 * share) as usize]
-}
-
-fn most_memory() -> f64 {
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
-    usage.ru_maxrss as f64 / 1024.0
-}
-
-/// Submitted in bulk, then run, with full records.
-pub async fn many(directory: &str, tasks: usize) -> serde_json::Value {
-    let left = Arc::new((AtomicUsize::new(tasks), Notify::new()));
-    let counter = Arc::clone(&left);
-    let handler = move |_: TaskContext, _: Email| {
-        let counter = Arc::clone(&counter);
-        async move {
-            if counter.0.fetch_sub(1, Ordering::AcqRel) == 1 {
-                counter.1.notify_one();
-            }
-        }
-    };
-    let store = store(directory);
-    let context = program()
-        .store(Arc::clone(&store))
-        .set("concurrency", 256)
-        .task(task("bench").run(handler))
-        .build()
-        .await
-        .expect("context");
-    let started = Instant::now();
-    fill(&store, tasks, |_| (), |_| None).await;
-    let submitted = started.elapsed();
-    let runner = Runner::new(context);
-    let handle = runner.handle();
-    let working = tokio::spawn(runner.run_until(std::future::pending()));
-    left.1.notified().await;
-    let unfinished = TaskFilter::status([TaskStatus::Pending, TaskStatus::Running]);
-    while store.count(&unfinished, CountBy::All, 0).await.expect("count").total() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let all = started.elapsed();
-    handle.stop();
-    working.await.expect("runner").expect("stopped");
-    serde_json::json!({
-        "system": "tlo sqlite, many", "submit": "bulk", "durability": "FULL", "tasks": tasks,
-        "submit_s": submitted.as_secs_f64(), "whole_s": all.as_secs_f64(), "mib": most_memory(),
-    })
 }
 
 /// From the submit to the first line of the handler on a runner that has nothing else to do; on a disk in turns with one
