@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tlo::Payload;
 use tlo::prelude::*;
 use tlo::store::{Hint, TaskStateStore, TaskStateStoreExt};
+use tlo::task::Due;
 use tlo::{PostgresOptions, PostgresPooler};
 
 use super::kit::{id, lease, new, open, program, since_boot, total};
@@ -77,6 +79,58 @@ async fn stores_on_one_database_share_the_work_and_hear_of_each_other() {
         stop.stop();
         runner.await.unwrap().unwrap();
     }
+}
+
+/// What a store wrote when it leased is not read again at the end of the run: it must notice that another one wrote since.
+#[tokio::test]
+async fn the_end_of_a_run_sees_what_others_wrote_meanwhile() {
+    let Some(postgres) = Postgres::start() else {
+        return;
+    };
+    let options = postgres.options("meanwhile");
+    let (one, two) = (open(options.clone()).await, open(options).await);
+    for name in ["asked", "taken", "alone"] {
+        one.create(new(name)).await.unwrap();
+    }
+    let leased = lease(&one, 3).await.unwrap();
+    let of = |name: &str| {
+        let task = leased.iter().find(|task| task.id == id(name)).unwrap();
+        task.lease.as_ref().unwrap().reference()
+    };
+    // A cancel that comes meanwhile is kept, also by a run that succeeds.
+    two.cancel(&id("asked"), "enough").await.unwrap();
+    one.succeed(&id("asked"), of("asked"), Payload::null())
+        .await
+        .unwrap();
+    let asked = two.read(&id("asked")).await.unwrap();
+    assert_eq!(asked.status, TaskStatus::Succeeded);
+    assert!(asked.cancel_requested);
+    assert_eq!(asked.revision, leased[0].revision + 2);
+    // What ended elsewhere is not ended again.
+    two.snooze(&id("taken"), of("taken"), Due::In(Duration::ZERO))
+        .await
+        .unwrap();
+    let again = lease(&two, 1).await.unwrap();
+    assert_eq!(again[0].id, id("taken"));
+    let late = one
+        .succeed(&id("taken"), of("taken"), Payload::null())
+        .await;
+    assert!(late.is_err());
+    let taken = two.read(&id("taken")).await.unwrap();
+    assert_eq!(taken.status, TaskStatus::Running);
+    assert_eq!(taken.lease, again[0].lease);
+    // What nobody touched is ended once.
+    one.succeed(&id("alone"), of("alone"), Payload::null())
+        .await
+        .unwrap();
+    let ended = two.read(&id("alone")).await.unwrap();
+    assert_eq!(ended.status, TaskStatus::Succeeded);
+    let second = two
+        .succeed(&id("alone"), of("alone"), Payload::null())
+        .await;
+    assert!(second.is_err());
+    assert_eq!(two.read(&id("alone")).await.unwrap(), ended);
+    assert_eq!(total(&*two).await, 3);
 }
 
 /// As behind a pooler of transactions: nothing that outlives a transaction is used, and who waits looks by itself.

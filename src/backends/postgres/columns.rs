@@ -30,6 +30,12 @@ const UPDATE_TASKS: &str = "UPDATE @task t SET status = u.status, queue = u.queu
         AS u (seq, status, queue, lane, priority, run_at, ready, lease_end, worker, error_group, body) \
     WHERE t.seq = u.seq";
 
+/// What only begins or ends a lease leaves the rest as it was.
+const UPDATE_LEASES: &str = "UPDATE @task t SET status = u.status, ready = u.ready, lease_end = u.lease_end, worker = u.worker, body = u.body \
+    FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::bigint[], $5::text[], $6::text[]) \
+        AS u (seq, status, ready, lease_end, worker, body) \
+    WHERE t.seq = u.seq";
+
 const INSERT_ENDED: &str = "INSERT INTO @ended (seq, id, status, queue, error_group, finished_at, body) \
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::bigint[], $7::text[])";
 
@@ -53,6 +59,19 @@ fn body(record: &TaskStateRecord) -> Result<String> {
 /// A text as a column keeps it: it cannot hold the character zero.
 pub(super) fn plain(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
+}
+
+fn is_ready(record: &TaskStateRecord) -> bool {
+    record.status == TaskStatus::Pending && record.parked.is_none()
+}
+
+fn lease_end(record: &TaskStateRecord) -> Option<i64> {
+    boot_and_end(record).map(|(_, end)| i64::try_from(end).unwrap_or(i64::MAX))
+}
+
+fn worker(record: &TaskStateRecord) -> Option<String> {
+    let lease = record.lease.as_ref();
+    lease.map(|lease| lease.worker.as_str().to_owned())
 }
 
 #[derive(Default)]
@@ -129,8 +148,6 @@ impl Tasks {
 
     pub(super) fn push(&mut self, record: &TaskStateRecord) -> Result<()> {
         let lane = lane(&record.queue, &record.name, record.version.as_deref());
-        let lease = record.lease.as_ref();
-        let end = boot_and_end(record).map(|(_, end)| i64::try_from(end).unwrap_or(i64::MAX));
         self.bodies.push(body(record)?);
         self.seqs.push(seq(record));
         self.ids.push(record.id.as_str().to_owned());
@@ -140,11 +157,9 @@ impl Tasks {
         self.lanes.push(lane);
         self.priorities.push(i16::from(record.priority));
         self.run_at.push(record.run_at.as_micros());
-        self.ready
-            .push(record.status == TaskStatus::Pending && record.parked.is_none());
-        self.lease_ends.push(end);
-        self.workers
-            .push(lease.map(|lease| lease.worker.as_str().to_owned()));
+        self.ready.push(is_ready(record));
+        self.lease_ends.push(lease_end(record));
+        self.workers.push(worker(record));
         self.error_groups
             .push(record.error_group.as_deref().map(plain));
         Ok(())
@@ -186,6 +201,57 @@ impl Tasks {
                 (&self.lease_ends, Type::INT8_ARRAY),
                 (&self.workers, Type::TEXT_ARRAY),
                 (&self.error_groups, Type::TEXT_ARRAY),
+                (&self.bodies, Type::TEXT_ARRAY),
+            ],
+        )
+        .await
+    }
+}
+
+/// Changes of records that stay where they are in their lane.
+#[derive(Default)]
+pub(super) struct Turns {
+    seqs: Vec<i64>,
+    statuses: Vec<i16>,
+    ready: Vec<bool>,
+    lease_ends: Vec<Option<i64>>,
+    workers: Vec<Option<String>>,
+    bodies: Vec<String>,
+}
+
+impl Turns {
+    /// Whether only these columns can differ.
+    pub(super) fn fits(before: &TaskStateRecord, after: &TaskStateRecord) -> bool {
+        before.queue == after.queue
+            && before.version == after.version
+            && before.priority == after.priority
+            && before.run_at == after.run_at
+            && before.error_group == after.error_group
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.seqs.len()
+    }
+
+    pub(super) fn push(&mut self, record: &TaskStateRecord) -> Result<()> {
+        self.bodies.push(body(record)?);
+        self.seqs.push(seq(record));
+        self.statuses.push(record.status as i16);
+        self.ready.push(is_ready(record));
+        self.lease_ends.push(lease_end(record));
+        self.workers.push(worker(record));
+        Ok(())
+    }
+
+    pub(super) async fn update(&self, link: Link<'_>) -> Answer {
+        link.execute(
+            UPDATE_LEASES,
+            &[
+                (&self.seqs, Type::INT8_ARRAY),
+                (&self.statuses, Type::INT2_ARRAY),
+                (&self.ready, Type::BOOL_ARRAY),
+                (&self.lease_ends, Type::INT8_ARRAY),
+                (&self.workers, Type::TEXT_ARRAY),
                 (&self.bodies, Type::TEXT_ARRAY),
             ],
         )

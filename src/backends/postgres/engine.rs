@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 
 use super::fault::Fault;
+use super::held::HeldRecords;
 use super::needs::Needs;
 use super::pool::Connections;
 use super::table::{Sketch, Spare, Tokens};
@@ -39,6 +40,7 @@ pub(super) struct Engine {
     pub(super) limit: Duration,
     tallied: AtomicUsize,
     spare: Spare,
+    held: HeldRecords,
 }
 
 /// A connection on loan. Given back in the middle of a transaction it is closed.
@@ -86,6 +88,7 @@ impl Engine {
             limit,
             tallied: AtomicUsize::new(0),
             spare: Spare::default(),
+            held: HeldRecords::default(),
         }
     }
 
@@ -115,6 +118,8 @@ impl Engine {
             now: None,
             claim,
             fresh: fresh.into_iter().collect(),
+            held: self.held.take(&needs.records),
+            begin: Some(self.connections.begin()),
             needs,
         };
         let begun = SystemClock.steady().at;
@@ -158,15 +163,14 @@ impl Engine {
         let link = self
             .connections
             .link(lent.object().map_err(Broken::Failed)?);
-        let begun = link.batch(self.connections.begin()).await;
-        begun.map_err(|error| Broken::before(operation, error.into()))?;
         let tried = job.run(link, verb).await;
-        let (answer, hints, tallied) = match tried {
+        let (answer, hints, tallied, leased) = match tried {
             Ok(Tried::Written {
                 answer,
                 hints,
                 tallied,
-            }) => (answer, hints, tallied),
+                leased,
+            }) => (answer, hints, tallied, leased),
             Ok(Tried::Again) => {
                 let back = link.batch("ROLLBACK").await;
                 lent.clean = back.is_ok();
@@ -205,6 +209,9 @@ impl Engine {
             return Err(Broken::Failed(told));
         }
         lent.clean = true;
+        if let Some((writer, leased)) = leased {
+            self.held.keep(&writer, leased);
+        }
         self.fold(tallied.unwrap_or(0), &lent).await;
         drop(lent);
         self.tell(hints);

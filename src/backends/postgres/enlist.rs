@@ -59,6 +59,8 @@ impl EnlistAsync for Transaction<'_> {
             claim: None,
             fresh,
             needs,
+            begin: None,
+            held: Vec::new(),
         };
         for _ in 0..TRIES {
             link.batch("SAVEPOINT tlo_enlisted").await.map_err(failed)?;

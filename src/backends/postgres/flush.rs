@@ -1,12 +1,13 @@
 //! Writing what a transaction came to: one statement for each sort of change, however many there are.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, try_join_all};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::columns::{Ended, Identities, Tasks};
+use super::columns::{Ended, Identities, Tasks, Turns};
 use super::fault::Fault;
 use super::link::Link;
 use super::loaded::{Home, Loaded, Stored};
@@ -32,6 +33,10 @@ const REMOVE_ENTRIES: &str = "DELETE FROM @entry e USING unnest($1::bytea[], $2:
 
 const DELETE_TASKS: &str = "DELETE FROM @task WHERE seq = ANY($1)";
 
+/// What this store wrote before and nobody since: then it is as it was.
+const DELETE_HELD: &str = "DELETE FROM @task t USING unnest($1::bigint[], $2::text[]) AS u (seq, writer) \
+    WHERE t.seq = u.seq AND t.xmin = u.writer::xid";
+
 const DELETE_ENDED: &str = "DELETE FROM @ended WHERE seq = ANY($1)";
 
 const DELETE_IDENTITIES: &str = "DELETE FROM @identity WHERE seq = ANY($1)";
@@ -52,9 +57,12 @@ pub(super) struct Plan {
     identities: Identities,
     new_tasks: Tasks,
     changed_tasks: Tasks,
+    turns: Turns,
     new_ended: Ended,
     changed_ended: Ended,
     gone_tasks: Vec<i64>,
+    /// Those that were not read, with the transaction that wrote them.
+    gone_held: (Vec<i64>, Vec<Arc<str>>),
     gone_ended: Vec<i64>,
     gone: Vec<i64>,
     unready: Vec<i64>,
@@ -116,7 +124,14 @@ impl Plan {
             self.identities.push(record);
         }
         match (before.map(|before| before.home), home) {
-            (Some(Home::Task), Home::Task) => self.changed_tasks.push(record)?,
+            (Some(Home::Task), Home::Task) => {
+                let known = before.and_then(|before| before.record.as_deref());
+                if known.is_some_and(|before| Turns::fits(before, record)) {
+                    self.turns.push(record)?;
+                } else {
+                    self.changed_tasks.push(record)?;
+                }
+            }
             (Some(Home::Ended), Home::Ended) => self.changed_ended.push(record)?,
             (from, Home::Task) => {
                 if from.is_some() {
@@ -125,8 +140,13 @@ impl Plan {
                 self.new_tasks.push(record)?;
             }
             (from, Home::Ended) => {
-                if from.is_some() {
-                    self.gone_tasks.push(signed(record.seq));
+                match before.map(|before| &before.written_by) {
+                    Some(Some(writer)) => {
+                        self.gone_held.0.push(signed(record.seq));
+                        self.gone_held.1.push(Arc::clone(writer));
+                    }
+                    Some(None) if from.is_some() => self.gone_tasks.push(signed(record.seq)),
+                    _ => {}
                 }
                 self.new_ended.push(record)?;
             }
@@ -216,6 +236,9 @@ impl Plan {
             wanted.push((self.identities.len(), true));
             sent.push(Box::pin(self.identities.insert(link)));
         }
+        let (held, writers) = &self.gone_held;
+        let writers: Vec<&str> = writers.iter().map(|writer| &**writer).collect();
+        send!(held.len(), true, DELETE_HELD, *held, INT8_ARRAY; writers, TEXT_ARRAY);
         send!(
             self.gone_tasks.len(),
             true,
@@ -244,6 +267,10 @@ impl Plan {
         if self.changed_tasks.len() > 0 {
             wanted.push((self.changed_tasks.len(), true));
             sent.push(Box::pin(self.changed_tasks.update(link)));
+        }
+        if self.turns.len() > 0 {
+            wanted.push((self.turns.len(), true));
+            sent.push(Box::pin(self.turns.update(link)));
         }
         if self.new_ended.len() > 0 {
             wanted.push((self.new_ended.len(), true));
@@ -275,9 +302,11 @@ impl Plan {
         self.identities.len() == 0
             && self.new_tasks.len() == 0
             && self.changed_tasks.len() == 0
+            && self.turns.len() == 0
             && self.new_ended.len() == 0
             && self.changed_ended.len() == 0
             && self.gone.is_empty()
+            && self.gone_held.0.is_empty()
             && self.unready.is_empty()
             && self.unleased.is_empty()
             && self.deleted.is_empty()

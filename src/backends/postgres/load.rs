@@ -1,5 +1,7 @@
 //! Reading what is needed, in few statements however much it is.
 
+use std::sync::Arc;
+
 use futures_util::try_join;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -20,6 +22,8 @@ const TRY_GATES: &str =
 
 const START: &str = "SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, \
     ARRAY(SELECT nextval('@number') FROM generate_series(1, $1::bigint))";
+
+const WRITER: &str = "SELECT pg_current_xact_id()::xid::text";
 
 const NUMBERS: &str = "SELECT nextval('@number') FROM generate_series(1, $1::bigint)";
 
@@ -64,6 +68,18 @@ pub(super) async fn start(link: Link<'_>, numbers: usize) -> Answer<(Timestamp, 
         Timestamp::from_micros(row.try_get(0)?),
         given.into_iter().map(number).collect(),
     ))
+}
+
+/// The number of this transaction, when it is asked for.
+pub(super) async fn writer(link: Link<'_>, asked: bool) -> Answer<Option<Arc<str>>> {
+    if !asked {
+        return Ok(None);
+    }
+    let rows = link.query(WRITER, &[]).await?;
+    let row = rows
+        .first()
+        .ok_or(Fault::Odd("the transaction was not told"))?;
+    Ok(Some(Arc::from(row.try_get::<_, &str>(0)?)))
 }
 
 /// The rules of gates, or the first of many.
@@ -198,6 +214,7 @@ pub(super) fn keep(loaded: &mut Loaded, rows: Vec<Row>, home: Home) -> Answer<()
 /// A row of id, seq, status, queue, name and body.
 pub(super) fn stored(row: &Row, home: Home) -> Answer<(TaskId, Stored)> {
     let id: &str = row.try_get(0)?;
+    let id = TaskId::new(id).map_err(|_| Fault::Odd("a stored id is not valid"))?;
     let body: String = row.try_get(5)?;
     let stored = Stored {
         seq: number(row.try_get(1)?),
@@ -205,9 +222,11 @@ pub(super) fn stored(row: &Row, home: Home) -> Answer<(TaskId, Stored)> {
         status: u8::try_from(row.try_get::<_, i16>(2)?).unwrap_or(u8::MAX),
         queue: row.try_get(3)?,
         name: row.try_get(4)?,
-        body: body.into_bytes(),
+        record: None,
+        body: Vec::new(),
+        written_by: None,
     };
-    let id = TaskId::new(id).map_err(|_| Fault::Odd("a stored id is not valid"))?;
+    let stored = stored.read(&id, body.into_bytes());
     Ok((id, stored))
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::needs::{Needs, Span};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
-use crate::store::kv::{Pairs, Rows, Word, keys};
+use crate::store::kv::{Pairs, Rows, Word, decode, keys};
+use crate::task::TaskStateRecord;
 use crate::timestamp::Timestamp;
 
 /// Which table holds a record.
@@ -28,7 +30,23 @@ pub(super) struct Stored {
     pub(super) status: u8,
     pub(super) queue: String,
     pub(super) name: String,
+    /// What the body says.
+    pub(super) record: Option<Arc<TaskStateRecord>>,
+    /// The body, when it cannot be read.
     pub(super) body: Vec<u8>,
+    /// Not read now: what this transaction wrote before. Nothing may follow from it unless it is still so.
+    pub(super) written_by: Option<Arc<str>>,
+}
+
+impl Stored {
+    /// Reads the body, once for all that is done with it.
+    pub(super) fn read(mut self, id: &TaskId, body: Vec<u8>) -> Self {
+        match decode(id, &body) {
+            Ok(record) => self.record = Some(Arc::new(record)),
+            Err(_) => self.body = body,
+        }
+        self
+    }
 }
 
 /// A part of the database.
@@ -77,6 +95,27 @@ impl Loaded {
 
     pub(super) fn take_missed(&self) -> Needs {
         std::mem::take(&mut self.missed.lock())
+    }
+
+    /// A record that was read and understood, or that is not there.
+    pub(super) fn record(&self, id: &TaskId) -> Option<Option<Arc<TaskStateRecord>>> {
+        match self.records.get(id)? {
+            None => Some(None),
+            Some(stored) => stored.record.clone().map(Some),
+        }
+    }
+
+    /// Records that were not read in this transaction.
+    pub(super) fn unread(&self) -> impl Iterator<Item = &TaskId> {
+        let stored = |stored: &Option<Stored>| {
+            stored
+                .as_ref()
+                .is_some_and(|stored| stored.written_by.is_some())
+        };
+        self.records
+            .iter()
+            .filter(move |(_, record)| stored(record))
+            .map(|(id, _)| id)
     }
 
     /// Keeps a span that was read.
@@ -171,6 +210,7 @@ impl Rows for &Loaded {
                     return Ok(None);
                 };
                 return match self.records.get(&id) {
+                    // Those that can be read are taken as they are, see `record`.
                     Some(stored) => Ok(stored.as_ref().map(|stored| stored.body.clone())),
                     None => Err(self.miss(|needs| {
                         needs.records.insert(id);

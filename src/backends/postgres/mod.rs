@@ -40,6 +40,7 @@ mod engine;
 mod enlist;
 mod fault;
 mod flush;
+mod held;
 mod link;
 mod load;
 mod loaded;

@@ -14,7 +14,7 @@ use super::loaded::{Home, Loaded};
 use super::table::{Ranks, SERVER};
 use crate::id::TaskId;
 use crate::store::ClaimRequest;
-use crate::store::kv::{Order, decode, keys};
+use crate::store::kv::{Order, Pairs, Word, keys};
 use crate::timestamp::Timestamp;
 
 /// A worker with at most this many names looks each lane up; one with more walks the queue.
@@ -23,6 +23,8 @@ const FEW_NAMES: usize = 32;
 /// Ended leases looked at in one claim.
 const ENDED_LEASES: i64 = 64;
 
+// `h` is what is not empty: lanes (or queues) with their priorities. Where that is one, its first rows are locked as they are
+// met; else the best of all of them (`c`) have to be known first.
 macro_rules! pick {
     ($of:literal, $every:literal, $also:literal) => {
         concat!(
@@ -35,16 +37,24 @@ macro_rules! pick {
                 SELECT p.k, (SELECT t.priority FROM @task t WHERE t.ready AND t.", $of, " = p.k AND t.priority < p.priority \
                     ORDER BY t.priority DESC LIMIT 1) \
                 FROM p WHERE p.priority IS NOT NULL), \
+            h AS MATERIALIZED (SELECT p.k, p.priority, count(*) OVER () AS n FROM p WHERE p.priority IS NOT NULL), \
             c AS MATERIALIZED ( \
-                SELECT r.seq FROM p CROSS JOIN LATERAL ( \
+                SELECT r.seq FROM h AS p CROSS JOIN LATERAL ( \
                     SELECT t.seq, t.priority, t.run_at FROM @task t \
                     WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at <= (SELECT now FROM moment) ", $also, " \
                     ORDER BY t.run_at, t.seq LIMIT $3) AS r \
-                WHERE p.priority IS NOT NULL ORDER BY r.priority DESC, r.run_at, r.seq LIMIT $3) \
-            SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.priority, t.run_at, k.n \
+                WHERE p.n > 1 ORDER BY r.priority DESC, r.run_at, r.seq LIMIT $3) \
+            (SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.priority, t.run_at, 0::bigint \
+            FROM h AS p CROSS JOIN LATERAL ( \
+                SELECT t.* FROM @task t \
+                WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at <= (SELECT now FROM moment) ", $also, " \
+                ORDER BY t.run_at, t.seq LIMIT $4 FOR UPDATE SKIP LOCKED) AS t \
+            WHERE p.n = 1) \
+            UNION ALL \
+            (SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.priority, t.run_at, k.n \
             FROM (SELECT count(*) AS n FROM c) AS k LEFT JOIN LATERAL ( \
                 SELECT t.* FROM c JOIN @task t ON t.seq = c.seq WHERE t.ready AND t.run_at <= (SELECT now FROM moment) \
-                ORDER BY t.priority DESC, t.run_at, t.seq LIMIT $4 FOR UPDATE OF t SKIP LOCKED) AS t ON true"
+                ORDER BY t.priority DESC, t.run_at, t.seq LIMIT $4 FOR UPDATE OF t SKIP LOCKED) AS t ON true)"
         )
     };
 }
@@ -128,12 +138,12 @@ pub(super) async fn pick(
             }
             locked += 1;
             let (id, stored) = stored(row, Home::Task)?;
-            let order = match decode(&id, &stored.body) {
-                Ok(record) => {
-                    ranks.add(&record);
-                    Order::of(&record)
+            let order = match &stored.record {
+                Some(record) => {
+                    ranks.add(record);
+                    Order::of(record)
                 }
-                Err(_) => unreadable(&mut ranks, row, &id)?,
+                None => unreadable(&mut ranks, row, &id)?,
             };
             last = last.max(Some(order));
             loaded.records.insert(id, Some(stored));
@@ -212,13 +222,31 @@ async fn rows(
     Ok(rows)
 }
 
+/// When something is due.
+#[derive(Default)]
+pub(super) struct Times {
+    delayed: Vec<(Word, Timestamp)>,
+    /// The first lease that ends.
+    leases: Pairs,
+}
+
+impl Times {
+    pub(super) fn keep(self, loaded: &mut Loaded) {
+        let delayed = self.delayed.into_iter();
+        loaded
+            .delayed
+            .extend(delayed.map(|(queue, due)| (queue, Some(due))));
+        loaded.leases = self.leases;
+    }
+}
+
 /// When the next task of each queue is due, and when leases end.
 pub(super) async fn times(
     link: Link<'_>,
     request: &ClaimRequest,
     now: Option<Timestamp>,
-    loaded: &mut Loaded,
-) -> Result<(), Fault> {
+) -> Result<Times, Fault> {
+    let mut times = Times::default();
     let queues: Vec<&str> = request.lanes.queues.iter().map(|queue| &**queue).collect();
     let given = now.map(Timestamp::as_micros);
     let values: [super::link::Value<'_>; 2] = [(&queues, Type::TEXT_ARRAY), (&given, Type::INT8)];
@@ -226,15 +254,17 @@ pub(super) async fn times(
     for row in &delayed {
         let due = Timestamp::from_micros(row.try_get(1)?);
         let queue = keys::queue_word(row.try_get(0)?);
-        loaded.delayed.insert(queue, Some(due));
+        times.delayed.push((queue, due));
     }
     if let Some(row) = leases.first() {
         let id = TaskId::new(row.try_get::<_, &str>(1)?)
             .map_err(|_| Fault::Odd("a stored id is not valid"))?;
         let end = number(row.try_get(0)?);
-        loaded.leases = vec![(keys::lease(SERVER, end, &id), Vec::new())];
+        times
+            .leases
+            .push((keys::lease(SERVER, end, &id), Vec::new()));
     }
-    Ok(())
+    Ok(times)
 }
 
 /// The leases that have ended, when the first of all has: those among them whose record cannot be read are set aside.

@@ -23,8 +23,12 @@ use crate::error::{Error, ErrorKind, Result};
 const PROBES: usize = 3;
 
 /// What every session, or every transaction behind a pooler, is set to: plans by index whatever the statistics of a young
-/// table say, and no compilation of statements that take microseconds.
-const SETTINGS: [&str; 2] = ["enable_seqscan = off", "jit = off"];
+/// table say, no compilation of statements that take microseconds, and no new plan for each of them.
+const SETTINGS: [&str; 3] = [
+    "enable_seqscan = off",
+    "jit = off",
+    "plan_cache_mode = force_generic_plan",
+];
 
 /// What was read back of the server when the store was opened.
 #[derive(Clone, Debug)]

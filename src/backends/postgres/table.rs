@@ -269,7 +269,11 @@ impl Source for Sketch<'_> {
     }
 
     fn record(&self, id: &TaskId) -> Result<Option<Arc<TaskStateRecord>>> {
-        self.overlay.record(id)
+        let known = self.overlay.known(id).or_else(|| self.loaded.record(id));
+        match known {
+            Some(record) => Ok(record),
+            None => self.overlay.record(id),
+        }
     }
 
     fn head_of(&self, queue: Word, lane: Word) -> Result<Option<Order>> {

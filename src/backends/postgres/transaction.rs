@@ -6,26 +6,31 @@
 //! is known by then.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures_util::try_join;
 
 use super::fault::Fault;
 use super::flush::Plan;
+use super::held::Held;
 use super::link::Link;
 use super::load;
-use super::loaded::Loaded;
+use super::loaded::{Home, Loaded, Stored};
 use super::needs::{Needs, Span};
 use super::pick::{self, Width};
 use super::table::{Done, Ranks, Sketch, Tokens, moment};
 use crate::error::Result;
 use crate::id::TaskId;
-use crate::store::kv::{Word, decode, keys};
+use crate::store::kv::{Word, keys};
 use crate::store::{ClaimRequest, Hint};
-use crate::task::TaskStateRecord;
+use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
 /// Timers of gates that a claim looks at.
 const TIMERS: usize = 65;
+
+/// Payloads of a record that is kept until it ends, at most.
+const HELD_BYTES: usize = 8 << 10;
 
 /// Times that a transaction reads what a verb missed before it is given up as a fault.
 const ROUNDS: usize = 2_000;
@@ -41,6 +46,11 @@ pub(super) struct Job<'a> {
     pub(super) fresh: BTreeSet<TaskId>,
     /// What is known to be needed; grows with every try.
     pub(super) needs: Needs,
+    /// Begins the transaction, unless it is open.
+    pub(super) begin: Option<&'a str>,
+    /// Records as they were written last by this store, with the transaction that did: taken for what is there by the
+    /// first try, and found out to be so when they are written.
+    pub(super) held: Vec<Held>,
 }
 
 /// What a try came to.
@@ -51,6 +61,8 @@ pub(super) enum Tried<T> {
         hints: Vec<Hint>,
         /// Rows added to the tally; nothing at all was written when `None`.
         tallied: Option<usize>,
+        /// The transaction that leased, and what it leased.
+        leased: Option<(Arc<str>, Vec<Arc<TaskStateRecord>>)>,
     },
     /// Somebody else was in the way; everything must be rolled back and tried again.
     Again,
@@ -67,19 +79,37 @@ impl Job<'_> {
         for id in &self.fresh {
             loaded.records.insert(id.clone(), None);
         }
+        for held in std::mem::take(&mut self.held) {
+            loaded
+                .records
+                .insert(held.record.id.clone(), Some(held.into()));
+        }
         if self.claim.is_some() {
             self.needs.spans.insert(Span {
                 limit: TIMERS,
                 ..Span::all_of(keys::GATE_TIMERS.to_vec())
             });
         }
-        // Gates are locked before anything is read that they protect.
         let gates: Vec<Word> = self.needs.gates.iter().copied().collect();
-        load::lock_gates(link, &gates, true).await?;
-        loaded.gates.extend(gates);
+        let begin = async {
+            match self.begin {
+                Some(begin) => link.batch(begin).await.map_err(Fault::from),
+                None => Ok(()),
+            }
+        };
         let rules = load::rules(link);
         let start = load::start(link, self.needs.numbers);
-        let ((now, numbers), (span, rules)) = try_join!(start, rules)?;
+        let ((), (now, numbers), (span, rules)) = if gates.is_empty() {
+            // Sent in this order, at once.
+            try_join!(begin, start, rules)?
+        } else {
+            begin.await?;
+            // Gates are locked before anything is read that they protect.
+            load::lock_gates(link, &gates, true).await?;
+            loaded.gates.extend(gates);
+            let (start, rules) = try_join!(start, rules)?;
+            ((), start, rules)
+        };
         let now = self.now.unwrap_or(now);
         loaded.numbers = numbers;
         loaded.has_rules = !rules.is_empty();
@@ -88,13 +118,16 @@ impl Job<'_> {
             numbers: 0,
             ..self.needs.clone()
         };
-        load::load(link, &first, &mut loaded, true).await?;
         let mut width = Width::first(self.claim.map_or(0, |request| request.limit));
         let mut ranks = Ranks::default();
         if let Some(request) = self.claim {
-            pick::times(link, request, self.now, &mut loaded).await?;
+            let times = pick::times(link, request, self.now);
+            let (_, times) = try_join!(load::load(link, &first, &mut loaded, true), times)?;
+            times.keep(&mut loaded);
             pick::ended_leases(link, now, &mut loaded).await?;
             ranks = pick::pick(link, request, self.now, width, &mut loaded).await?;
+        } else {
+            load::load(link, &first, &mut loaded, true).await?;
         }
         let mut followed = BTreeSet::new();
         if !self.follow(link, &mut loaded, &mut followed).await? {
@@ -130,12 +163,18 @@ impl Job<'_> {
             let answer = answer?;
             // Those that were not made after all, because of a refusal or of another's key, have to be looked for.
             let made = &done.changes.records;
-            let unsure: BTreeSet<TaskId> = self
+            let mut unsure: BTreeSet<TaskId> = self
                 .fresh
                 .iter()
                 .filter(|id| !made.contains_key(*id))
                 .cloned()
                 .collect();
+            // Only what ends is found out to be as it was when it is written.
+            let ends = |id: &TaskId| {
+                let record = done.changes.records.get(id).and_then(Option::as_ref);
+                record.is_some_and(|record| record.status.is_terminal())
+            };
+            unsure.extend(loaded.unread().filter(|id| !ends(id)).cloned());
             if !unsure.is_empty() {
                 self.fresh.retain(|id| !unsure.contains(id));
                 for id in &unsure {
@@ -179,20 +218,34 @@ impl Job<'_> {
     ) -> Result<Tried<T>, Fault> {
         self.tokens.used = done.tokens();
         let plan = Plan::of(&done, loaded)?;
+        let leased: Vec<Arc<TaskStateRecord>> = if self.claim.is_some() {
+            done.changes
+                .records
+                .values()
+                .flatten()
+                .filter(|record| is_plain(record))
+                .cloned()
+                .collect()
+        } else {
+            Vec::new()
+        };
         let hints = done.changes.hints;
         if plan.is_empty() {
             return Ok(Tried::Written {
                 answer,
                 hints,
                 tallied: None,
+                leased: None,
             });
         }
-        if plan.write(link).await? {
+        let (holds, writer) = try_join!(plan.write(link), load::writer(link, !leased.is_empty()))?;
+        if holds {
             let tallied = Some(plan.tallied());
             return Ok(Tried::Written {
                 answer,
                 hints,
                 tallied,
+                leased: writer.map(|writer| (writer, leased)),
             });
         }
         // An id, a key or a mark was somebody else's before it was ours: the next try looks.
@@ -213,8 +266,8 @@ impl Job<'_> {
                 continue;
             };
             followed.insert(id.clone());
-            if let Some(record) = connected(id, &stored.body) {
-                needs.of_record(&record);
+            if let Some(record) = stored.record.as_ref().filter(|record| is_connected(record)) {
+                needs.of_record(record);
             }
         }
         needs
@@ -231,15 +284,36 @@ impl Job<'_> {
     }
 }
 
-/// The record, when it has gates or a unique key.
-fn connected(id: &TaskId, body: &[u8]) -> Option<TaskStateRecord> {
-    let text = std::str::from_utf8(body).ok()?;
-    let is_connected = ["\"gates\":", "\"holds\":", "\"unique\":", "\"parked\":"]
-        .iter()
-        .any(|field| text.contains(field));
-    if is_connected {
-        decode(id, body).ok()
-    } else {
-        None
+/// Whether it has gates or a unique key.
+fn is_connected(record: &TaskStateRecord) -> bool {
+    !record.gates.is_empty()
+        || !record.holds.is_empty()
+        || record.unique.is_some()
+        || record.parked.is_some()
+}
+
+/// Whether its end follows from it alone, and it is not too large to be kept until then.
+fn is_plain(record: &TaskStateRecord) -> bool {
+    let size = record.args.as_str().len()
+        + record
+            .state
+            .as_ref()
+            .map_or(0, |state| state.as_str().len());
+    record.status == TaskStatus::Running && !is_connected(record) && size <= HELD_BYTES
+}
+
+impl From<Held> for Stored {
+    fn from(held: Held) -> Self {
+        let record = held.record;
+        Self {
+            seq: record.seq,
+            home: Home::Task,
+            status: record.status as u8,
+            queue: record.queue.to_string(),
+            name: record.name.to_string(),
+            record: Some(record),
+            body: Vec::new(),
+            written_by: Some(held.written_by),
+        }
     }
 }

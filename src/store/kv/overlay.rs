@@ -87,6 +87,13 @@ impl<'a> Overlay<'a> {
         Ok(self.hints)
     }
 
+    /// What this transaction knows of a record without a look at its rows.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn known(&self, id: &TaskId) -> Option<Option<Arc<TaskStateRecord>>> {
+        let records = self.records.borrow();
+        records.get(id).map(|cached| cached.record.clone())
+    }
+
     /// What was written, for a store that keeps it its own way: nothing was put through.
     #[cfg(feature = "postgres")]
     pub(crate) fn into_changes(self) -> Changes {
