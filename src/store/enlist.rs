@@ -21,6 +21,30 @@ pub trait Enlist {
     fn enlist(&self, commit: Commit, clock: &dyn Clock, ids: &IdSource) -> Result<Committed>;
 }
 
+/// Where a store has its tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tables {
+    /// The plugin name of the store, such as `postgres`.
+    pub store: &'static str,
+    /// The schema that they are in.
+    pub schema: String,
+    /// What their names begin with; may be empty.
+    pub prefix: String,
+}
+
+impl Tables {
+    /// Tables of this kind of store, in a schema, with what their names begin with.
+    #[must_use]
+    pub fn new(store: &'static str, schema: impl Into<String>, prefix: impl Into<String>) -> Self {
+        Self {
+            store,
+            schema: schema.into(),
+            prefix: prefix.into(),
+        }
+    }
+}
+
 /// As [`Enlist`], for a database that is asked over a network.
 ///
 /// # Contract

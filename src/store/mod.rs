@@ -20,7 +20,7 @@ use async_trait::async_trait;
 pub use capability::{Capability, Durability};
 pub use claim::{ClaimRequest, Claims, Lanes, NameVersion};
 pub use commit::{Change, Commit, Committed, Create, Effect, Guard, LeaseTo, Op, Patch, Refusal};
-pub use enlist::{Enlist, EnlistAsync};
+pub use enlist::{Enlist, EnlistAsync, Tables};
 pub use event::{Event, NewEvent, StreamId};
 pub use ext::TaskStateStoreExt;
 pub use filter::{CountBy, Counts, SCAN_LIMIT, TaskFilter};
@@ -361,6 +361,12 @@ pub trait TaskStateStore: Debug + Send + Sync + 'static {
     /// When the store failed, or does not get as far as to say what is wrong.
     async fn check(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    /// Where its tables are in a database, when commits can become a part of a transaction of the caller there
+    /// ([`EnlistAsync`]); nothing unless a store says so.
+    fn tables(&self) -> Option<Tables> {
+        None
     }
 
     /// Hints that something changed. They may be lost: polling is the truth.

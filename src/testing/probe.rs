@@ -14,7 +14,8 @@ use crate::id::TaskId;
 use crate::page::{Page, PageRequest};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Effect, Event,
-    HintStream, Maintain, Maintained, Mark, Op, SharedStore, StreamId, TaskFilter, TaskStateStore,
+    HintStream, Maintain, Maintained, Mark, Op, SharedStore, StreamId, Tables, TaskFilter,
+    TaskStateStore,
 };
 use crate::task::{NewTask, TaskStateRecord, TaskSummary};
 
@@ -260,6 +261,10 @@ impl TaskStateStore for ProbeStore {
 
     async fn check(&self) -> Result<Vec<String>> {
         self.pass(Verb::Check, self.inner.check()).await
+    }
+
+    fn tables(&self) -> Option<Tables> {
+        self.inner.tables()
     }
 
     fn hints(&self) -> HintStream {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use super::TABLES;
+use super::NAME;
 use super::fault::{Fault, fault};
 use super::link::{Link, Way};
 use super::loaded::is_missed;
@@ -106,24 +106,18 @@ async fn undo(link: Link<'_>) -> Result<()> {
 
 /// Where the tables of the client's store are.
 fn names_of(store: &dyn TaskStateStore) -> Result<Names> {
-    let capability = store.capability();
-    let tables = capability
-        .facts
-        .iter()
-        .find(|(label, _)| capability.name == "postgres" && *label == TABLES)
-        .and_then(|(_, tables)| tables.split_once('.'));
-    let Some((schema, prefix)) = tables else {
+    let Some(tables) = store.tables().filter(|tables| tables.store == NAME) else {
         return Err(Error::invalid(
             "submit",
             format!(
                 "the store of this client is \"{}\", and the transaction is one of PostgreSQL; submit without it",
-                capability.name
+                store.capability().name
             ),
         ));
     };
     Ok(Names::of(&PostgresOptions {
-        schema: schema.to_owned(),
-        table_prefix: prefix.to_owned(),
+        schema: tables.schema,
+        table_prefix: tables.prefix,
         ..PostgresOptions::default()
     }))
 }

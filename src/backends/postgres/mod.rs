@@ -78,13 +78,13 @@ use crate::page::{Page, PageRequest};
 use crate::schedule::format_duration;
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Durability, Event,
-    HintSender, HintStream, Maintain, Maintained, Mark, Retention, StreamId, TaskFilter,
+    HintSender, HintStream, Maintain, Maintained, Mark, Retention, StreamId, Tables, TaskFilter,
     TaskStateStore,
 };
 use crate::task::{TaskStateRecord, TaskSummary};
 
-/// The fact that says where the tables are.
-pub(super) const TABLES: &str = "tables";
+/// The plugin name.
+const NAME: &str = "postgres";
 
 /// A [`TaskStateStore`] in a PostgreSQL database.
 ///
@@ -207,7 +207,7 @@ fn capability(connections: &Connections, options: &PostgresOptions) -> Capabilit
         "LISTEN/NOTIFY"
     };
     Capability {
-        name: "postgres",
+        name: NAME,
         durability,
         shared: true,
         pushes: !connections.pooled,
@@ -225,7 +225,7 @@ fn capability(connections: &Connections, options: &PostgresOptions) -> Capabilit
             ("server", server.version.clone()),
             ("synchronous_commit", server.synchronous_commit.clone()),
             ("fsync", server.fsync.clone()),
-            (TABLES, connections.names.space()),
+            ("tables", connections.names.space()),
             ("connections", options.connections.to_string()),
             ("hints", hints.to_owned()),
         ],
@@ -295,6 +295,10 @@ impl TaskStateStore for PostgresStore {
         self.io
             .run(async move { read::check(&engine).await })
             .await?
+    }
+
+    fn tables(&self) -> Option<Tables> {
+        Some(self.engine.connections.names.tables())
     }
 
     fn hints(&self) -> HintStream {

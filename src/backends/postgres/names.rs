@@ -2,6 +2,7 @@
 
 use super::options::PostgresOptions;
 use crate::id::stable_hash;
+use crate::store::Tables;
 
 /// Schema and prefix, filled into statements: `@task` becomes the quoted name of a table or sequence, `%task_lane` that of
 /// an index, `@@` the schema.
@@ -17,6 +18,11 @@ impl Names {
             schema: options.schema.clone(),
             prefix: options.table_prefix.clone(),
         }
+    }
+
+    /// As others are told of it.
+    pub(super) fn tables(&self) -> Tables {
+        Tables::new(super::NAME, &self.schema, &self.prefix)
     }
 
     /// What locks and channels of this store are named by.
