@@ -147,7 +147,7 @@ async fn an_answer_is_lost_when_the_server_has_done_what_it_was_asked() {
 }
 
 #[tokio::test]
-async fn a_blackhole_swallows_one_way_only() {
+async fn a_blackhole_swallows_one_way_and_leaves_a_dead_connection() {
     let (server, mut heard) = echo().await;
     let proxy = FaultProxy::start(server);
     let mut caller = Caller::new(&proxy).await;
@@ -157,11 +157,14 @@ async fn a_blackhole_swallows_one_way_only() {
     proxy.set(Fault::Blackhole { way: Way::Up });
     assert!(within(SHORT, caller.ask("unheard")).await.is_none());
     proxy.heal();
+    // What follows a hole does not arrive, either.
+    assert!(within(SHORT, caller.ask("late")).await.is_none());
+    let mut caller = Caller::new(&proxy).await;
     assert_eq!(caller.ask("heard").await.unwrap(), "+heard");
     assert_eq!(heard.recv().await.unwrap(), b"heard");
     assert_eq!(
         proxy.tally().swallowed,
-        ("+gone".len() + "unheard".len()) as u64
+        ("+gone".len() + "unheard".len() + "late".len()) as u64
     );
 }
 

@@ -71,7 +71,14 @@ pub(super) fn add(table: PluginTable) -> PluginTable {
     }
     #[cfg(not(feature = "redis"))]
     table.stores.not_built("redis", "redis");
-    for scheme in ["rediss", "redis+unix", "valkey", "valkeys"] {
+    for scheme in [
+        "rediss",
+        "redis+unix",
+        "redis+sentinel",
+        "rediss+sentinel",
+        "valkey",
+        "valkeys",
+    ] {
         table.stores.alias(scheme, "redis");
     }
     #[cfg(feature = "postgres")]

@@ -4,17 +4,23 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tlo::store::{Maintain, Retention, TaskStateStore, TaskStateStoreExt};
-use tlo::{Payload, TaskStatus};
+use tlo::{Payload, TaskStateRecord, TaskStatus, WorkerId};
 
-use crate::kit::{home, id, is_full, lease, new, open};
+use crate::kit::{Store, id, is_full, new, open_place, place};
 
 const CHILD: &str = "TLO_TEST_STORE_CHILD";
 const CALLERS: usize = 16;
+
+async fn lease(store: &Store) -> tlo::Result<Vec<Arc<TaskStateRecord>>> {
+    let worker = WorkerId::new("w#1").unwrap();
+    let minute = Duration::from_secs(60);
+    store.lease(&worker, "default", &["greet"], 1, minute).await
+}
 
 /// The process that is killed: submits, claims and settles until then, and prints each answer after it got it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,9 +28,9 @@ const CALLERS: usize = 16;
 async fn child() {
     let (Ok(path), Ok(round)) = (std::env::var(CHILD), std::env::var("TLO_TEST_STORE_ROUND"))
     else {
-        panic!("{CHILD} does not say which file to write");
+        panic!("{CHILD} does not say which store to write");
     };
-    let store = Arc::new(open(Path::new(&path)));
+    let store = Arc::new(open_place(&path).await);
     let mut running = Vec::new();
     for caller in 0..CALLERS {
         let (store, round) = (Arc::clone(&store), round.clone());
@@ -33,7 +39,7 @@ async fn child() {
                 let task = format!("r{round}-c{caller}-{n}");
                 store.create(new(&task)).await.unwrap();
                 println!("made {task}");
-                for task in lease(&store, 1).await.unwrap() {
+                for task in lease(&store).await.unwrap() {
                     println!("leased {}", task.id);
                     let reference = task.lease.as_ref().unwrap().reference();
                     store
@@ -51,10 +57,10 @@ async fn child() {
 }
 
 /// Starts the child, kills it after this many lines, and gives all the lines that it had printed whole.
-fn run_and_kill(path: &Path, round: usize, after: usize) -> Vec<String> {
+fn run_and_kill(place: &str, round: usize, after: usize) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "crash::child", "--nocapture"])
-        .env(CHILD, path)
+        .env(CHILD, place)
         .env("TLO_TEST_STORE_ROUND", round.to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -84,11 +90,13 @@ async fn nothing_that_was_answered_is_lost_when_the_process_is_killed() {
         .unwrap_or_else(|| fastrand::u64(..));
     let rounds = if is_full() { 200 } else { 10 };
     let mut random = fastrand::Rng::with_seed(seed);
-    let (_directory, path) = home();
+    let Some((_kept, place)) = place() else {
+        return;
+    };
     let mut answered: BTreeMap<String, TaskStatus> = BTreeMap::new();
     let mut answers = 0;
     for round in 0..rounds {
-        for line in run_and_kill(&path, round, random.usize(20..2_000)) {
+        for line in run_and_kill(&place, round, random.usize(20..2_000)) {
             let Some((word, task)) = line.split_once(' ') else {
                 continue;
             };
@@ -102,8 +110,8 @@ async fn nothing_that_was_answered_is_lost_when_the_process_is_killed() {
             let known = answered.entry(task.to_owned()).or_insert(status);
             *known = (*known).max(status);
         }
-        let store = open(&path);
-        // The file was not closed: upkeep looks it through once.
+        let store = open_place(&place).await;
+        // It was not closed: upkeep looks a file through once.
         let upkeep = Maintain {
             retention: Retention {
                 age: None,

@@ -41,7 +41,8 @@ pub(crate) enum Fault {
     CutAfter { way: Way, bytes: u64 },
     /// A request with these bytes goes to the server and is answered; the answer is lost and the connection reset.
     LoseAnswer { to: Vec<u8> },
-    /// What goes this way is swallowed, and nobody hears of it.
+    /// What goes this way is swallowed, and nobody hears of it. A connection with such a hole never carries anything that
+    /// way again: to both sides it looks whole, and it is dead.
     Blackhole { way: Way },
     /// Answers wait until this fault is over.
     HoldAnswers,
@@ -153,7 +154,7 @@ impl FaultProxy {
         self.shared.fault.send_replace(fault);
     }
 
-    /// From now on all is well. Answers that were held go on; what was swallowed stays lost.
+    /// From now on all is well. Answers that were held go on; connections with a hole stay dead.
     pub(crate) fn heal(&self) {
         self.set(Fault::None);
     }

@@ -75,6 +75,8 @@ struct Pump<'a> {
     waiting: Vec<u8>,
     /// The end of what went by, as much as a request to look for may have begun in.
     tail: Vec<u8>,
+    /// Something of this way was swallowed. What follows a hole never arrives, either: the other side waits for the hole.
+    has_hole: bool,
 }
 
 impl<'a> Pump<'a> {
@@ -86,6 +88,7 @@ impl<'a> Pump<'a> {
             shared,
             waiting: Vec::new(),
             tail: Vec::new(),
+            has_hole: false,
         }
     }
 
@@ -101,14 +104,16 @@ impl<'a> Pump<'a> {
             }
             let fault = self.shared.fault();
             match &fault {
+                _ if self.has_hole => {
+                    self.swallow();
+                    continue;
+                }
                 Fault::Delay { way, by } if *way == self.way => {
                     tlo::Clock::sleep(&tlo::SystemClock, *by).await;
                 }
                 Fault::Blackhole { way } if *way == self.way => {
-                    let count = self.waiting.len() as u64;
-                    let swallowed = &self.shared.counters.swallowed;
-                    swallowed.fetch_add(count, Ordering::SeqCst);
-                    self.waiting.clear();
+                    self.has_hole = true;
+                    self.swallow();
                     continue;
                 }
                 Fault::HoldAnswers if self.way == Way::Down => {
@@ -150,6 +155,13 @@ impl<'a> Pump<'a> {
                 return Step::End(End::Closed);
             }
         }
+    }
+
+    fn swallow(&mut self) {
+        let count = self.waiting.len() as u64;
+        let swallowed = &self.shared.counters.swallowed;
+        swallowed.fetch_add(count, Ordering::SeqCst);
+        self.waiting.clear();
     }
 
     /// Writes what waits. What was written is forgotten at once: this may be dropped between two writes.

@@ -37,6 +37,16 @@ pub(crate) fn restless(path: &Path) -> JsonlOptions {
     }
 }
 
+/// A store for the tests of all durable backends: what keeps it there, and its name.
+pub(crate) fn place() -> Option<(TempDir, String)> {
+    let (directory, path) = home();
+    Some((directory, path.display().to_string()))
+}
+
+pub(crate) async fn open_place(place: &str) -> Store {
+    std::future::ready(open(Path::new(place))).await
+}
+
 pub(crate) fn open(path: &Path) -> Store {
     try_open(path).unwrap()
 }

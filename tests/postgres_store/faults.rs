@@ -1,113 +1,35 @@
-//! Servers that die and connections that are cut, under load: nothing that was answered is lost and work goes on.
+//! Servers that die, connections that are cut and networks that lose things, under load: nothing that was answered is lost
+//! and work goes on.
 //!
-//! `TLO_PROOF=full` ends the server 30 times and 500 connections; otherwise a twentieth of that.
+//! `TLO_PROOF=full` ends the server 30 times, 500 connections by the server and 2,000 by the proxy; otherwise a twentieth
+//! of that. `TLO_TEST_SEED` repeats the faults of a run.
 
-use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tlo::prelude::*;
-use tlo::store::{TaskFilter, TaskStateStore, TaskStateStoreExt};
-use tlo::{Clock, PageRequest, PostgresOptions, PostgresStore, SystemClock};
+use tlo::PostgresOptions;
+use tlo::store::{Hint, SharedStore, TaskStateStore, TaskStateStoreExt};
 
-use super::kit::{counted, open, program, since_boot, until};
+use super::fault_proxy::{Fault, FaultProxy, Way};
+use super::kit::{id, lease, new, open, total};
+use super::network::work_through_faults;
+use super::servers::load::{Load, comes_true, counted};
 use super::servers::postgres::{PrivatePostgres, connect};
 
-/// Submitters and a runner on one store, and what they were answered.
-struct Load {
-    store: Arc<PostgresStore>,
-    client: tlo::Client,
-    acknowledged: Arc<Mutex<BTreeSet<String>>>,
-    refused: Arc<Mutex<u64>>,
-    ended: Arc<AtomicBool>,
-    submitters: Vec<tokio::task::JoinHandle<()>>,
-    runner: tlo::RunnerHandle,
-    running: tokio::task::JoinHandle<tlo::Result<()>>,
+/// The message that commits a transaction, and nothing else.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+
+/// Options for a server at this address.
+fn at(address: SocketAddr) -> PostgresOptions {
+    PostgresOptions {
+        connect_timeout: Duration::from_secs(2),
+        ..PostgresOptions::at(format!("postgres://tlo@{address}/postgres?sslmode=disable"))
+    }
 }
 
-impl Load {
-    async fn begin(options: PostgresOptions) -> Self {
-        let store = open(options).await;
-        let tlo = program(&store).await;
-        let client = tlo.client();
-        let runner = Runner::new(tlo);
-        let handle = runner.handle();
-        let running = tokio::spawn(runner.run());
-        // It has begun: a program that cannot reach its store at its start says so and ends.
-        let first = client.task("ship").args(&1).submit().await.unwrap();
-        first.wait().await.unwrap();
-        let mut load = Self {
-            store,
-            client,
-            acknowledged: Arc::default(),
-            refused: Arc::default(),
-            ended: Arc::default(),
-            submitters: Vec::new(),
-            runner: handle,
-            running,
-        };
-        for submitter in 0..4_i64 {
-            let (client, acknowledged) = (load.client.clone(), Arc::clone(&load.acknowledged));
-            let (refused, ended) = (Arc::clone(&load.refused), Arc::clone(&load.ended));
-            load.submitters.push(tokio::spawn(async move {
-                while !ended.load(Ordering::SeqCst) {
-                    match client.task("ship").args(&submitter).submit().await {
-                        Ok(handle) => drop(acknowledged.lock().insert(handle.id().to_string())),
-                        Err(error) => {
-                            assert!(error.is_retryable(), "{error:?}");
-                            *refused.lock() += 1;
-                        }
-                    }
-                    SystemClock.sleep(Duration::from_millis(2)).await;
-                }
-            }));
-        }
-        load
-    }
-
-    /// How long it takes from now until a task that is submitted from now on has been run.
-    async fn resumes(&self) -> Duration {
-        let begun = since_boot();
-        until("work goes on", async || {
-            let Ok(handle) = self.client.task("ship").args(&1).submit().await else {
-                return false;
-            };
-            handle.wait_for(Duration::from_secs(10)).await.is_ok()
-        })
-        .await;
-        since_boot().saturating_sub(begun)
-    }
-
-    /// Ends it; everything that was acknowledged must have been run.
-    async fn check(self) -> (usize, u64) {
-        self.ended.store(true, Ordering::SeqCst);
-        for submitter in self.submitters {
-            submitter.await.unwrap();
-        }
-        let store = &self.store;
-        until("everything has ended", async || {
-            let open = TaskFilter::status([TaskStatus::Pending, TaskStatus::Running]);
-            let page = store.list(&open, PageRequest::first(1)).await;
-            page.is_ok_and(|page| page.items.is_empty())
-        })
-        .await;
-        let acknowledged = self.acknowledged.lock().clone();
-        let mut lost = Vec::new();
-        for id in &acknowledged {
-            let record = self.store.read(&super::kit::id(id)).await;
-            if !record.is_ok_and(|record| record.status == TaskStatus::Succeeded) {
-                lost.push(id);
-            }
-        }
-        assert!(lost.is_empty(), "lost of {}: {lost:?}", acknowledged.len());
-        assert_eq!(self.store.check().await.unwrap(), Vec::<String>::new());
-        self.runner.stop();
-        self.running.await.unwrap().unwrap();
-        let refused = *self.refused.lock();
-        (acknowledged.len(), refused)
-    }
+async fn store(server: &PrivatePostgres) -> SharedStore {
+    open(PostgresOptions::at(server.url())).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,32 +37,21 @@ async fn a_server_that_dies_loses_nothing_it_answered_and_work_goes_on() {
     let Some(server) = PrivatePostgres::start() else {
         return;
     };
-    let load = Load::begin(PostgresOptions::at(server.url())).await;
-    let mut longest = Duration::ZERO;
+    let store = store(&server).await;
+    let mut load = Load::begin(&[Arc::clone(&store)]).await;
     let rounds = counted(30).max(2);
     for round in 0..rounds {
-        let before = load.acknowledged.lock().len();
-        until("some were submitted", async || {
-            load.acknowledged.lock().len() > before + 20
-        })
-        .await;
+        load.more_answers(20).await;
         if round % 2 == 0 {
-            server.kill();
-        } else {
             server.stop_at_once();
+        } else {
+            server.kill();
         }
         server.start_again();
-        let resumed = load.resumes().await;
-        longest = longest.max(resumed);
-        assert!(
-            resumed <= Duration::from_secs(10),
-            "work went on after {resumed:?}"
-        );
+        load.resumes().await;
     }
-    let (acknowledged, refused) = load.check().await;
-    println!(
-        "{rounds} deaths of the server: {acknowledged} acknowledged, {refused} refused, lost 0, work went on after at most {longest:?}"
-    );
+    let figures = load.check(&*store).await;
+    println!("{rounds} deaths of the server: {figures}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,30 +59,103 @@ async fn connections_that_are_cut_lose_nothing_and_work_goes_on() {
     let Some(server) = PrivatePostgres::start() else {
         return;
     };
-    let load = Load::begin(PostgresOptions::at(server.url())).await;
+    let store = store(&server).await;
+    let mut load = Load::begin(&[Arc::clone(&store)]).await;
     let database = connect(&server.url()).await.unwrap();
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
         WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY random() LIMIT 1";
     let wanted = counted(500);
     let mut cuts = 0;
     while cuts < wanted {
-        let before = load.acknowledged.lock().len();
         cuts += database.query(cut, &[]).await.unwrap().len();
-        until("some were submitted", async || {
-            load.acknowledged.lock().len() > before + 2
-        })
-        .await;
+        load.more_answers(3).await;
     }
     // All at once, those that listen as well.
     let all = cut.replace("LIMIT 1", "");
     cuts += database.query(&all, &[]).await.unwrap().len();
-    let resumed = load.resumes().await;
-    assert!(
-        resumed <= Duration::from_secs(10),
-        "work went on after {resumed:?}"
+    load.resumes().await;
+    let figures = load.check(&*store).await;
+    println!("{cuts} connections ended by the server: {figures}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_cuts_swallows_and_delays_loses_nothing_and_work_goes_on() {
+    let Some(server) = PrivatePostgres::start() else {
+        return;
+    };
+    let open = async |address| open(at(address)).await as SharedStore;
+    let to: [&[u8]; 3] = [COMMIT, COMMIT, b"BEGIN"];
+    work_through_faults("postgres", server.address(), &to, open).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_says_so_and_may_be_sent_again() {
+    let Some(server) = PrivatePostgres::start() else {
+        return;
+    };
+    let proxy = FaultProxy::start(server.address());
+    let store = open(at(proxy.address())).await;
+    proxy.set(Fault::LoseAnswer {
+        to: COMMIT.to_vec(),
+    });
+    let error = store.create(new("a")).await.unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+    assert!(error.to_string().contains("not known"), "{error}");
+    assert_eq!(total(&*store).await, 1, "it was written");
+    store.enqueue(new("a")).await.unwrap();
+    assert_eq!(total(&*store).await, 1);
+    let task = lease(&store, 1).await.unwrap().remove(0);
+    let shown = task.lease.as_ref().unwrap().reference();
+    proxy.set(Fault::LoseAnswer {
+        to: COMMIT.to_vec(),
+    });
+    let error = store
+        .succeed(&task.id, shown, tlo::Payload::null())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("not known"), "{error}");
+    let revision = store.read(&id("a")).await.unwrap().revision;
+    let again = store.succeed(&task.id, shown, tlo::Payload::null()).await;
+    let again = again.unwrap_err();
+    assert!(again.to_string().contains("recorded before"), "{again}");
+    assert_eq!(store.read(&id("a")).await.unwrap().revision, revision);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_dead_without_a_word_is_found_out() {
+    let Some(server) = PrivatePostgres::start() else {
+        return;
+    };
+    let proxy = FaultProxy::start(server.address());
+    let (through, around) = (
+        open(at(proxy.address())).await,
+        open(at(server.address())).await,
     );
-    let (acknowledged, refused) = load.check().await;
-    println!(
-        "{cuts} connections cut: {acknowledged} acknowledged, {refused} refused, lost 0, work went on after {resumed:?}"
-    );
+    let database = connect(&server.url()).await.unwrap();
+    through.create(new("zeroth")).await.unwrap();
+    let mut hints = through.hints();
+    // The one that listens hears nothing more, and what is asked is not answered.
+    proxy.set(Fault::Blackhole { way: Way::Down });
+    around.create(new("first")).await.unwrap();
+    let store = Arc::clone(&through);
+    let asked = tokio::spawn(async move { store.create(new("second")).await });
+    let begun = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'tlo' AND state = 'idle in transaction'";
+    let both = async || {
+        let rows = database.query(begun, &[]).await.unwrap();
+        !rows.is_empty() && proxy.tally().swallowed > 0
+    };
+    assert!(comes_true(Duration::from_secs(10), both).await);
+    proxy.heal();
+    let begun = super::kit::since_boot();
+    // It had only begun, so it is tried again inside.
+    asked.await.unwrap().unwrap();
+    let asked = super::kit::since_boot() - begun;
+    // The ear comes back, too.
+    while hints.next().await != Some(Hint::Unknown) {}
+    around.create(new("third")).await.unwrap();
+    while hints.next().await != Some(Hint::Ready("default".into())) {}
+    let heard = super::kit::since_boot() - begun;
+    println!("a dead connection was found out after {asked:?}, a dead ear after {heard:?}");
+    assert!(asked < Duration::from_secs(10) && heard < Duration::from_secs(15));
+    assert_eq!(total(&*around).await, 4);
 }

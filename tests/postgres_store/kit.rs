@@ -12,6 +12,26 @@ use tlo::{
     WorkerId,
 };
 
+use super::servers::postgres::PrivatePostgres;
+
+pub(crate) type Store = PostgresStore;
+
+/// A store for the tests of all durable backends: what keeps it there, and its name.
+pub(crate) fn place() -> Option<(PrivatePostgres, String)> {
+    let server = PrivatePostgres::start()?;
+    let url = server.url();
+    Some((server, url))
+}
+
+pub(crate) async fn open_place(place: &str) -> Store {
+    try_open(PostgresOptions::at(place)).await.unwrap()
+}
+
+/// Whether the full counts were asked for.
+pub(crate) fn is_full() -> bool {
+    std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full")
+}
+
 pub(crate) async fn open(options: PostgresOptions) -> Arc<PostgresStore> {
     Arc::new(try_open(options).await.unwrap())
 }
@@ -73,14 +93,5 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl 
             "waited in vain until {what}"
         );
         SystemClock.sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// A twentieth of a count, or all of it in a full proof.
-pub(crate) fn counted(full: usize) -> usize {
-    if std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full") {
-        full
-    } else {
-        (full / 20).max(1)
     }
 }

@@ -2,6 +2,8 @@
 #![cfg(all(feature = "postgres", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
+#[path = "../durable/crash.rs"]
+mod crash;
 mod enlist;
 mod faults;
 mod kit;
@@ -11,3 +13,8 @@ mod speed;
 
 #[path = "../servers/mod.rs"]
 mod servers;
+
+#[path = "../fault_proxy/mod.rs"]
+mod fault_proxy;
+#[path = "../servers/network.rs"]
+mod network;

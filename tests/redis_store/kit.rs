@@ -7,6 +7,26 @@ use tlo::store::{CountBy, TaskFilter, TaskStateStore, TaskStateStoreExt};
 use tlo::task::NewTask;
 use tlo::{Clock, IdSource, Payload, RedisOptions, RedisStore, SystemClock, TaskId, WorkerId};
 
+use crate::servers::redis::PrivateRedis;
+
+pub(crate) type Store = RedisStore;
+
+/// A store for the tests of all durable backends: what keeps it there, and its name.
+pub(crate) fn place() -> Option<(PrivateRedis, String)> {
+    let server = PrivateRedis::with(&["--appendonly", "yes", "--appendfsync", "always"])?;
+    let url = server.url();
+    Some((server, url))
+}
+
+pub(crate) async fn open_place(place: &str) -> Store {
+    open(place).await
+}
+
+/// Whether the full counts were asked for.
+pub(crate) fn is_full() -> bool {
+    std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full")
+}
+
 pub(crate) fn id(text: impl AsRef<str>) -> TaskId {
     TaskId::new(text).unwrap()
 }

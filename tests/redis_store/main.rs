@@ -2,7 +2,10 @@
 #![cfg(all(unix, feature = "redis", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
+#[path = "../durable/crash.rs"]
 mod crash;
+mod deaths;
+mod faults;
 mod kit;
 mod open;
 #[path = "../servers/mod.rs"]
@@ -10,3 +13,8 @@ mod servers;
 mod speed;
 mod trouble;
 mod work;
+
+#[path = "../fault_proxy/mod.rs"]
+mod fault_proxy;
+#[path = "../servers/network.rs"]
+mod network;

@@ -159,6 +159,10 @@ impl PrivatePostgres {
         panic!("PostgreSQL did not start on {TRIES} free ports");
     }
 
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        (std::net::Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!(
             "postgres://tlo@127.0.0.1:{}/postgres?sslmode=disable",

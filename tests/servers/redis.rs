@@ -67,6 +67,10 @@ impl PrivateRedis {
         panic!("redis-server did not start on {TRIES} free ports");
     }
 
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        (std::net::Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }

@@ -51,6 +51,11 @@ pub(super) struct Lent {
 }
 
 impl Lent {
+    /// Closes it when it was cut. One that is dead without a word looks whole to the pool.
+    pub(super) fn keep_unless_cut<T>(&mut self, read: &Result<T, Fault>) {
+        self.clean = !read.as_ref().is_err_and(Fault::is_cut);
+    }
+
     pub(super) fn object(&self) -> Result<&Object> {
         self.object.as_ref().ok_or_else(|| {
             Error::new(

@@ -38,6 +38,7 @@ impl EnlistAsync for Transaction<'_> {
         let link = Link {
             way: Way::Enlisted(self),
             names: &names,
+            watch: None,
         };
         let table = names.fill("@migration");
         let rows = link.query(IS_STORE, &[(&table, Type::TEXT)]).await;

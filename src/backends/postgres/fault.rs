@@ -57,7 +57,8 @@ impl Fault {
 }
 
 fn is_shutdown(code: &SqlState) -> bool {
-    *code == SqlState::ADMIN_SHUTDOWN
+    *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+        || *code == SqlState::ADMIN_SHUTDOWN
         || *code == SqlState::CRASH_SHUTDOWN
         || *code == SqlState::CANNOT_CONNECT_NOW
         || code.code().starts_with("08")
@@ -83,7 +84,7 @@ pub(super) fn fault(operation: &'static str, source: tokio_postgres::Error) -> E
         _ if is_shutdown(&code) => (
             ErrorKind::Unavailable,
             format!(
-                "the PostgreSQL server stops or starts ({said}); the store goes on when it does"
+                "the PostgreSQL server stops, starts or ended the connection ({said}); the store goes on by itself"
             ),
         ),
         "28" => (

@@ -1,10 +1,17 @@
 //! A connection that statements are sent over, whoever it belongs to.
 
+use std::time::Duration;
+
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Transaction};
 
 use super::names::Names;
+use super::pool::Connections;
+use crate::backends::deadline::within;
+
+/// How long a statement may take before it is looked whether the server works on it at all.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
 
 /// A value and its type: statements are never asked what theirs are.
 pub(super) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -25,21 +32,51 @@ pub(super) enum Way<'a> {
 pub(super) struct Link<'a> {
     pub(super) way: Way<'a>,
     pub(super) names: &'a Names,
+    /// What asks the server on another connection when nothing comes on this one.
+    pub(super) watch: Option<&'a Connections>,
 }
 
 type Answer<T> = Result<T, tokio_postgres::Error>;
 
 impl Link<'_> {
+    /// Waits for an answer. A connection on which nothing comes while the server is reached on another, and works on
+    /// nothing of ours there, is dead, though nobody said so: what is between forgot it.
+    async fn answer<T>(&self, asked: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
+        let Some(connections) = self.watch else {
+            return asked.await;
+        };
+        // In a box: the futures of whole transactions hold this one, and the stack of a thread is not large.
+        let mut asked = Box::pin(asked);
+        loop {
+            if let Some(answer) = within(SILENT_AFTER, asked.as_mut()).await {
+                return answer;
+            }
+            let looking = Box::pin(connections.works_on_nothing());
+            let looked = within(SILENT_AFTER, looking).await;
+            if !matches!(looked, Some(Ok(true))) {
+                continue;
+            }
+            // What it just ended may be on its way.
+            return match within(SILENT_AFTER / 2, asked.as_mut()).await {
+                Some(answer) => answer,
+                None => Err(tokio_postgres::Error::__private_api_timeout()),
+            };
+        }
+    }
+
     pub(super) async fn query(&self, template: &str, values: &[Value<'_>]) -> Answer<Vec<Row>> {
         let sql = self.names.fill(template);
         match self.way {
             Way::Prepared(client) => {
                 let types: Vec<Type> = values.iter().map(|(_, of)| of.clone()).collect();
-                let statement = client.prepare_typed_cached(&sql, &types).await?;
                 let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|(v, _)| *v).collect();
-                client.query(&statement, &values).await
+                let asked = async {
+                    let statement = client.prepare_typed_cached(&sql, &types).await?;
+                    client.query(&statement, &values).await
+                };
+                self.answer(asked).await
             }
-            Way::Unnamed(client) => client.query_typed(&sql, values).await,
+            Way::Unnamed(client) => self.answer(client.query_typed(&sql, values)).await,
             Way::Enlisted(transaction) => transaction.query_typed(&sql, values).await,
         }
     }
@@ -50,11 +87,14 @@ impl Link<'_> {
         match self.way {
             Way::Prepared(client) => {
                 let types: Vec<Type> = values.iter().map(|(_, of)| of.clone()).collect();
-                let statement = client.prepare_typed_cached(&sql, &types).await?;
                 let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|(v, _)| *v).collect();
-                client.execute(&statement, &values).await
+                let asked = async {
+                    let statement = client.prepare_typed_cached(&sql, &types).await?;
+                    client.execute(&statement, &values).await
+                };
+                self.answer(asked).await
             }
-            Way::Unnamed(client) => client.execute_typed(&sql, values).await,
+            Way::Unnamed(client) => self.answer(client.execute_typed(&sql, values)).await,
             Way::Enlisted(transaction) => transaction.execute_typed(&sql, values).await,
         }
     }
@@ -62,8 +102,8 @@ impl Link<'_> {
     /// Statements without values, as one message.
     pub(super) async fn batch(&self, sql: &str) -> Answer<()> {
         match self.way {
-            Way::Prepared(client) => client.batch_execute(sql).await,
-            Way::Unnamed(client) => client.batch_execute(sql).await,
+            Way::Prepared(client) => self.answer(client.batch_execute(sql)).await,
+            Way::Unnamed(client) => self.answer(client.batch_execute(sql)).await,
             Way::Enlisted(transaction) => transaction.batch_execute(sql).await,
         }
     }

@@ -71,13 +71,14 @@ async fn sweep_gates(engine: &Engine, limit: usize) -> Result<u64> {
         Ok(0)
     })
     .await?;
-    let lent = engine.lend("maintain").await?;
+    let mut lent = engine.lend("maintain").await?;
     let link = engine.connections.link(lent.object()?);
     let parked = Span {
         limit,
         ..Span::all_of(keys::PARKED_GATES.to_vec())
     };
     let found = spans(link, &[parked]).await;
+    lent.clean = found.is_ok();
     let gates = found
         .map_err(|fault| fault.into_error("maintain"))?
         .pop()

@@ -17,6 +17,7 @@ use super::link::{Link, Way};
 use super::names::Names;
 use super::options::{PostgresDurability, PostgresOptions, PostgresPooler};
 use super::schema;
+use crate::backends::deadline::within;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Times two connections are compared to find out whether a pooler gives both one session.
@@ -29,6 +30,16 @@ const SETTINGS: [&str; 3] = [
     "jit = off",
     "plan_cache_mode = force_generic_plan",
 ];
+
+/// Statements of ours that the server has worked on for a while, or whatever sessions do when it does not say.
+const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity \
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() \
+    AND application_name = current_setting('application_name') \
+    AND state NOT IN ('idle', 'idle in transaction', 'idle in transaction (aborted)') \
+    AND coalesce(query_start < statement_timestamp() - interval '1 second', true)";
+
+/// How long a transaction may do nothing before the server ends it: one whose program is gone keeps what it has locked.
+const IDLE: &str = "5s";
 
 /// What was read back of the server when the store was opened.
 #[derive(Clone, Debug)]
@@ -47,6 +58,8 @@ pub(super) struct Connections {
     /// Whether a pooler shares sessions between transactions.
     pub(super) pooled: bool,
     begin: String,
+    /// How long connecting may take.
+    patience: Duration,
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
 }
@@ -112,6 +125,7 @@ impl Connections {
             server,
             pooled,
             begin,
+            patience: options.connect_timeout,
             config,
             tls,
         })
@@ -140,6 +154,7 @@ impl Connections {
         Link {
             way,
             names: &self.names,
+            watch: Some(self),
         }
     }
 
@@ -153,10 +168,23 @@ impl Connections {
         let mut config = self.config.clone();
         config.application_name("tlo listener");
         // The connection is polled for what it hears; it must not run somewhere else.
-        config
-            .connect(self.tls.clone())
-            .await
-            .map_err(|source| fault("listen", source))
+        let connecting = config.connect(self.tls.clone());
+        match within(self.patience, connecting).await {
+            Some(listener) => listener.map_err(|source| fault("listen", source)),
+            None => Err(Error::new(
+                ErrorKind::Timeout,
+                "listen",
+                "the PostgreSQL server did not take the connection in time",
+            )),
+        }
+    }
+
+    /// Whether the server can be reached on a new connection and has worked on nothing of ours for a second.
+    pub(super) async fn works_on_nothing(&self) -> Result<bool> {
+        let client = connect(&self.config, &self.tls).await?;
+        let rows = client.query_typed(AT_WORK, &[]).await;
+        let rows = rows.map_err(|source| fault("look at work", source))?;
+        Ok(rows.first().is_some_and(|row| row.get::<_, i64>(0) == 0))
     }
 
     pub(super) fn close(&self) {
@@ -183,6 +211,9 @@ fn begin(pooled: bool, relaxed: bool, limit: Duration) -> String {
     begin.push(format!(
         "SET LOCAL statement_timeout = {}",
         limit.as_millis().max(1)
+    ));
+    begin.push(format!(
+        "SET LOCAL idle_in_transaction_session_timeout = '{IDLE}'"
     ));
     if relaxed {
         begin.push("SET LOCAL synchronous_commit = off".to_owned());

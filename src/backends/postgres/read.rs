@@ -37,9 +37,11 @@ const CHECK_LINES: usize = 200;
 async fn rows(engine: &Engine, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>> {
     let mut cut = false;
     loop {
-        let lent = engine.lend("read").await?;
+        let mut lent = engine.lend("read").await?;
         let link = engine.connections.link(lent.object()?);
-        match link.query(sql, values).await.map_err(Fault::from) {
+        let read = link.query(sql, values).await.map_err(Fault::from);
+        lent.keep_unless_cut(&read);
+        match read {
             Ok(rows) => return Ok(rows),
             Err(fault) if fault.is_cut() && !cut => cut = true,
             Err(fault) => return Err(fault.into_error("read")),
@@ -399,9 +401,11 @@ async fn look<T>(
 ) -> Result<T> {
     let mut cut = false;
     loop {
-        let lent = engine.lend("read").await?;
+        let mut lent = engine.lend("read").await?;
         let link = engine.connections.link(lent.object()?);
-        match look_once(engine, link, spans, &read).await {
+        let looked = look_once(engine, link, spans, &read).await;
+        lent.keep_unless_cut(&looked);
+        match looked {
             Ok(answer) => return Ok(answer),
             Err(fault) if fault.is_cut() && !cut => cut = true,
             Err(fault) => return Err(fault.into_error("read")),

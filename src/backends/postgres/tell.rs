@@ -11,6 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_postgres::AsyncMessage;
 
 use super::engine::Engine;
+use crate::backends::deadline::within;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::id::TaskId;
@@ -26,7 +27,10 @@ const ROOM: usize = 7_000;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Between two questions to a connection that says nothing.
-const PING: Duration = Duration::from_secs(10);
+const PING: Duration = Duration::from_secs(5);
+
+/// How long it may take to answer one. A connection that something between has forgotten looks like a silent one.
+const PONG_WITHIN: Duration = Duration::from_secs(3);
 
 /// What waits to be told.
 #[derive(Debug, Default)]
@@ -117,7 +121,8 @@ impl Teller {
     }
 
     async fn notify(&self, engine: &Engine, text: &str) -> Result<()> {
-        let lent = engine.lend("notify").await?;
+        let mut lent = engine.lend("notify").await?;
+        lent.clean = false;
         let channel = &self.0.channel;
         let text = text.replace('\'', "''").replace('\\', "\\\\");
         // It is not worth a write to the disk of its own.
@@ -125,9 +130,10 @@ impl Teller {
             "BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_notify('{channel}', E'{text}'); COMMIT"
         );
         let link = engine.connections.link(lent.object()?);
-        link.batch(&sql)
-            .await
-            .map_err(|source| super::fault::fault("notify", source))
+        let told = link.batch(&sql).await;
+        told.map_err(|source| super::fault::fault("notify", source))?;
+        lent.clean = true;
+        Ok(())
     }
 
     fn heard(&self, text: &str, hints: &HintSender) {
@@ -188,7 +194,10 @@ impl Teller {
     {
         let listen = format!("LISTEN \"{}\"", self.0.channel);
         let asking = async {
-            client.batch_execute(&listen).await?;
+            match within(PONG_WITHIN, client.batch_execute(&listen)).await {
+                Some(listening) => listening?,
+                None => return Ok(()),
+            }
             match first.take() {
                 // Whoever opens the store goes on now; it has not looked yet.
                 Some(first) => drop(first.send(())),
@@ -197,7 +206,10 @@ impl Teller {
             }
             loop {
                 SystemClock.sleep(PING).await;
-                client.batch_execute("").await?;
+                match within(PONG_WITHIN, client.batch_execute("")).await {
+                    Some(answer) => answer?,
+                    None => return Ok(()),
+                }
             }
         };
         let hearing = async {
@@ -214,7 +226,7 @@ impl Teller {
             ended = hearing => ended,
             failed = asking => {
                 let failed: std::result::Result<(), tokio_postgres::Error> = failed;
-                failed.err().map(|error| error.to_string()).unwrap_or_default()
+                failed.map_or_else(|error| error.to_string(), |()| "silent".to_owned())
             }
         }
     }

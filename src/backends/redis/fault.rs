@@ -37,7 +37,7 @@ fn describe(source: &RedisError) -> (ErrorKind, String) {
             }
             "MOVED" | "ASK" => (
                 Unsupported,
-                "this server is one node of a Redis Cluster and does not have the slot of this namespace; name the node that has it"
+                "this server is one node of a Redis Cluster and does not have the slot of this namespace; add ?cluster=true to the URL"
                     .to_owned(),
             ),
             "NOAUTH" | "WRONGPASS" => (
@@ -76,7 +76,20 @@ pub(super) fn spoils(source: &RedisError) -> bool {
         || source.is_timeout()
         || source.is_connection_dropped()
         || source.is_unrecoverable_error()
-        || matches!(source.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"))
+        || matches!(
+            source.code(),
+            Some("READONLY" | "LOADING" | "MASTERDOWN" | "MOVED" | "CLUSTERDOWN")
+        )
+}
+
+/// Whether the server did nothing for a reason that passes, so that the same may be sent again. While a slot moves to
+/// another node of a cluster, neither of the two has all keys of it: everything waits for its end.
+pub(super) fn passes(source: &RedisError, moves: bool) -> bool {
+    match source.code() {
+        Some("READONLY" | "LOADING" | "MASTERDOWN") => true,
+        Some("MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN") => moves,
+        _ => false,
+    }
 }
 
 /// An answer of another shape than the scripts give.

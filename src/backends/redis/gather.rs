@@ -115,8 +115,11 @@ async fn send(mut jobs: Vec<Job>, link: &Link, scripts: &Scripts, now: &Now, qui
     let commits: Vec<&Encoded> = jobs.iter().flat_map(|job| &*job.commits).collect();
     let mut answers = Vec::with_capacity(commits.len());
     let mut sent = ask(&commits, &mut answers, (link, scripts, now), quick).await;
-    if sent.is_ok() {
-        sent = link.wait_for_replicas("commit").await;
+    if let Ok(connection) = sent {
+        sent = link
+            .wait_for_replicas("commit", connection)
+            .await
+            .map(|()| connection);
         if sent.is_err() {
             answers.clear();
         }
@@ -127,23 +130,25 @@ async fn send(mut jobs: Vec<Job>, link: &Link, scripts: &Scripts, now: &Now, qui
         let mine = match (mine.len() == job.commits.len(), &sent) {
             (true, _) => Ok(mine),
             (false, Err(error)) => Err(again(error)),
-            (false, Ok(())) => Err(unexpected("commit")),
+            (false, Ok(_)) => Err(unexpected("commit")),
         };
         let _ = job.to.send(mine);
     }
 }
 
-/// Gathers the answers, as far as they come.
+/// Gathers the answers, as far as they come. Says which connection all were written on; 0 when they were several.
 async fn ask(
     commits: &[&Encoded],
     answers: &mut Vec<Value>,
     (link, scripts, now): (&Link, &Scripts, &Now),
     quick: &Quick,
-) -> Result<()> {
+) -> Result<u64> {
+    let mut first = None;
     if commits.iter().all(|commit| commit.form != Form::General) && quick.is_worth_a_try() {
-        let answer = link
-            .eval(&scripts.quick_commit, &args(commits, now))
+        let (answer, connection) = link
+            .eval_numbered(&scripts.quick_commit, &args(commits, now))
             .await?;
+        first = Some(connection);
         answers.extend(Values::of("commit", answer)?);
         if answers.len() < commits.len() {
             quick.ended();
@@ -151,10 +156,15 @@ async fn ask(
     }
     let left = &commits[answers.len().min(commits.len())..];
     if !left.is_empty() {
-        let answer = link.eval(&scripts.commit, &args(left, now)).await?;
+        let (answer, connection) = link
+            .eval_numbered(&scripts.commit, &args(left, now))
+            .await?;
         answers.extend(Values::of("commit", answer)?);
+        if *first.get_or_insert(connection) != connection {
+            first = Some(0);
+        }
     }
-    Ok(())
+    Ok(first.unwrap_or(0))
 }
 
 fn args(commits: &[&Encoded], now: &Now) -> Args {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
+use redis::Value;
 use redis::aio::PubSub;
 use tokio::sync::oneshot;
 
@@ -16,6 +17,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::store::{Hint, HintSender};
+
+/// Between two questions to a server that says nothing.
+const PING: Duration = Duration::from_secs(5);
+
+/// How long the server may take to answer one.
+const PONG_WITHIN: Duration = Duration::from_secs(3);
 
 /// Between two tries to listen again.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -37,12 +44,7 @@ pub(super) async fn listen(
         }
     };
     loop {
-        {
-            let mut messages = pin!(connection.on_message());
-            while let Some(message) = poll_fn(|cx| messages.as_mut().poll_next(cx)).await {
-                tell(&hints, message.get_payload_bytes());
-            }
-        }
+        hear(connection, &hints).await;
         tracing::warn!(
             "hints of the Redis server stopped; work is found by looking until they come again"
         );
@@ -60,16 +62,41 @@ pub(super) async fn listen(
     }
 }
 
+/// Passes on what is said, until the connection ends or is found dead: one that something between has forgotten looks like
+/// one on which nothing is said.
+async fn hear(connection: PubSub, hints: &HintSender) {
+    let (mut asking, mut messages) = connection.split();
+    let hearing = async {
+        while let Some(message) = poll_fn(|cx| pin!(&mut messages).poll_next(cx)).await {
+            tell(hints, message.get_payload_bytes());
+        }
+    };
+    let pinging = async {
+        loop {
+            SystemClock.sleep(PING).await;
+            let answer = within(PONG_WITHIN, asking.ping::<Value>()).await;
+            if !matches!(answer, Some(Ok(_))) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = hearing => {}
+        () = pinging => {}
+    }
+}
+
 async fn subscribe(link: &Link) -> Result<PubSub> {
+    let failed = |source| fault("listen to redis", source);
     let subscribing = async {
-        let mut connection = link.client.get_async_pubsub().await?;
-        connection
-            .subscribe(format!("{}hints", link.prefix()))
-            .await?;
+        let client = link.place.find().await?;
+        let mut connection = client.get_async_pubsub().await.map_err(failed)?;
+        let channel = format!("{}hints", link.prefix());
+        connection.subscribe(channel).await.map_err(failed)?;
         Ok(connection)
     };
     match within(link.options.connect_timeout, subscribing).await {
-        Some(done) => done.map_err(|source| fault("listen to redis", source)),
+        Some(done) => done,
         None => Err(Error::new(
             ErrorKind::Timeout,
             "listen to redis",

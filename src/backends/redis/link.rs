@@ -1,15 +1,17 @@
 //! The connection that all calls share: made when it is needed, made anew after it broke.
 
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
+use redis::{AsyncConnectionConfig, Cmd, RedisError, Value};
 use tokio::sync::Mutex;
 
 use super::args::Args;
-use super::fault::{again, fault, spoils};
+use super::fault::{again, fault, passes, spoils};
 use super::options::RedisOptions;
+use super::place::Place;
 use super::scripts::Script;
 use crate::backends::deadline::within;
 use crate::clock::{Clock, SystemClock};
@@ -18,15 +20,20 @@ use crate::error::{Error, ErrorKind, Result};
 /// Between two tries to connect.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
+/// How long a call waits before it looks whether the server answers others meanwhile.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
+
 /// How long replicas may take to have a write.
 const REPLICAS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The way to a server.
 pub(super) struct Link {
-    pub(super) client: Client,
+    pub(super) place: Place,
     pub(super) options: RedisOptions,
     prefix: String,
     current: Mutex<Current>,
+    /// When it was looked last whether the server answers on a new connection, and whether it did.
+    looked: Mutex<(Duration, bool)>,
 }
 
 #[derive(Default)]
@@ -48,13 +55,14 @@ impl fmt::Debug for Link {
 
 impl Link {
     pub(super) fn new(options: RedisOptions) -> Result<Self> {
-        let client =
-            Client::open(options.url.as_str()).map_err(|source| fault("open redis", source))?;
+        let place = Place::of(&options)
+            .map_err(|message| Error::new(ErrorKind::Configuration, "open redis", message))?;
         Ok(Self {
-            client,
+            place,
             prefix: options.prefix(),
             options,
             current: Mutex::default(),
+            looked: Mutex::default(),
         })
     }
 
@@ -95,7 +103,7 @@ impl Link {
             let left = end.saturating_sub(SystemClock.steady().at);
             let failed = match within(left, self.try_to_connect()).await {
                 Some(Ok(connection)) => return Ok(connection),
-                Some(Err(source)) => fault("connect to redis", source),
+                Some(Err(error)) => error,
                 None => Error::new(
                     ErrorKind::Unavailable,
                     "connect to redis",
@@ -109,17 +117,34 @@ impl Link {
         }
     }
 
-    async fn try_to_connect(&self) -> Result<MultiplexedConnection, RedisError> {
+    async fn try_to_connect(&self) -> Result<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.options.connect_timeout))
             .set_response_timeout(Some(self.options.call_timeout));
-        let mut connection = self
-            .client
+        let failed = |source| fault("connect to redis", source);
+        let client = self.place.find().await?;
+        let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        redis::cmd("PING")
-            .query_async::<Value>(&mut connection)
-            .await?;
+            .await
+            .map_err(failed)?;
+        if self.place.is_named_by_sentinels() {
+            let role: Vec<Value> = redis::cmd("ROLE")
+                .query_async(&mut connection)
+                .await
+                .map_err(failed)?;
+            if role.first() != Some(&Value::BulkString(b"master".to_vec())) {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "connect to redis",
+                    "the Redis server that the sentinels name is a replica: a failover is under way",
+                ));
+            }
+        } else {
+            redis::cmd("PING")
+                .query_async::<Value>(&mut connection)
+                .await
+                .map_err(failed)?;
+        }
         Ok(connection)
     }
 
@@ -137,18 +162,79 @@ impl Link {
     }
 
     async fn send(&self, command: &Cmd) -> Result<Result<Value, RedisError>> {
-        let (mut connection, number) = self.connection().await?;
-        let answer = command.query_async::<Value>(&mut connection).await;
-        if answer.as_ref().is_err_and(spoils) {
-            self.forget(number).await;
-        }
+        let (answer, _) = self.send_numbered(command).await?;
         Ok(answer)
+    }
+
+    /// Sends a command, again as long as the server did nothing of it for a reason that passes. Says on which connection.
+    async fn send_numbered(&self, command: &Cmd) -> Result<(Result<Value, RedisError>, u64)> {
+        let end = SystemClock.steady().at + self.options.connect_timeout;
+        loop {
+            let (connection, number) = self.connection().await?;
+            let answer = self.answer(connection, number, command).await?;
+            let Err(error) = &answer else {
+                return Ok((answer, number));
+            };
+            if spoils(error) {
+                self.forget(number).await;
+            }
+            if !passes(error, self.place.moves()) || SystemClock.steady().at >= end {
+                return Ok((answer, number));
+            }
+            SystemClock.sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// Waits for an answer. A connection on which nothing comes while the server answers on another is dead, though nobody
+    /// said so: what is between forgot it.
+    async fn answer(
+        &self,
+        mut connection: MultiplexedConnection,
+        number: u64,
+        command: &Cmd,
+    ) -> Result<Result<Value, RedisError>> {
+        let mut asked = pin!(command.query_async::<Value>(&mut connection));
+        loop {
+            if let Some(answer) = within(SILENT_AFTER, asked.as_mut()).await {
+                return Ok(answer);
+            }
+            if !self.others_are_answered().await {
+                continue;
+            }
+            // It answers one after the other: this one's turn was before.
+            if let Some(answer) = within(SILENT_AFTER / 2, asked.as_mut()).await {
+                return Ok(answer);
+            }
+            self.forget(number).await;
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                "ask redis",
+                "the connection to the Redis server is dead: nothing comes on it while the server answers on others; whether this was written is not known",
+            ));
+        }
+    }
+
+    /// Whether the server answers on a new connection, seen after this was asked.
+    async fn others_are_answered(&self) -> bool {
+        let asked = SystemClock.steady().at;
+        let mut looked = self.looked.lock().await;
+        if looked.0 < asked {
+            let answered = within(SILENT_AFTER, self.try_to_connect()).await;
+            *looked = (SystemClock.steady().at, matches!(answered, Some(Ok(_))));
+        }
+        looked.1
     }
 
     /// Runs a script; the server is given it when it does not have it, and then nothing of it had run.
     pub(super) async fn eval(&self, script: &Script, args: &Args) -> Result<Value> {
+        let (answer, _) = self.eval_numbered(script, args).await?;
+        Ok(answer)
+    }
+
+    /// The same, and on which connection it ran.
+    pub(super) async fn eval_numbered(&self, script: &Script, args: &Args) -> Result<(Value, u64)> {
         let command = self.command("EVALSHA", &script.sha, args);
-        let mut answer = self.send(&command).await?;
+        let (mut answer, mut number) = self.send_numbered(&command).await?;
         let is_unknown = |error: &RedisError| error.code() == Some("NOSCRIPT");
         if answer.as_ref().is_err_and(is_unknown) {
             self.ask(
@@ -156,9 +242,10 @@ impl Link {
                 redis::cmd("SCRIPT").arg("LOAD").arg(&script.source),
             )
             .await?;
-            answer = self.send(&command).await?;
+            (answer, number) = self.send_numbered(&command).await?;
         }
-        answer.map_err(|source| fault(script.verb, source))
+        let answer = answer.map_err(|source| fault(script.verb, source))?;
+        Ok((answer, number))
     }
 
     fn command(&self, name: &str, script: &str, args: &Args) -> Cmd {
@@ -170,8 +257,12 @@ impl Link {
         command
     }
 
-    /// Waits until as many replicas as asked for have what was written before.
-    pub(super) async fn wait_for_replicas(&self, operation: &'static str) -> Result<()> {
+    /// Waits until as many replicas as asked for have what was written before on this connection.
+    pub(super) async fn wait_for_replicas(
+        &self,
+        operation: &'static str,
+        number: u64,
+    ) -> Result<()> {
         let wanted = self.options.wait_replicas;
         if wanted == 0 {
             return Ok(());
@@ -179,15 +270,20 @@ impl Link {
         let mut wait = redis::cmd("WAIT");
         wait.arg(wanted)
             .arg(REPLICAS_WITHIN.as_millis().to_string());
-        match self.ask(operation, &wait).await? {
-            Value::Int(have) if have >= i64::from(wanted) => Ok(()),
-            _ => Err(Error::new(
-                ErrorKind::Unavailable,
-                operation,
-                format!(
-                    "fewer than {wanted} replicas have this write after a second (wait_replicas); it was made and may be lost in a failover"
-                ),
-            )),
-        }
+        let (answer, waited_on) = self.send_numbered(&wait).await?;
+        let answer = answer.map_err(|source| fault(operation, source))?;
+        let why = match answer {
+            // A new connection has written nothing, so that replicas would have all of it.
+            _ if waited_on != number => {
+                "the connection broke before replicas had this write".to_owned()
+            }
+            Value::Int(have) if have >= i64::from(wanted) => return Ok(()),
+            _ => format!("fewer than {wanted} replicas have this write after a second"),
+        };
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            operation,
+            format!("{why} (wait_replicas); it was made and may be lost in a failover"),
+        ))
     }
 }

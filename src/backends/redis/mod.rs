@@ -15,6 +15,7 @@ mod now;
 mod options;
 mod packed;
 mod quick;
+mod place;
 mod reading;
 mod record;
 mod scripts;

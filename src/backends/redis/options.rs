@@ -1,10 +1,12 @@
 //! What can be chosen about a store on Redis.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::place::Place;
 use crate::backends::deadline::CALL_TIMEOUT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schedule::{duration_text, format_duration};
@@ -33,6 +35,11 @@ pub enum RedisDurability {
 pub struct RedisOptions {
     /// The server: `redis://user:password@host:port/db`, `rediss://…` with TLS (feature `redis-tls`), or
     /// `redis+unix:///path?db=0`. `redis://127.0.0.1:6379/0` unless given. It is never shown, for it may hold a password.
+    ///
+    /// A cluster is `redis://user:password@host1:port,host2:port/?cluster=true`, with some of its nodes: those are asked
+    /// which one has the slot of the namespace. `redis+sentinel://user:password@host1:port,host2:port/name/db` names
+    /// sentinels, which say which server called `name` takes writes; user and password are the server's. `rediss://…` and
+    /// `rediss+sentinel://…` are the same with TLS.
     pub url: String,
     /// Everything lies in keys that start with `{tlo:<namespace>}`, in one slot of a cluster. Letters, digits, `_`, `-`
     /// and `.`, at most 128. `tlo` unless given.
@@ -48,6 +55,9 @@ pub struct RedisOptions {
     /// A write is answered when this many replicas have it (`WAIT`); fewer within a second is an error, and the write may
     /// be lost in a failover. 0 unless given.
     pub wait_replicas: u32,
+    /// A file of certificates (PEM) that sign the certificate of the server, for `rediss://`; those of the system unless
+    /// given.
+    pub tls_ca: Option<PathBuf>,
 }
 
 impl fmt::Debug for RedisOptions {
@@ -59,6 +69,7 @@ impl fmt::Debug for RedisOptions {
             .field("connect_timeout", &self.connect_timeout)
             .field("call_timeout", &self.call_timeout)
             .field("wait_replicas", &self.wait_replicas)
+            .field("tls_ca", &self.tls_ca)
             .finish()
     }
 }
@@ -83,6 +94,7 @@ impl RedisOptions {
             connect_timeout: Duration::from_secs(5),
             call_timeout: CALL_TIMEOUT,
             wait_replicas: 0,
+            tls_ca: None,
         }
     }
 
@@ -101,14 +113,12 @@ impl RedisOptions {
 
     /// The first field whose value cannot work, and why.
     pub(crate) fn wrong(&self) -> Option<(&'static str, String)> {
-        let url = self.url.as_str();
-        if url.starts_with("rediss:") && !cfg!(feature = "redis-tls") {
-            let message = "rediss:// is TLS, which is not in this build; build it with the feature \"redis-tls\"";
-            return Some(("url", message.to_owned()));
-        }
-        if redis::parse_redis_url(url).is_none() {
-            let message = "the address is no Redis URL; write redis://host:6379/0, rediss://host:6380/0 for TLS, or redis+unix:///path/to/socket";
-            return Some(("url", message.to_owned()));
+        if let Err(message) = Place::of(self) {
+            let field = match message.starts_with("tls_ca") {
+                true => "tls_ca",
+                false => "url",
+            };
+            return Some((field, message));
         }
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         if self.namespace.is_empty()

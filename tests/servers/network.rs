@@ -1,0 +1,103 @@
+//! Work through the proxy while it does to connections what networks do, seeded.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tlo::store::{SharedStore, TaskStateStore};
+
+use crate::fault_proxy::{Fault, FaultProxy, Way};
+use crate::servers::load::{Load, comes_true, counted, seed, since_boot};
+
+/// Connections that are cut in a full proof.
+const CUTS: usize = 2_000;
+
+/// Other faults in a full proof, each for as long as it takes to be met, and then some.
+const OTHERS: usize = 200;
+
+/// Work through a proxy before a server at `address`: a store that `open` opens at an address goes where that leads.
+pub(crate) async fn work_through_faults(
+    name: &str,
+    address: SocketAddr,
+    lost_answer_to: &[&[u8]],
+    open: impl AsyncFn(SocketAddr) -> SharedStore,
+) {
+    let (seed, begun) = (seed(), since_boot());
+    println!("{name}: TLO_TEST_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let proxy = FaultProxy::start(address);
+    let around = open(address).await;
+    let stores = [open(proxy.address()).await, open(proxy.address()).await];
+    let mut load = Load::begin(&stores).await;
+    let (cuts, others) = (counted(CUTS), counted(OTHERS));
+    // One other fault among so many cuts.
+    let each = cuts / others;
+    let mut met = 0;
+    while met < cuts {
+        met += cut(&proxy, &mut random, lost_answer_to).await;
+        if met % each == 0 {
+            other(&proxy, &mut random).await;
+            load.resumes().await;
+        } else if met % 10 == 0 {
+            load.resumes().await;
+        } else {
+            // Each cut meets work, not the calm after the last one.
+            load.more_answers(1).await;
+        }
+    }
+    load.resumes().await;
+    let tally = proxy.tally();
+    let figures = load.check(&*around as &dyn TaskStateStore).await;
+    println!(
+        "{name}: {} connections of {} cut, {others} other faults, {} bytes swallowed: {figures} (seed {seed}, {:.0?})",
+        tally.cuts,
+        tally.connections,
+        tally.swallowed,
+        since_boot().saturating_sub(begun)
+    );
+}
+
+/// Cuts a connection somewhere; how many cuts it came to.
+async fn cut(proxy: &FaultProxy, random: &mut fastrand::Rng, lost: &[&[u8]]) -> usize {
+    let fault = match random.u8(..10) {
+        0..4 => Fault::LoseAnswer {
+            to: lost[random.usize(..lost.len())].to_vec(),
+        },
+        4..7 => Fault::CutAfter {
+            way: Way::Up,
+            bytes: random.u64(..2_000),
+        },
+        7..9 => Fault::CutAfter {
+            way: Way::Down,
+            bytes: random.u64(..2_000),
+        },
+        _ => {
+            proxy.cut_all();
+            return 1;
+        }
+    };
+    proxy.set(fault);
+    let was_cut = proxy.was_cut(Duration::from_secs(10)).await;
+    proxy.heal();
+    assert!(was_cut, "nothing came to the cut: work stands still");
+    1
+}
+
+/// Another fault, until it has met something or a moment is over.
+async fn other(proxy: &FaultProxy, random: &mut fastrand::Rng) {
+    let way = if random.bool() { Way::Up } else { Way::Down };
+    let by = Duration::from_millis(random.u64(1..100));
+    let long = Duration::from_millis(random.u64(50..1_500));
+    let fault = match random.u8(..6) {
+        0 => Fault::Delay { way, by },
+        1 => Fault::HoldAnswers,
+        2 => Fault::Refuse,
+        _ => Fault::Blackhole { way },
+    };
+    let refuses = fault == Fault::Refuse;
+    proxy.set(fault);
+    if refuses {
+        proxy.cut_all();
+    }
+    comes_true(long, async || false).await;
+    proxy.heal();
+}
