@@ -7,6 +7,8 @@
 
 #[path = "stores/lmdb.rs"]
 mod lmdb;
+#[path = "stores/table.rs"]
+mod table;
 
 use lmdb::Environments;
 use tempfile::TempDir;
@@ -24,4 +26,5 @@ async fn lmdb_keeps_the_contract_and_nothing_is_skipped() {
     println!("{report}");
     report.assert_ok();
     assert_eq!(report.skipped().count(), 0);
+    table::compare("lmdb", &[report]);
 }

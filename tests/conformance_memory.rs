@@ -8,6 +8,8 @@
 #[path = "stores/memory.rs"]
 mod memory;
 mod stores;
+#[path = "stores/table.rs"]
+mod table;
 
 use memory::Memory;
 use tlo::testing::conformance::{self, Options, StoreFactory};
@@ -23,6 +25,7 @@ async fn keeps_the_contract(factory: &dyn StoreFactory, shrink: usize) -> confor
 async fn memory_keeps_the_contract() {
     let report = keeps_the_contract(&Memory, 1).await;
     assert!(report.skipped().all(|(_, why)| !why.is_empty()));
+    table::compare("memory", &[report]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! The conformance suite over a real Redis server.
+//! The conformance suite over a real Redis server, and over a cluster of three.
 #![cfg(all(feature = "testing", feature = "redis"))]
 #![allow(
     clippy::print_stdout,
@@ -6,33 +6,23 @@
 )]
 
 mod servers;
+#[path = "stores/sides.rs"]
+mod sides;
+#[path = "stores/table.rs"]
+mod table;
 
 use servers::redis::Redis;
-use tlo::testing::conformance::{self, Options};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_keeps_the_contract_and_skips_what_a_server_clock_cannot_do() {
-    let Some(redis) = Redis::start() else {
-        return;
-    };
-    let shrink = if std::env::var("TLO_PROOF").is_ok_and(|proof| proof == "full") {
-        1
-    } else {
-        20
-    };
-    let options = Options {
-        only: std::env::var("TLO_TEST_ONLY").ok(),
-        ..Options::shrunk(shrink)
-    };
-    let report = conformance::run(&redis, &options).await;
-    println!("{report}");
-    report.assert_ok();
-    if options.only.is_none() {
-        let skipped: Vec<_> = report.skipped().map(|(name, _)| name).collect();
-        let by_the_wall = [
-            "setting_the_wall_clock_does_not_end_a_lease",
-            "a_reboot_ends_every_lease",
-        ];
-        assert_eq!(skipped, by_the_wall);
+    if let Some(redis) = Redis::start() {
+        sides::keeps_the_contract("redis", &redis, 2).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_cluster_keeps_the_contract_as_one_server_does() {
+    if let Some(redis) = Redis::cluster() {
+        sides::keeps_the_contract("redis cluster", &redis, 2).await;
     }
 }

@@ -7,6 +7,8 @@
 
 #[path = "stores/files.rs"]
 mod files;
+#[path = "stores/table.rs"]
+mod table;
 
 use files::Files;
 use tempfile::TempDir;
@@ -24,4 +26,5 @@ async fn sqlite_keeps_the_contract_and_nothing_is_skipped() {
     println!("{report}");
     report.assert_ok();
     assert_eq!(report.skipped().count(), 0);
+    table::compare("sqlite", &[report]);
 }

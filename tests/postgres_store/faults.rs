@@ -133,6 +133,11 @@ async fn a_connection_that_is_dead_without_a_word_is_found_out() {
     );
     let database = connect(&server.url()).await.unwrap();
     through.create(new("zeroth")).await.unwrap();
+    // Nothing is under way when the trouble begins.
+    let quiet = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'tlo' AND state = 'idle' AND query LIKE '%pg_notify%'";
+    let told = async || !database.query(quiet, &[]).await.unwrap().is_empty();
+    assert!(comes_true(Duration::from_secs(10), told).await);
+    assert_eq!(total(&*through).await, 1);
     let mut hints = through.hints();
     // The one that listens hears nothing more, and what is asked is not answered.
     proxy.set(Fault::Blackhole { way: Way::Down });

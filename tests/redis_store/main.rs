@@ -7,6 +7,7 @@ mod crash;
 mod deaths;
 mod faults;
 mod kit;
+mod many;
 mod open;
 #[path = "../servers/mod.rs"]
 mod servers;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use super::pgbouncer::PgBouncer;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tlo::store::SharedStore;
@@ -50,7 +51,7 @@ fn has_room(folder: &str) -> bool {
 }
 
 /// Where a program of PostgreSQL is: on the path, or where Debian puts it.
-fn program(name: &str) -> Option<PathBuf> {
+pub(super) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> = std::env::split_paths(&path)
         .map(|place| place.join(name))
@@ -69,7 +70,7 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// A command that runs as a user that is not root, which PostgreSQL refuses to be.
-fn as_user(program: &Path) -> Command {
+pub(super) fn as_user(program: &Path) -> Command {
     if rustix::process::geteuid().is_root() {
         let mut command = Command::new("setpriv");
         command
@@ -83,6 +84,20 @@ fn as_user(program: &Path) -> Command {
         command
     } else {
         Command::new(program)
+    }
+}
+
+/// Gives a directory to the user of [`as_user`].
+pub(super) fn give_to_user(directory: &Path) {
+    if rustix::process::geteuid().is_root() {
+        let owned = Command::new("chown")
+            .args(["--recursive", "postgres"])
+            .arg(directory)
+            .status();
+        assert!(
+            owned.unwrap().success(),
+            "the directory cannot be given to postgres"
+        );
     }
 }
 
@@ -113,16 +128,7 @@ impl PrivatePostgres {
             println!("SKIPPED: no PostgreSQL server here; scripts/services installs it");
             return None;
         };
-        if rustix::process::geteuid().is_root() {
-            let owned = Command::new("chown")
-                .arg("postgres")
-                .arg(directory.path())
-                .status();
-            assert!(
-                owned.unwrap().success(),
-                "the directory cannot be given to postgres"
-            );
-        }
+        give_to_user(directory.path());
         let made = as_user(&initdb)
             .arg("--pgdata")
             .arg(directory.path().join("data"))
@@ -278,6 +284,8 @@ pub(crate) struct Postgres {
     /// Schemas of this run, on a server that others use.
     run: String,
     own: Option<PrivatePostgres>,
+    /// What stands between the stores and the server.
+    pooler: Option<PgBouncer>,
     /// Places that were renamed, with the name that they have now and the schema that they keep.
     renamed: Mutex<Vec<(String, String, String)>>,
 }
@@ -291,6 +299,7 @@ impl Postgres {
                 url,
                 run,
                 own: None,
+                pooler: None,
                 renamed: Mutex::default(),
             });
         }
@@ -299,6 +308,20 @@ impl Postgres {
             url: own.url(),
             run,
             own: Some(own),
+            pooler: None,
+            renamed: Mutex::default(),
+        })
+    }
+
+    /// A server behind a pooler of transactions.
+    pub(crate) fn pooled() -> Option<Self> {
+        let own = PrivatePostgres::start()?;
+        let pooler = PgBouncer::start(own.address())?;
+        Some(Self {
+            url: own.url(),
+            run: "pooled".to_owned(),
+            own: Some(own),
+            pooler: Some(pooler),
             renamed: Mutex::default(),
         })
     }
@@ -332,10 +355,11 @@ impl Postgres {
     }
 
     pub(crate) fn options(&self, place: &str) -> PostgresOptions {
+        let pooler = self.pooler.as_ref().map(PgBouncer::url);
         PostgresOptions {
             schema: self.schema(place),
             connections: 4,
-            ..PostgresOptions::at(&self.url)
+            ..PostgresOptions::at(pooler.as_ref().unwrap_or(&self.url))
         }
     }
 

@@ -9,9 +9,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use super::redis_cluster::RedisCluster;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tlo::store::SharedStore;
@@ -22,6 +24,8 @@ use tlo::{Clock, Error, ErrorKind, IdSource, RedisOptions, RedisStore, Result, T
 pub(crate) struct PrivateRedis {
     directory: TempDir,
     port: u16,
+    /// A configuration file that the server changes itself, for a sentinel.
+    config: Option<PathBuf>,
     settings: Vec<String>,
     child: Mutex<Option<Child>>,
 }
@@ -30,6 +34,12 @@ impl Drop for PrivateRedis {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A port that nobody has at the moment.
+pub(crate) fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
 }
 
 /// Ports that somebody else took between the look and the start, at most.
@@ -43,13 +53,27 @@ impl PrivateRedis {
 
     /// Starts one with these settings.
     pub(crate) fn with(settings: &[&str]) -> Option<Self> {
+        Self::configured(settings, None)
+    }
+
+    /// Starts a sentinel with this configuration.
+    pub(crate) fn sentinel(config: &str) -> Option<Self> {
+        Self::configured(&["--sentinel"], Some(config))
+    }
+
+    fn configured(settings: &[&str], config: Option<&str>) -> Option<Self> {
         for _ in 0..TRIES {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
+            let port = free_port();
+            let directory = TempDir::new().unwrap();
+            let config = config.map(|config| {
+                let path = directory.path().join("redis.conf");
+                std::fs::write(&path, config).unwrap();
+                path
+            });
             let server = Self {
-                directory: TempDir::new().unwrap(),
+                directory,
                 port,
+                config,
                 settings: settings.iter().map(|&text| text.to_owned()).collect(),
                 child: Mutex::new(None),
             };
@@ -71,6 +95,15 @@ impl PrivateRedis {
         (std::net::Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// The port that it talks to other nodes of its cluster on.
+    pub(crate) fn bus(&self) -> String {
+        let at = self
+            .settings
+            .iter()
+            .position(|word| word == "--cluster-port");
+        self.settings[at.expect("it is a node of a cluster") + 1].clone()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
@@ -78,6 +111,7 @@ impl PrivateRedis {
     /// Runs the server until it takes connections; false when it ended before.
     fn run(&self) -> std::io::Result<bool> {
         let mut child = Command::new("redis-server")
+            .args(&self.config)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--dir", &self.directory.path().display().to_string()])
             .args(["--save", "", "--daemonize", "no"])
@@ -89,7 +123,9 @@ impl PrivateRedis {
         let is_ready = said
             .by_ref()
             .map_while(std::result::Result::ok)
-            .any(|line| line.contains("Ready to accept connections"));
+            .any(|line| {
+                line.contains("Ready to accept connections") || line.contains("Sentinel ID is")
+            });
         // A pipe that nobody reads would stop it.
         std::thread::spawn(move || said.for_each(drop));
         if is_ready {
@@ -98,6 +134,19 @@ impl PrivateRedis {
             child.wait()?;
         }
         Ok(is_ready)
+    }
+
+    /// A connection that is none of a store.
+    pub(crate) fn connection(&self) -> redis::Connection {
+        let client = redis::Client::open(self.url()).unwrap();
+        client.get_connection().unwrap()
+    }
+
+    /// What it answers to a command.
+    pub(crate) fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query(&mut self.connection()).unwrap()
     }
 
     /// As `kill -9` does.
@@ -120,6 +169,7 @@ pub(crate) struct Redis {
     /// Namespaces of this run, on a server that others use.
     run: String,
     own: Option<PrivateRedis>,
+    cluster: Option<RedisCluster>,
 }
 
 impl Redis {
@@ -131,6 +181,7 @@ impl Redis {
                 url,
                 run,
                 own: None,
+                cluster: None,
             });
         }
         let own = PrivateRedis::start()?;
@@ -138,6 +189,18 @@ impl Redis {
             url: own.url(),
             run: String::new(),
             own: Some(own),
+            cluster: None,
+        })
+    }
+
+    /// A cluster of three servers.
+    pub(crate) fn cluster() -> Option<Self> {
+        let cluster = RedisCluster::start(0)?;
+        Some(Self {
+            url: cluster.url(),
+            run: String::new(),
+            own: None,
+            cluster: Some(cluster),
         })
     }
 
@@ -186,18 +249,22 @@ impl StoreFactory for Redis {
 
     async fn corrupt(&self, place: &str, id: &TaskId) -> Result<()> {
         let key = format!("{{tlo:{}}}:t", self.options(place).namespace);
+        let mut connection = match &self.cluster {
+            Some(cluster) => cluster.owner(&key).connection(),
+            None => self.connection(),
+        };
         let damaged: i64 = redis::cmd("HSET")
             .arg(key)
             .arg(id.as_str())
             .arg(b"\x91{\"")
-            .query(&mut self.connection())
+            .query(&mut connection)
             .map_err(failed)?;
         assert_eq!(damaged, 0, "there is no record {id}");
         Ok(())
     }
 
     async fn discard(&self, place: &str) {
-        if self.own.is_some() {
+        if self.own.is_some() || self.cluster.is_some() {
             return;
         }
         let mut connection = self.connection();

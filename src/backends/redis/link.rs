@@ -1,7 +1,7 @@
 //! The connection that all calls share: made when it is needed, made anew after it broke.
 
 use std::fmt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -117,7 +117,14 @@ impl Link {
         }
     }
 
-    async fn try_to_connect(&self) -> Result<MultiplexedConnection> {
+    /// In a box, as it is rare: every call holds this, and what holds calls would else be of a depth that compilers refuse.
+    fn try_to_connect(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<MultiplexedConnection>> + Send + '_>> {
+        Box::pin(self.connect_once())
+    }
+
+    async fn connect_once(&self) -> Result<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.options.connect_timeout))
             .set_response_timeout(Some(self.options.call_timeout));
