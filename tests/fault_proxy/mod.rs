@@ -58,6 +58,8 @@ pub(crate) struct Tally {
     pub(crate) cuts: u64,
     /// Bytes that went nowhere.
     pub(crate) swallowed: u64,
+    /// Ways of connections that are dead since.
+    pub(crate) holes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +67,7 @@ struct Counters {
     connections: AtomicU64,
     cuts: AtomicU64,
     swallowed: AtomicU64,
+    holes: AtomicU64,
 }
 
 /// What the connections of a proxy share.
@@ -170,6 +173,7 @@ impl FaultProxy {
             connections: counters.connections.load(Ordering::SeqCst),
             cuts: counters.cuts.load(Ordering::SeqCst),
             swallowed: counters.swallowed.load(Ordering::SeqCst),
+            holes: counters.holes.load(Ordering::SeqCst),
         }
     }
 

@@ -113,6 +113,7 @@ impl<'a> Pump<'a> {
                 }
                 Fault::Blackhole { way } if *way == self.way => {
                     self.has_hole = true;
+                    self.shared.counters.holes.fetch_add(1, Ordering::SeqCst);
                     self.swallow();
                     continue;
                 }

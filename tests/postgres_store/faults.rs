@@ -144,11 +144,7 @@ async fn a_connection_that_is_dead_without_a_word_is_found_out() {
     around.create(new("first")).await.unwrap();
     let store = Arc::clone(&through);
     let asked = tokio::spawn(async move { store.create(new("second")).await });
-    let begun = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'tlo' AND state = 'idle in transaction'";
-    let both = async || {
-        let rows = database.query(begun, &[]).await.unwrap();
-        !rows.is_empty() && proxy.tally().swallowed > 0
-    };
+    let both = async || proxy.tally().holes == 2;
     assert!(comes_true(Duration::from_secs(10), both).await);
     proxy.heal();
     let begun = super::kit::since_boot();

@@ -10,6 +10,7 @@ mod kit;
 mod open;
 mod share;
 mod speed;
+mod tls;
 
 #[path = "../servers/mod.rs"]
 mod servers;

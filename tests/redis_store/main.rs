@@ -12,6 +12,7 @@ mod open;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod speed;
+mod tls;
 mod trouble;
 mod work;
 

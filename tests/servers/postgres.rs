@@ -88,7 +88,7 @@ pub(super) fn as_user(program: &Path) -> Command {
 }
 
 /// Gives a directory to the user of [`as_user`].
-pub(super) fn give_to_user(directory: &Path) {
+pub(crate) fn give_to_user(directory: &Path) {
     if rustix::process::geteuid().is_root() {
         let owned = Command::new("chown")
             .args(["--recursive", "postgres"])

@@ -9,6 +9,7 @@ use tokio_postgres::{Client, Row, Transaction};
 use super::names::Names;
 use super::pool::Connections;
 use crate::backends::deadline::within;
+use crate::clock::{Clock, SystemClock};
 
 /// How long a statement may take before it is looked whether the server works on it at all.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
@@ -47,13 +48,15 @@ impl Link<'_> {
         };
         // In a box: the futures of whole transactions hold this one, and the stack of a thread is not large.
         let mut asked = Box::pin(asked);
+        // The server itself gives a statement up before.
+        let end = SystemClock.steady().at + connections.limit + SILENT_AFTER;
         loop {
             if let Some(answer) = within(SILENT_AFTER, asked.as_mut()).await {
                 return answer;
             }
             let looking = Box::pin(connections.works_on_nothing());
             let looked = within(SILENT_AFTER, looking).await;
-            if !matches!(looked, Some(Ok(true))) {
+            if !matches!(looked, Some(Ok(true))) && SystemClock.steady().at < end {
                 continue;
             }
             // What it just ended may be on its way.

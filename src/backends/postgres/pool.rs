@@ -31,15 +31,23 @@ const SETTINGS: [&str; 3] = [
     "plan_cache_mode = force_generic_plan",
 ];
 
-/// Statements of ours that the server has worked on for a while, or whatever sessions do when it does not say.
+/// Statements of ours that the server has worked on for a while, or whatever sessions do when it does not say. One that
+/// waits for the rest of what it was sent is none: half of that was lost.
 const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity \
     WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() \
     AND application_name = current_setting('application_name') \
     AND state NOT IN ('idle', 'idle in transaction', 'idle in transaction (aborted)') \
-    AND coalesce(query_start < statement_timestamp() - interval '1 second', true)";
+    AND wait_event IS DISTINCT FROM 'ClientRead' AND coalesce(query_start < statement_timestamp() - interval '1 second', true)";
 
 /// How long a transaction may do nothing before the server ends it: one whose program is gone keeps what it has locked.
 const IDLE: &str = "5s";
+
+/// The server, too, finds out in seconds that a program is gone, whatever that had locked and half sent.
+const KEEPALIVES: [&str; 3] = [
+    "tcp_keepalives_idle = 10",
+    "tcp_keepalives_interval = 5",
+    "tcp_keepalives_count = 3",
+];
 
 /// What was read back of the server when the store was opened.
 #[derive(Clone, Debug)]
@@ -60,6 +68,8 @@ pub(super) struct Connections {
     begin: String,
     /// How long connecting may take.
     patience: Duration,
+    /// How long a call may take.
+    pub(super) limit: Duration,
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
 }
@@ -126,6 +136,7 @@ impl Connections {
             pooled,
             begin,
             patience: options.connect_timeout,
+            limit: options.call_timeout,
             config,
             tls,
         })
@@ -202,7 +213,9 @@ pub(super) type Listener = (
 );
 
 fn session() -> String {
-    SETTINGS.map(|setting| format!("SET {setting}")).join("; ")
+    let settings = SETTINGS.into_iter().chain(KEEPALIVES);
+    let settings: Vec<_> = settings.map(|setting| format!("SET {setting}")).collect();
+    settings.join("; ")
 }
 
 fn begin(pooled: bool, relaxed: bool, limit: Duration) -> String {

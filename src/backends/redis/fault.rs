@@ -61,6 +61,11 @@ fn describe(source: &RedisError) -> (ErrorKind, String) {
             Configuration,
             format!("the user may not do this on the Redis server: {source}"),
         ),
+        // It does not pass by waiting.
+        _ if source.to_string().contains("peer certificate") => (
+            Configuration,
+            format!("the certificate of the Redis server cannot be trusted ({source}); name the file of who signed it in tls_ca"),
+        ),
         _ if source.is_io_error() || source.is_connection_dropped() || source.is_connection_refusal() => (
             Unavailable,
             "the Redis server cannot be reached, or the connection broke: whether a write was made is then not known"

@@ -99,20 +99,25 @@ impl Link {
     async fn connect(&self) -> Result<MultiplexedConnection> {
         let patience = self.options.connect_timeout;
         let end = SystemClock.steady().at.saturating_add(patience);
+        let mut heard = None;
         loop {
             let left = end.saturating_sub(SystemClock.steady().at);
             let failed = match within(left, self.try_to_connect()).await {
                 Some(Ok(connection)) => return Ok(connection),
                 Some(Err(error)) => error,
-                None => Error::new(
-                    ErrorKind::Unavailable,
-                    "connect to redis",
-                    "the Redis server did not take the connection in time",
-                ),
+                // What was heard last says more than that nothing was heard since.
+                None => heard.take().unwrap_or_else(|| {
+                    Error::new(
+                        ErrorKind::Unavailable,
+                        "connect to redis",
+                        "the Redis server did not take the connection in time",
+                    )
+                }),
             };
             if !failed.is_retryable() || SystemClock.steady().at >= end {
                 return Err(failed);
             }
+            heard = Some(failed);
             SystemClock.sleep(AGAIN_AFTER).await;
         }
     }
