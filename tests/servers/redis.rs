@@ -149,6 +149,16 @@ impl PrivateRedis {
         command.query(&mut self.connection()).unwrap()
     }
 
+    /// The same; nothing when the connection broke, as when the server changes its role.
+    pub(crate) fn try_ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> Option<T> {
+        let mut connection = redis::Client::open(self.url())
+            .ok()?
+            .get_connection()
+            .ok()?;
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]).query(&mut connection).ok()
+    }
+
     /// As `kill -9` does.
     pub(crate) fn kill(&self) {
         if let Some(mut child) = self.child.lock().take() {

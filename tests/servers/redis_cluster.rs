@@ -2,6 +2,7 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
+    clippy::expect_used,
     reason = "each test program uses a part of the kit"
 )]
 
@@ -158,7 +159,8 @@ impl RedisCluster {
 
 /// Whether a node says that it takes writes for a slot.
 fn owns(node: &PrivateRedis, slot: u16) -> bool {
-    let nodes: String = node.ask(&["CLUSTER", "NODES"]);
+    let nodes = node.try_ask::<String>(&["CLUSTER", "NODES"]);
+    let nodes = nodes.unwrap_or_default();
     let mine = nodes.lines().find(|line| line.contains("myself"));
     let mine = mine.unwrap_or_default();
     mine.contains("master")
@@ -171,8 +173,8 @@ fn owns(node: &PrivateRedis, slot: u16) -> bool {
 
 /// Whether a server is a replica that has what its master has.
 fn follows(node: &PrivateRedis) -> bool {
-    let info: String = node.ask(&["INFO", "replication"]);
-    says(&info, "role:slave") && says(&info, "master_link_status:up")
+    let info = node.try_ask::<String>(&["INFO", "replication"]);
+    info.is_some_and(|info| says(&info, "role:slave") && says(&info, "master_link_status:up"))
 }
 
 /// A server with two replicas, and three sentinels that watch it.
@@ -225,7 +227,7 @@ impl WatchedRedis {
     /// The server that the sentinels name.
     fn named(&self) -> Option<&PrivateRedis> {
         let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "shop"];
-        let named: (String, u16) = self.sentinels[0].ask(&ask);
+        let named: (String, u16) = self.sentinels[0].try_ask(&ask)?;
         self.servers
             .iter()
             .find(|server| server.address().port() == named.1)
@@ -238,10 +240,8 @@ impl WatchedRedis {
         old.kill();
         until("another takes over", || {
             self.named().is_some_and(|new| {
-                !std::ptr::eq(new, old) && {
-                    let info: String = new.ask(&["INFO", "replication"]);
-                    says(&info, "role:master")
-                }
+                let info = new.try_ask::<String>(&["INFO", "replication"]);
+                !std::ptr::eq(new, old) && info.is_some_and(|info| says(&info, "role:master"))
             })
         });
         let took = super::load::since_boot().saturating_sub(begun);

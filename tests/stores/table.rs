@@ -2,6 +2,11 @@
 //!
 //! `TLO_TEST_WRITE_TABLE=1` writes it instead.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a page that cannot be written fails the test"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

@@ -32,12 +32,14 @@ const SETTINGS: [&str; 3] = [
 ];
 
 /// Statements of ours that the server has worked on for a while, or whatever sessions do when it does not say. One that
-/// waits for the rest of what it was sent is none: half of that was lost.
+/// waits for the rest of what it was sent is none: half of that was lost. One that waits for a lock is none, either: who has
+/// that may be the very one whose connection is dead, and is found out only when it does not count.
 const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity \
     WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() \
     AND application_name = current_setting('application_name') \
     AND state NOT IN ('idle', 'idle in transaction', 'idle in transaction (aborted)') \
-    AND wait_event IS DISTINCT FROM 'ClientRead' AND coalesce(query_start < statement_timestamp() - interval '1 second', true)";
+    AND wait_event IS DISTINCT FROM 'ClientRead' AND wait_event_type IS DISTINCT FROM 'Lock' \
+    AND coalesce(query_start < statement_timestamp() - interval '1 second', true)";
 
 /// How long a transaction may do nothing before the server ends it: one whose program is gone keeps what it has locked.
 const IDLE: &str = "5s";
