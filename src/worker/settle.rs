@@ -46,10 +46,7 @@ pub(super) async fn settle(shared: &Shared, finished: Vec<Finished>) -> Vec<Fini
 }
 
 /// Answers with what is to be tried again later as it is, and what is to be tried now, changed to what can be stored.
-async fn try_once(
-    shared: &Shared,
-    mut finished: Vec<Finished>,
-) -> (Vec<Finished>, Vec<Finished>) {
+async fn try_once(shared: &Shared, mut finished: Vec<Finished>) -> (Vec<Finished>, Vec<Finished>) {
     let is_told = !shared.parts.observers.is_empty();
     let mut ends = Vec::with_capacity(finished.len());
     let mut told = Vec::new();
