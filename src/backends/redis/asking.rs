@@ -260,7 +260,7 @@ impl Asking {
         Ok(expired)
     }
 
-    async fn claimed(&self, args: &Args) -> Result<Values> {
+    async fn claimed(&self, script: &Script, args: &Args) -> Result<Values> {
         let (answer, connection) = self.link.eval_numbered(script, args).await?;
         // A lease that a failover forgets would be given out once more with the same fence.
         self.link.wait_for_replicas("claim", connection).await?;
