@@ -160,3 +160,53 @@ async fn a_connection_that_is_dead_without_a_word_is_found_out() {
     assert!(asked < Duration::from_secs(10) && heard < Duration::from_secs(15));
     assert_eq!(total(&*around).await, 4);
 }
+
+/// One message of a session: its kind, its length and what is in it.
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+    [&[kind][..], &length, body].concat()
+}
+
+/// A session of TLO that locks the tasks and then sends half of what it wants, as one does whose connection dies in the
+/// middle of a batch.
+fn half_asked(server: &PrivatePostgres) -> std::net::TcpStream {
+    use std::io::{Read, Write};
+    let mut session = std::net::TcpStream::connect(server.address()).unwrap();
+    session
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    let who = b"user\0tlo\0database\0postgres\0application_name\0tlo\0\0";
+    let length = u32::try_from(who.len() + 8).unwrap().to_be_bytes();
+    let begin = [&length[..], &196_608_u32.to_be_bytes(), who].concat();
+    session.write_all(&begin).unwrap();
+    let lock = b"BEGIN; LOCK TABLE tlo.task IN ACCESS EXCLUSIVE MODE; SELECT 'locked'\0";
+    session.write_all(&message(b'Q', lock)).unwrap();
+    let (mut said, mut bytes) = (Vec::new(), [0; 1024]);
+    while !said.windows(6).any(|part| part == b"locked") {
+        let count = session.read(&mut bytes).unwrap();
+        assert!(count > 0, "{}", said.escape_ascii());
+        said.extend_from_slice(&bytes[..count]);
+    }
+    // Neither run nor synchronised: the rest is on a way that leads nowhere.
+    session
+        .write_all(&message(b'P', b"\0SELECT 1\0\0\0"))
+        .unwrap();
+    session
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_waits_for_the_rest_of_a_message_does_not_keep_its_locks() {
+    let Some(server) = PrivatePostgres::start() else {
+        return;
+    };
+    let store = open(at(server.address())).await;
+    store.create(new("a")).await.unwrap();
+    let session = half_asked(&server);
+    let begun = super::kit::since_boot();
+    store.create(new("b")).await.unwrap();
+    let waited = super::kit::since_boot() - begun;
+    println!("its locks were free after {waited:?}");
+    assert!(waited > Duration::from_secs(1) && waited < Duration::from_secs(10));
+    assert_eq!(total(&*store).await, 2);
+    drop(session);
+}

@@ -41,6 +41,15 @@ const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity \
     AND wait_event IS DISTINCT FROM 'ClientRead' AND wait_event_type IS DISTINCT FROM 'Lock' \
     AND coalesce(query_start < statement_timestamp() - interval '1 second', true)";
 
+/// Ends sessions of ours that have waited for the rest of what they were sent: it was lost with the connection, the server
+/// has no timeout for that, and what they have locked is in the way of all others. One that is slow to send is cut, too, and
+/// tries again, as after any cut.
+const END_HALF_ASKED: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() \
+    AND application_name = current_setting('application_name') \
+    AND state = 'active' AND wait_event = 'ClientRead' \
+    AND query_start < statement_timestamp() - interval '3 seconds'";
+
 /// How long a transaction may do nothing before the server ends it: one whose program is gone keeps what it has locked.
 const IDLE: &str = "5s";
 
@@ -192,9 +201,18 @@ impl Connections {
         }
     }
 
-    /// Whether the server can be reached on a new connection and has worked on nothing of ours for a second.
+    /// Whether the server can be reached on a new connection and has worked on nothing of ours for a second. What is left
+    /// there of connections that died in the middle of a message is ended.
     pub(super) async fn works_on_nothing(&self) -> Result<bool> {
         let client = connect(&self.config, &self.tls).await?;
+        let ended = client.query_typed(END_HALF_ASKED, &[]).await;
+        let ended = ended.map_err(|source| fault("look at work", source))?;
+        if !ended.is_empty() {
+            tracing::warn!(
+                sessions = ended.len(),
+                "sessions were ended on the PostgreSQL server whose connections died in the middle of a message"
+            );
+        }
         let rows = client.query_typed(AT_WORK, &[]).await;
         let rows = rows.map_err(|source| fault("look at work", source))?;
         Ok(rows.first().is_some_and(|row| row.get::<_, i64>(0) == 0))
