@@ -39,6 +39,8 @@ pub struct Worker {
     turns: Option<Turns>,
     /// Runs that ended and are not recorded yet.
     pub(super) ended: Vec<Finished>,
+    /// Empty; where those go that are being recorded.
+    room: Vec<Finished>,
     pub(super) given_up: GivenUp,
     /// Writes of them that failed in a row, and when to try again.
     settles_failed: usize,
@@ -95,6 +97,7 @@ impl Worker {
             lanes,
             turns,
             ended: Vec::new(),
+            room: Vec::new(),
             given_up: GivenUp::default(),
             settles_failed: 0,
             settle_at: Duration::ZERO,
@@ -242,11 +245,8 @@ impl Worker {
         } else {
             0
         };
-        let mut ended = Vec::new();
-        if settling_now > 0 {
-            let later = self.ended.split_off(settling_now);
-            ended = std::mem::replace(&mut self.ended, later);
-        }
+        let mut ended = std::mem::take(&mut self.room);
+        ended.extend(self.ended.drain(..settling_now));
         let claims = self.look && may_claim();
         if claims {
             // Until this claim has shown otherwise, others wait for a place.
@@ -313,10 +313,7 @@ impl Worker {
     fn settle_later(&mut self, unsettled: Vec<Finished>) {
         if unsettled.is_empty() {
             self.settles_failed = 0;
-            if self.ended.capacity() == 0 {
-                // For its room.
-                self.ended = unsettled;
-            }
+            self.room = unsettled;
             return;
         }
         self.settles_failed += 1;
