@@ -6,7 +6,7 @@ use std::time::Duration;
 use tlo::store::{SharedStore, TaskStateStore};
 
 use crate::fault_proxy::{Fault, FaultProxy, Way};
-use crate::servers::load::{Load, comes_true, counted, seed, since_boot};
+use crate::servers::load::{Load, counted, seed, since_boot};
 
 /// Connections that are cut in a full proof.
 const CUTS: usize = 2_000;
@@ -82,7 +82,7 @@ async fn cut(proxy: &FaultProxy, random: &mut fastrand::Rng, lost: &[&[u8]]) -> 
     1
 }
 
-/// Another fault, until it has met something or a moment is over.
+/// Another fault, for a moment.
 async fn other(proxy: &FaultProxy, random: &mut fastrand::Rng) {
     let way = if random.bool() { Way::Up } else { Way::Down };
     let by = Duration::from_millis(random.u64(1..100));
@@ -98,6 +98,7 @@ async fn other(proxy: &FaultProxy, random: &mut fastrand::Rng) {
     if refuses {
         proxy.cut_all();
     }
-    comes_true(long, async || false).await;
+    // How long it lasts is a part of the fault.
+    tlo::Clock::sleep(&tlo::SystemClock, long).await;
     proxy.heal();
 }

@@ -85,15 +85,12 @@ impl Records {
     }
 
     pub(super) fn find(&self, id: &TaskId) -> Option<&Slot> {
-        let recent = self.recent.place(id);
-        if let Some(slot) = self.get(recent.get())
+        if let Some(slot) = self.get(self.recent.place(id).get())
             && std::ptr::eq(slot.record.id.as_str(), id.as_str())
         {
             return Some(slot);
         }
-        let seq = *self.by_id.get(id)?;
-        recent.set(seq);
-        self.get(seq)
+        self.hand_out(*self.by_id.get(id)?)
     }
 
     /// A record that is handed out, and asked for by its id before long.

@@ -16,7 +16,7 @@ macro_rules! lua {
 }
 
 /// What all need.
-const WORDS: [&str; 2] = lua!("words", "heads");
+const WORDS: [&str; 3] = lua!("words", "calls", "heads");
 
 /// What every writing verb needs.
 const RECORDS: [&str; 8] = lua!(

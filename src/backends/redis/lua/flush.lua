@@ -3,45 +3,24 @@ local flush
 
 do
 
-local MANY = 2000
-
--- One command, or as many as its values need.
-local function write(name, key, values)
-  for from = 1, #values, MANY do
-    call(name, key, unpack(values, from, math.min(from + MANY - 1, #values)))
-  end
-end
-
-local function write_rows(key, rows)
-  local adds, removes = {}, {}
-  local added, removed = 0, 0
-  for member, score in pairs(rows) do
-    if score then
-      adds[added + 1], adds[added + 2] = score, member
-      added = added + 2
-    else
-      removed = removed + 1
-      removes[removed] = member
-    end
-  end
-  if added > 0 then write('ZADD', key, adds) end
-  if removed > 0 then write('ZREM', key, removes) end
-end
-
-local function write_fields(key, fields)
+-- Rows of a sorted list come as score and member, fields as field and value; `false` stands for what goes.
+local function write_pairs(put, remove, key, changes, is_member_last)
   local puts, removes = {}, {}
-  local put, removed = 0, 0
-  for field, value in pairs(fields) do
-    if value then
-      puts[put + 1], puts[put + 2] = field, value
-      put = put + 2
-    else
+  local at, removed = 0, 0
+  for name, value in pairs(changes) do
+    if not value then
       removed = removed + 1
-      removes[removed] = field
+      removes[removed] = name
+    elseif is_member_last then
+      puts[at + 1], puts[at + 2] = value, name
+      at = at + 2
+    else
+      puts[at + 1], puts[at + 2] = name, value
+      at = at + 2
     end
   end
-  if put > 0 then write('HSET', key, puts) end
-  if removed > 0 then write('HDEL', key, removes) end
+  write(put, key, puts)
+  write(remove, key, removes)
 end
 
 local function write_members(key, members)
@@ -50,8 +29,8 @@ local function write_members(key, members)
     local list = present and adds or removes
     list[#list + 1] = member
   end
-  if #adds > 0 then write('SADD', key, adds) end
-  if #removes > 0 then write('SREM', key, removes) end
+  write('SADD', key, adds)
+  write('SREM', key, removes)
 end
 
 local function write_records()
@@ -65,8 +44,8 @@ local function write_records()
       gone[#gone + 1] = id
     end
   end
-  if at > 0 then write('HSET', RECORDS, values) end
-  if #gone > 0 then write('HDEL', RECORDS, gone) end
+  write('HSET', RECORDS, values)
+  write('HDEL', RECORDS, gone)
   unsaved = {}
 end
 
@@ -84,7 +63,7 @@ local function write_rest()
   for key, found in pairs(sets) do write_members(key, found.members) end
   for key, fields in pairs(counts) do
     for field, change in pairs(fields) do
-      if change ~= 0 and call('HINCRBY', key, field, change) <= 0 then call('HDEL', key, field) end
+      if change ~= 0 then add(key, field, change) end
     end
   end
   texts, sets, counts = {}, {}, {}
@@ -93,8 +72,8 @@ end
 flush = function()
   for key in pairs(dropped) do call('UNLINK', key) end
   write_records()
-  for key, fields in pairs(hashes) do write_fields(key, fields) end
-  for key, rows in pairs(sorted) do write_rows(key, rows) end
+  for key, fields in pairs(hashes) do write_pairs('HSET', 'HDEL', key, fields) end
+  for key, rows in pairs(sorted) do write_pairs('ZADD', 'ZREM', key, rows, true) end
   dropped, hashes, sorted = {}, {}, {}
   write_rest()
   write_heads()

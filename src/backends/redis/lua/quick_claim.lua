@@ -65,10 +65,6 @@ local function lease(lane)
   return true
 end
 
-local function add(key, field, change)
-  if call('HINCRBY', key, field, change) <= 0 then call('HDEL', key, field) end
-end
-
 local function take_from(queue)
   local later = first_time(P .. 'd:' .. queue)
   if later and later <= NOWC then return false end
@@ -104,7 +100,7 @@ local function take_from(queue)
     local leased = #lane.gone
     if leased > 0 then
       local names = queue .. '\0' .. string.match(lane.lane, '^%Z*')
-      for from = 1, leased, 4000 do call('ZREM', lane.key, unpack(lane.gone, from, math.min(from + 3999, leased))) end
+      write('ZREM', lane.key, lane.gone)
       write_head(queue, lane.lane)
       add(P .. 'c', PENDING .. names, -leased)
       add(P .. 'c', RUNNING .. names, leased)
@@ -125,11 +121,8 @@ for i = 1, #queues do
     break
   end
 end
-for from = 1, #values, 4000 do
-  local to = math.min(from + 3999, #values)
-  call('HSET', RECORDS, unpack(values, from, to))
-  call('ZADD', P .. 'l', unpack(leases, from, to))
-end
+write('HSET', RECORDS, values)
+write('ZADD', P .. 'l', leases)
 if found < limit and not slow then
   local ends = call('ZRANGE', P .. 'l', 0, 0, 'WITHSCORES')[2]
   if ends then

@@ -6,19 +6,12 @@ local BLANK = '--------------------'
 local NUMBERS = '>I8I4I8I4I4I4I2I2I4'
 local RECORDS = P .. 't'
 local RUNS = { ['1000000A'] = true, ['1000010A'] = true, ['1010000A'] = true, ['1010010A'] = true }
-local CHUNK = 4000
-
-local function write(name, key, values)
-  for from = 1, #values, CHUNK do
-    call(name, key, unpack(values, from, math.min(from + CHUNK - 1, #values)))
-  end
-end
 
 local count = num()
 local first = next_arg
 local raws = {}
-for from = 1, count, CHUNK do
-  local to = math.min(from + CHUNK - 1, count)
+for from = 1, count, MANY do
+  local to = math.min(from + MANY - 1, count)
   local found = call('HMGET', RECORDS, unpack(ARGV, first + from, first + to))
   for i = from, to do raws[ARGV[first + i]] = found[i - from + 1] end
 end
@@ -125,10 +118,6 @@ for i = 1, count do
     answers[i] = SUCCEEDED
     at = at + 2
   end
-end
-
-local function add(key, field, change)
-  if call('HINCRBY', key, field, change) <= 0 then call('HDEL', key, field) end
 end
 
 if written > 0 then write('HSET', RECORDS, values) end

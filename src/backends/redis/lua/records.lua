@@ -1,7 +1,6 @@
 -- Records: one value each, by id in the hash t. See record.rs for its parts.
 local RECORDS = P .. 't'
 -- Parts longer than this lie beside the record, so that they are not written again with every change of it.
-local MANY_IDS = 2000
 local BIG = 4096
 local BLANK = '--------------------'
 local NO_TOKEN = '--------------------------------'
@@ -76,8 +75,8 @@ local function read_ahead(ids)
   for i = 1, #ids do
     if raws[ids[i]] == nil then wanted[#wanted + 1] = ids[i] end
   end
-  for from = 1, #wanted, MANY_IDS do
-    local to = math.min(from + MANY_IDS - 1, #wanted)
+  for from = 1, #wanted, MANY do
+    local to = math.min(from + MANY - 1, #wanted)
     local found = call('HMGET', RECORDS, unpack(wanted, from, to))
     for i = from, to do raws[wanted[i]] = found[i - from + 1] end
   end
