@@ -41,7 +41,7 @@ async fn context(store: &str, concurrency: usize, prefetch: usize, left: &Left) 
 }
 
 /// Submits in bulks of a thousand when there are no callers, else one by one: each caller waits for its answer.
-async fn submit(client: &Client, tasks: usize, callers: usize) {
+pub async fn submit(client: &Client, tasks: usize, callers: usize) {
     if callers == 0 {
         for first in (0..tasks).step_by(BULK) {
             let bulk = first..tasks.min(first + BULK);

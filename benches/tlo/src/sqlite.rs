@@ -11,6 +11,7 @@ use tlo::store::{Capability, CountBy, TaskFilter};
 use tlo::{IdSource, Result, RowStore, SqliteEngine, SqliteOptions, SystemClock};
 use tokio::sync::Notify;
 
+use crate::backlog::submit;
 use crate::measure::{Email, cpu, email, program};
 
 /// The row writes of one transaction.
@@ -112,24 +113,7 @@ async fn pass(store: tlo::store::SharedStore, tasks: usize, callers: usize, subm
     let context = context(store, Arc::clone(&left)).await;
     let client = context.client();
     let (cpu_before, started) = (cpu(), Instant::now());
-    let next = Arc::new(AtomicUsize::new(0));
-    let calling: Vec<_> = (0..callers)
-        .map(|_| {
-            let (client, next) = (client.clone(), Arc::clone(&next));
-            tokio::spawn(async move {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= tasks {
-                        return;
-                    }
-                    client.task("bench").args(&email(number as u64)).submit().await.expect("submit");
-                }
-            })
-        })
-        .collect();
-    for call in calling {
-        call.await.expect("caller");
-    }
+    submit(&client, tasks, callers).await;
     let in_between = started.elapsed();
     submitted();
     let runner = Runner::new(context);
