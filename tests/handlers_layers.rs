@@ -4,6 +4,9 @@
     reason = "the paused clock of tokio is read, not the machine's"
 )]
 
+#[cfg(feature = "cli")]
+mod listening;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -161,6 +164,7 @@ async fn a_panic_while_a_late_run_is_dropped_goes_no_further() {
 #[cfg(feature = "cli")]
 mod logged {
     use super::*;
+    use crate::listening::listen;
     use parking_lot::Mutex;
     use std::io::Write;
 
@@ -186,7 +190,7 @@ mod logged {
             .with_writer(move || writer.clone())
             .with_ansi(false)
             .finish();
-        let guard = tracing::subscriber::set_default(subscriber);
+        let guard = listen(subscriber);
         let context = || TaskContextBuilder::new("greet").attempt(3).build();
         run(
             async |_: TaskContext, _: ()| tracing::info!("from an async one"),

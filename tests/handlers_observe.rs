@@ -1,5 +1,8 @@
 //! Observers: told in order, only made when somebody watches, and unable to break the engine.
 
+#[cfg(feature = "cli")]
+mod listening;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,7 +139,8 @@ fn events_become_lines_and_a_failed_task_is_no_error_of_the_engine() {
         .with_writer(move || writer.clone())
         .with_ansi(false)
         .finish();
-    tracing::subscriber::with_default(subscriber, || {
+    {
+        let _here = listening::listen(subscriber);
         let observers = Observers::default().with(Arc::new(TracingObserver));
         observers.notify(succeeded);
         observers.notify(|| Lifecycle::Failed {
@@ -149,7 +153,7 @@ fn events_become_lines_and_a_failed_task_is_no_error_of_the_engine() {
             operation: "claim",
             error: "disk full".to_owned(),
         });
-    });
+    }
     let text = String::from_utf8_lossy(&lines.0.lock()).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     for (line, parts) in [

@@ -8,10 +8,12 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;
+mod listening;
 
 use std::sync::Arc;
 
 use engine_kit::Place;
+use listening::listen;
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanId, SpanKind, Status, TracerProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -44,7 +46,7 @@ impl Exported {
         Self {
             spans,
             _provider: provider,
-            _here: tracing::subscriber::set_default(subscriber),
+            _here: listen(subscriber),
         }
     }
 

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod engine_kit;
+mod listening;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use engine_kit::on_each_store;
+use listening::listen;
 use parking_lot::Mutex;
 use tlo::observe::traced;
 use tlo::prelude::*;
@@ -182,7 +184,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Spans {
 async fn the_span_of_a_run_has_its_trace() {
     let spans = Spans::default();
     let subscriber = tracing_subscriber::registry().with(spans.clone());
-    let _here = tracing::subscriber::set_default(subscriber);
+    let _here = listen(subscriber);
     let mut tlo = TloContext::for_test()
         .task(
             task("async")
