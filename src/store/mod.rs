@@ -215,6 +215,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - Only what failed or was cancelled can be revived.
 /// - A wake makes a waiting task due now.
 /// - A deleted task is gone with its streams.
+/// - Deleted in a commit it can be made again in it.
 /// - What runs cannot be deleted.
 /// - A patch changes what it names and nothing else.
 /// - What runs cannot be moved and can report progress.

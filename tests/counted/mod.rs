@@ -23,6 +23,8 @@ pub(crate) fn check<S: Strategy>(
         cases,
         failure_persistence: None,
         max_shrink_iters: 20_000,
+        // On a store that is slow to open, what failed is worth more than its shortest form.
+        max_shrink_time: 60_000,
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

@@ -100,6 +100,13 @@ impl Plan {
     }
 
     fn record(&mut self, before: Option<&Stored>, after: Option<&TaskStateRecord>) -> Result<()> {
+        if let (Some(old), Some(new)) = (before, after)
+            && old.seq != new.seq
+        {
+            // Deleted, and made again: two rows.
+            self.record(before, None)?;
+            return self.record(None, after);
+        }
         if let Some(before) = before {
             self.count(&before.queue, &before.name, before.status, -1);
         }
@@ -232,6 +239,14 @@ impl Plan {
         send!(removed.0.len(), true, REMOVE_ENTRIES, removed.0, BYTEA_ARRAY; removed.1, BYTEA_ARRAY);
         send!(put.0.len(), false, PUT_ENTRIES, put.0, BYTEA_ARRAY; put.1, BYTEA_ARRAY);
         send!(deleted.len(), false, DELETE_ENTRIES, deleted, BYTEA_ARRAY);
+        // An id that goes may come again.
+        send!(
+            self.gone.len(),
+            true,
+            DELETE_IDENTITIES,
+            self.gone,
+            INT8_ARRAY
+        );
         if self.identities.len() > 0 {
             wanted.push((self.identities.len(), true));
             sent.push(Box::pin(self.identities.insert(link)));
@@ -251,13 +266,6 @@ impl Plan {
             true,
             DELETE_ENDED,
             self.gone_ended,
-            INT8_ARRAY
-        );
-        send!(
-            self.gone.len(),
-            true,
-            DELETE_IDENTITIES,
-            self.gone,
             INT8_ARRAY
         );
         if self.new_tasks.len() > 0 {

@@ -7,7 +7,7 @@ use super::bench::{
 use super::cases;
 use crate::payload::Payload;
 use crate::store::{
-    Change, Commit, CountBy, Effect, Lanes, NewEvent, Op, Patch, Refusal, TaskFilter,
+    Change, Commit, CountBy, Create, Effect, Lanes, NewEvent, Op, Patch, Refusal, TaskFilter,
 };
 use crate::task::{Due, Settlement, TaskStatus};
 
@@ -19,6 +19,7 @@ cases! { "control":
     only_what_failed_or_was_cancelled_can_be_revived,
     a_wake_makes_a_waiting_task_due_now,
     a_deleted_task_is_gone_with_its_streams,
+    deleted_in_a_commit_it_can_be_made_again_in_it,
     what_runs_cannot_be_deleted,
     a_patch_changes_what_it_names_and_nothing_else,
     what_runs_cannot_be_moved_and_can_report_progress,
@@ -223,6 +224,64 @@ async fn a_deleted_task_is_gone_with_its_streams(b: &Bench<'_>) -> CaseResult {
     let append = Op::Append(streams[0].clone(), vec![line("one")]);
     check_eq!(b.apply(append).await?, Effect::Appended(vec![1]));
     check_eq!(b.take("a").await?.attempt, 1);
+    Ok(())
+}
+
+async fn deleted_in_a_commit_it_can_be_made_again_in_it(b: &Bench<'_>) -> CaseResult {
+    b.add_all(&["a", "b", "c"]).await?;
+    let first = b.take("a").await?;
+    b.succeed(&first).await?;
+    let last = b.record("c").await?;
+    let note = NewEvent {
+        kind: "note".to_owned(),
+        key: None,
+        data: Payload::null(),
+    };
+    let notes = stream("a", "log/1")?;
+    b.apply(Op::Append(notes.clone(), vec![note])).await?;
+    // One that has ended, one that waits, and one that ends where it is made.
+    for name in ["a", "b"] {
+        let again = Create {
+            task: task(name)?,
+            lease_to: None,
+        };
+        b.accept(Commit::of([
+            Op::Delete(id(name)?),
+            Op::Create(Box::new(again)),
+        ]))
+        .await?;
+    }
+    let again = Create {
+        task: task("c")?,
+        lease_to: None,
+    };
+    b.accept(Commit::of([
+        Op::Delete(id("c")?),
+        Op::Create(Box::new(again)),
+        Op::Cancel(id("c")?, "no".to_owned()),
+    ]))
+    .await?;
+    let store = b.store()?;
+    check_eq!(store.events(&notes, 1, 9).await?.len(), 0);
+    let counts = store.count(&TaskFilter::default(), CountBy::All, 9).await?;
+    check_eq!(counts.total(), 3);
+    let made = b.record("a").await?;
+    check_eq!(
+        (made.status, made.attempt, made.finished_at),
+        (TaskStatus::Pending, 0, None)
+    );
+    check!(
+        made.seq > last.seq,
+        "a task that is made again has a new number"
+    );
+    check_eq!(b.record("c").await?.status, TaskStatus::Cancelled);
+    let claimed = b.claim("worker", 9).await?;
+    let names: Vec<_> = claimed.iter().map(|record| record.id.as_str()).collect();
+    check_eq!(names, ["a", "b"]);
+    // Who ran the first of that id has no say over the second.
+    let late = settle(&first, Settlement::success(Payload::null()))?;
+    b.refuse(late).await?;
+    b.succeed(&claimed[0]).await?;
     Ok(())
 }
 
