@@ -316,7 +316,12 @@ fn revive(table: &mut dyn Table, id: &TaskId, due: Due) -> Result<Effect, Stop> 
                 }
                 .into());
             }
-            _ => unique::take(table, &mut revived)?,
+            owner => {
+                if owner.is_some() {
+                    unique::release(table, &wanted.key)?;
+                }
+                unique::take(table, &mut revived)?;
+            }
         }
     }
     revived.status = status;

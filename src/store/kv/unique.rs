@@ -3,26 +3,28 @@
 use std::sync::Arc;
 
 use super::keys;
-use super::table::{Owner, Source, Table};
+use super::table::{Owner, Table};
 use crate::error::{ErrorKind, Result};
 use crate::id::TaskId;
 use crate::task::{TaskStateRecord, UniqueScope};
 
-/// The task that owns the key now.
-pub(super) fn owner(table: &dyn Source, key: &str) -> Result<Option<TaskId>> {
+/// The task that owns the key now. One whose time is over is free from now on.
+pub(super) fn owner(table: &mut dyn Table, key: &str) -> Result<Option<TaskId>> {
     let now = table.moment().now;
-    Ok(table
-        .owner(key)?
-        .filter(|owner| owner.until.is_none_or(|until| until > now))
-        .map(|owner| owner.id))
+    match table.owner(key)? {
+        Some(over) if over.until.is_some_and(|until| until <= now) => {
+            forget(table, key, &over)?;
+            Ok(None)
+        }
+        owner => Ok(owner.map(|owner| owner.id)),
+    }
 }
 
-/// Makes a task the owner of its key, if it has one, which is free; stamps until when.
+/// Makes a task the owner of its key, if it has one, which is [free](owner); stamps until when.
 pub(super) fn take(table: &mut dyn Table, record: &mut TaskStateRecord) -> Result<()> {
     let Some(unique) = &record.unique else {
         return Ok(());
     };
-    release(table, &unique.key)?;
     let until = match unique.scope {
         UniqueScope::For(duration) => Some(table.moment().now.saturating_add(duration)),
         UniqueScope::WhileQueued | UniqueScope::WhileUnfinished | UniqueScope::Forever => None,
@@ -79,7 +81,7 @@ fn release_if(
     };
     match table.owner(&unique.key) {
         // Another task may own the key by now: the owner is compared, never assumed.
-        Ok(Some(owner)) if owner.id == record.id => release(table, &unique.key),
+        Ok(Some(owner)) if owner.id == record.id => forget(table, &unique.key, &owner),
         Ok(_) => Ok(()),
         // It must not keep its task from going on; the task that leaves it is the last that can clear it away.
         Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -90,18 +92,23 @@ fn release_if(
     }
 }
 
-fn release(table: &mut dyn Table, key: &str) -> Result<()> {
+/// Frees a key, whoever owns it.
+pub(super) fn release(table: &mut dyn Table, key: &str) -> Result<()> {
     match table.owner(key) {
-        Ok(None) => return Ok(()),
-        Ok(Some(Owner {
-            until: Some(until), ..
-        })) => table.delete(&keys::unique_end(until, key))?,
-        Ok(Some(_)) => {}
+        Ok(None) => Ok(()),
+        Ok(Some(owner)) => forget(table, key, &owner),
         // Nobody can say any more whose it is.
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             tracing::error!(%error, key, "the owner of a unique key cannot be read; the key is given up");
+            table.delete_owner(key)
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
+    }
+}
+
+fn forget(table: &mut dyn Table, key: &str, owner: &Owner) -> Result<()> {
+    if let Some(until) = owner.until {
+        table.delete(&keys::unique_end(until, key))?;
     }
     table.delete_owner(key)
 }
