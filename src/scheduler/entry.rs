@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::schedule::Schedule;
-use crate::store::{Mark, MarkExpect};
+use crate::store::{LeaseTo, Mark, MarkExpect};
 use crate::task::{Cursor, Pattern, TaskDef};
 use crate::timestamp::Timestamp;
 
@@ -15,6 +15,8 @@ pub(super) struct Entry {
     pub(super) schedule: Schedule,
     /// What its runs have in common.
     pub(super) pattern: Pattern,
+    /// Who runs it here; `None` when nobody does.
+    pub(super) lease: Option<LeaseTo>,
     /// The key of the cursor's mark.
     pub(super) key: Arc<str>,
     pub(super) cursor: Cursor,

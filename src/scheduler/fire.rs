@@ -121,7 +121,8 @@ fn reserve(scheduler: &Scheduler, round: &mut [Decision]) -> Option<Reserved> {
     }
     for decision in order {
         let decision = &mut round[decision];
-        let Some(lease) = starts.lease_for(&scheduler.entries[decision.index].def) else {
+        let entry = &scheduler.entries[decision.index];
+        let Some(lease) = &entry.lease else {
             continue;
         };
         let creates = decision.commit.ops.iter_mut().filter_map(|op| match op {
@@ -129,8 +130,7 @@ fn reserve(scheduler: &Scheduler, round: &mut [Decision]) -> Option<Reserved> {
             _ => None,
         });
         let mut creates: Vec<_> = creates.collect();
-        let overlap = scheduler.entries[decision.index].def.policy.overlap;
-        if overlap == Overlap::Replace {
+        if entry.def.policy.overlap == Overlap::Replace {
             // The others end in the commit that makes them.
             creates.drain(..creates.len().saturating_sub(1));
         }

@@ -94,6 +94,7 @@ impl Scheduler {
         let capability = self.store.capability();
         if capability.durability == Durability::None && !capability.shared {
             self.starts = Some(starts);
+            self.find_leases();
         }
         self
     }
@@ -144,6 +145,16 @@ impl Scheduler {
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         self.due.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Asks once who runs what: neither definitions nor what a worker can run change.
+    fn find_leases(&mut self) {
+        let Some(starts) = &self.starts else {
+            return;
+        };
+        for entry in &mut self.entries {
+            entry.lease = starts.lease_for(&entry.def);
+        }
     }
 
     /// Puts an entry that was decided back in the line, unless its schedule is over.

@@ -83,6 +83,7 @@ pub(super) async fn start(
     for (index, mark) in write_cursors(scheduler, again).await? {
         scheduler.entries[index].adopt(mark.as_ref());
     }
+    scheduler.find_leases();
     run_once(scheduler, first, &at_boot, now).await?;
     scheduler.arm_all();
     Ok(())
@@ -127,6 +128,7 @@ fn take_up(
         def,
         schedule,
         pattern,
+        lease: None,
         cursor,
         following: None,
         expected,
