@@ -7,7 +7,7 @@ mod engine_kit;
 use std::time::Duration;
 
 use engine_kit::{decisions, on_each_store};
-use tlo::client::{DeclaredLimits, LimitChange, Limits, Target};
+use tlo::client::{LimitChange, Target};
 use tlo::prelude::*;
 use tlo::store::{Change, TaskFilter, TaskStateStore};
 use tlo::task::Rate;
@@ -341,71 +341,6 @@ async fn a_schedule_runs_now_without_moving_its_slots() {
         let audit = client.audit(None, 10).await.unwrap();
         assert_eq!((audit.len(), audit[0].action.as_str()), (1, "trigger"));
         assert_eq!(audit[0].data.why.as_deref(), Some("just to see"));
-    }
-}
-
-fn declared(name: &str, max: u32) -> DeclaredLimits {
-    DeclaredLimits {
-        target: queue(name),
-        limits: Limits {
-            max: Some(max),
-            ..Limits::default()
-        },
-    }
-}
-
-#[tokio::test]
-async fn a_file_declares_limits_until_somebody_sets_others() {
-    for (tlo, _place) in on_each_store(program).await {
-        let client = tlo.client();
-        let file = "tlo.toml on here";
-        let of = async |name: &str| {
-            let all = client.limits().await.unwrap();
-            let found = all.into_iter().find(|found| found.target == queue(name));
-            found.map(|found| (found.limits.max.unwrap(), found.declared_by))
-        };
-        let by_file = Some(file.to_owned());
-        let both = [declared("mail", 2), declared("slow", 1)];
-        assert!(client.declare_limits(file, &both).await.unwrap().is_empty());
-        assert_eq!(of("mail").await, Some((2, by_file.clone())));
-        // The same again changes nothing; another number does; what the file does not say any more goes.
-        let noted = client.audit(None, 100).await.unwrap().len();
-        client.declare_limits(file, &both).await.unwrap();
-        assert_eq!(client.audit(None, 100).await.unwrap().len(), noted);
-        client
-            .declare_limits(file, &[declared("mail", 5)])
-            .await
-            .unwrap();
-        assert_eq!(of("mail").await, Some((5, by_file)));
-        assert_eq!(of("slow").await, None);
-        // Another file's are left alone.
-        client.declare_limits("another", &[]).await.unwrap();
-        assert_eq!(of("mail").await.unwrap().0, 5);
-        // What somebody set stands.
-        let seven = LimitChange {
-            max: Change::Set(Some(7)),
-            ..LimitChange::default()
-        };
-        client.limit(&queue("mail"), seven, None).await.unwrap();
-        assert_eq!(of("mail").await, Some((7, None)));
-        let stand = client
-            .declare_limits(file, &[declared("mail", 5)])
-            .await
-            .unwrap();
-        assert_eq!(stand, [queue("mail")]);
-        assert_eq!(of("mail").await, Some((7, None)));
-        client
-            .limit(&queue("mail"), LimitChange::clear(), None)
-            .await
-            .unwrap();
-        assert!(
-            client
-                .declare_limits(file, &[declared("mail", 5)])
-                .await
-                .unwrap()
-                .is_empty()
-        );
-        assert_eq!(of("mail").await.unwrap().0, 5);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tlo::cli::jobs::{CommandInput, Host, INIT, Invocation, Job, JobsFile};
 use tlo::cli::source::Source;
 use tlo::schedule::{Dst, Misfire, Overlap, Schedule};
+use tlo::settings::{SettingsSource, TloSettings};
 use tlo::task::GateTemplate;
 use tlo::{RetryPolicy, Timestamp};
 
@@ -305,10 +306,13 @@ fn the_comments_of_the_init_file_are_true() {
     }
     assert_eq!(tried, 23);
     let lines = queue.lines().filter_map(|line| line.strip_prefix("# "));
-    let file = read(&lines.collect::<Vec<_>>().join("\n"));
+    let file = read(&lines.clone().collect::<Vec<_>>().join("\n"));
     assert!(file.mistakes.is_empty(), "{}", file.mistakes);
-    assert_eq!(file.queues[0].target.to_string(), "queue \"mail\"");
-    let limits = file.queues[0].limits.to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tlo.toml");
+    std::fs::write(&path, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let settings = TloSettings::load(&SettingsSource::empty().file(path)).unwrap();
+    let limits = settings.queue_limits()["mail"].to_string();
     assert_eq!(limits, "3 at once, 100 per 1h, at most 10000 waiting");
 }
 

@@ -97,6 +97,7 @@ async fn a_run_of_a_version_that_another_worker_has_is_waited_for() {
         names: vec!["t".to_owned()],
         versions: Some([("t".to_owned(), ["1".to_owned()].into())].into()),
         concurrency: 1,
+        declares: None,
     };
     let said = tlo::Payload::of(&worker).unwrap();
     store

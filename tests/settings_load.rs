@@ -115,16 +115,48 @@ fn queues_may_be_tables() {
     assert_eq!(load(&source).queues, ["other"]);
     let wrong = env(&[("TLO_QUEUES__MAIL__COLOUR", "red")]);
     contains(&message(&wrong), &["queues.mail.colour", "no such setting"]);
-    // Nobody declares such a limit: it would do nothing.
-    let limit = env(&[("TLO_QUEUES__MAIL__LIMIT", "3")]);
-    contains(
-        &message(&limit),
-        &[
-            "queues.mail.limit",
-            "TLO_QUEUES__MAIL__LIMIT",
-            "tlo limit queue mail",
-        ],
+}
+
+#[test]
+fn tables_of_queues_say_limits_whatever_queues_are_served() {
+    let file =
+        "[queues.mail]\nlimit = 2\nrate = { n = 10, per = \"1m\", burst = 20 }\n[queues.slow]\n";
+    let folder = folder(&[("tlo.toml", file)]);
+    let said = |source: &SettingsSource| {
+        let loaded = TloSettings::load(source).unwrap();
+        let all = loaded.queue_limits().iter();
+        let all = all.map(|(queue, limits)| format!("{queue}: {limits}"));
+        all.collect::<Vec<_>>()
+    };
+    let limits = "mail: 2 at once, 10 per 1m in bursts of 20";
+    assert_eq!(said(&in_folder(&folder)), [limits]);
+    // A list says which to serve, and nothing about limits.
+    let served = in_folder(&folder).environment([("TLO_QUEUES", "other")]);
+    assert_eq!(said(&served), [limits]);
+    assert_eq!(load(&served).queues, ["other"]);
+    let more = in_folder(&folder).environment([
+        ("TLO_QUEUES__MAIL__LIMIT", "3"),
+        ("TLO_QUEUES__SLOW__RATE", "5/s"),
+        ("TLO_QUEUES__SLOW__MAX_DEPTH", "100"),
+    ]);
+    assert_eq!(
+        said(&more),
+        [
+            "mail: 3 at once, 10 per 1m in bursts of 20",
+            "slow: 5 per 1s, at most 100 waiting"
+        ]
     );
+    for (variable, value, why) in [
+        ("TLO_QUEUES__MAIL__LIMIT", "0", "a whole number from 1"),
+        ("TLO_QUEUES__MAIL__LIMIT", "many", "a whole number from 1"),
+        ("TLO_QUEUES__MAIL__RATE", "fast", "is no rate"),
+        ("TLO_QUEUES__MAIL__MAX_DEPTH", "-1", "a whole number from 1"),
+        ("TLO_QUEUES__MAIL", "3", "the table of a queue"),
+    ] {
+        let error = message(&env(&[(variable, value)]));
+        contains(&error, &[variable, why]);
+        assert_eq!(error.matches(why).count(), 1, "told once: {error}");
+    }
 }
 
 #[test]

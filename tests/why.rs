@@ -57,6 +57,7 @@ fn worker(names: &[&str], concurrency: usize) -> WorkerInfo {
         names: names.iter().map(ToString::to_string).collect(),
         versions: None,
         concurrency,
+        declares: None,
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Client;
 use super::control::all_marks;
+use super::{Client, Declaration};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schedule::nearest::hint;
 use crate::store::SharedStore;
@@ -32,6 +32,9 @@ pub struct WorkerInfo {
     pub versions: Option<BTreeMap<String, BTreeSet<String>>>,
     /// Tasks it runs at once, at most.
     pub concurrency: usize,
+    /// The limits that it declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declares: Option<Declaration>,
 }
 
 impl WorkerInfo {

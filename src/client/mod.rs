@@ -19,7 +19,7 @@ pub use batch::{BatchRefused, RefusedItem};
 pub use context::ClientContext;
 pub(crate) use control::{AUDIT_KEPT, trim_audit, unfinished_runs};
 pub use control::{
-    AuditData, AuditEvent, Bulk, BulkRefusal, BulkReport, DeclaredLimits, LimitChange,
+    AuditData, AuditEvent, Bulk, BulkRefusal, BulkReport, Declaration, DeclaredLimits, LimitChange,
     LimitedTarget, Limits, Paused, Target, TaskAction,
 };
 pub use handle::TaskHandle;

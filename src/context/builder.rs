@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Parts, TloContext};
-use crate::client::{Client, ClientParts};
+use crate::client::{Client, ClientParts, Declaration, DeclaredLimits, Limits, Target};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::{BlockingPool, HandlerTable, Layer, Surroundings, Task};
@@ -30,6 +30,7 @@ pub struct TloContextBuilder {
     clock: Option<Arc<dyn Clock>>,
     ids: Option<Arc<IdSource>>,
     tasks: Vec<Task>,
+    limits: Vec<DeclaredLimits>,
     layers: Vec<Arc<dyn Layer>>,
     observers: Observers,
     surroundings: Surroundings,
@@ -53,6 +54,33 @@ impl TloContextBuilder {
     #[cfg(feature = "macros")]
     pub fn collected_tasks(self) -> Self {
         self.tasks(crate::handler::collected())
+    }
+
+    /// Declares a limit that holds in the whole cluster, as `[queues.NAME]` in the settings does for a queue, which goes before
+    /// it. A [`Runner`](crate::Runner) puts it in force before it runs anything.
+    ///
+    /// What differs from what was declared before replaces it: the process that started last is right. A limit stays when
+    /// all that declare it have stopped, so that a queue does not grow beyond its depth while nobody serves it. It goes
+    /// when a process of the same file (or, without a file, of the same program) runs that does not declare it, and none
+    /// lives that does: at once after they stopped, and within two minutes after they were killed. Limits that somebody
+    /// set [while it ran](Client::limit) stand until they are cleared; the next process to start declares its own again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> tlo::Result<()> {
+    /// use tlo::client::{Limits, Target};
+    /// use tlo::prelude::*;
+    /// let rate = Limits { rate: Some("100/1m".parse()?), ..Limits::default() };
+    /// let mut tlo = TloContext::for_test()
+    ///     .with(|builder| builder.limit(Target::Queue("mail".to_owned()), rate))
+    ///     .start()
+    ///     .await?;
+    /// tlo.run_until_idle().await?;
+    /// assert_eq!(tlo.client().limits().await?[0].limits.to_string(), "100 per 1m");
+    /// # Ok(()) }
+    /// ```
+    pub fn limit(mut self, target: Target, limits: Limits) -> Self {
+        self.limits.push(DeclaredLimits { target, limits });
+        self
     }
 
     /// Reads settings from these sources instead of those of the process.
@@ -144,6 +172,7 @@ impl TloContextBuilder {
     pub async fn build(mut self) -> Result<TloContext> {
         let mut loaded = self.load()?;
         serve_own_queues(&mut loaded, &self.tasks);
+        let declares = declaration(&loaded, std::mem::take(&mut self.limits))?;
         let plugins = self.plugin_table();
         let clock = self.clock.take().unwrap_or_else(SystemClock::shared);
         let ids = self
@@ -191,6 +220,7 @@ impl TloContextBuilder {
             ids,
             observers: self.observers,
             client,
+            declares,
         })))
     }
 
@@ -214,6 +244,32 @@ fn serve_own_queues(loaded: &mut Loaded, tasks: &[Task]) {
             queues.push(task.def.queue.to_string());
         }
     }
+}
+
+/// The limits of the settings, and those given in code for what the settings do not limit.
+fn declaration(loaded: &Loaded, given: Vec<DeclaredLimits>) -> Result<Declaration> {
+    let by = match loaded.file() {
+        Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+        None => std::env::current_exe().unwrap_or_default(),
+    };
+    let mut limits: Vec<DeclaredLimits> = loaded
+        .queue_limits()
+        .iter()
+        .map(|(queue, limits)| DeclaredLimits {
+            target: Target::Queue(queue.clone()),
+            limits: *limits,
+        })
+        .collect();
+    for one in given {
+        one.limits.check(&one.target)?;
+        if limits.iter().all(|other| other.target != one.target) {
+            limits.push(one);
+        }
+    }
+    Ok(Declaration {
+        by: by.display().to_string(),
+        limits,
+    })
 }
 
 /// Registers the tasks, and answers with their handlers in all layers. All mistakes come in one error.

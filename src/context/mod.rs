@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 pub use builder::TloContextBuilder;
 
-use crate::client::Client;
+use crate::client::{Client, Declaration, DeclaredLimits};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::handler::{BlockingPool, HandlerTable, Surroundings};
@@ -32,6 +32,7 @@ struct Parts {
     ids: Arc<IdSource>,
     observers: Observers,
     client: Client,
+    declares: Declaration,
 }
 
 impl TloContext {
@@ -56,6 +57,12 @@ impl TloContext {
     #[must_use]
     pub fn loaded(&self) -> &Loaded {
         &self.0.loaded
+    }
+
+    /// The limits that those who run its tasks declare for the whole cluster.
+    #[must_use]
+    pub fn declared_limits(&self) -> &[DeclaredLimits] {
+        &self.0.declares.limits
     }
 
     /// Where tasks live.
@@ -108,6 +115,7 @@ impl TloContext {
         let settings = self.settings();
         Ok(WorkerParts {
             store: Arc::clone(&self.0.store),
+            client: self.client(),
             handlers: self.0.handlers.clone(),
             surroundings: Arc::clone(&self.0.surroundings),
             clock: Arc::clone(&self.0.clock),
@@ -122,6 +130,7 @@ impl TloContext {
                 lease: settings.lease,
                 poll: settings.tick_interval,
                 kill_grace: settings.kill_grace,
+                declares: self.0.declares.clone(),
             },
         })
     }

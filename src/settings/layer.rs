@@ -20,6 +20,16 @@ impl Layer {
         Self::new(metadata, nest(path, value))
     }
 
+    /// Only the table of this key; `None` when there is none, or it is no table.
+    pub(super) fn only_table(&self, key: &str) -> Option<Self> {
+        let value = self.values.get(key)?;
+        let is_table = matches!(value, Value::Dict(..));
+        is_table.then(|| Self {
+            metadata: self.metadata.clone(),
+            values: Dict::from([(key.to_owned(), value.clone())]),
+        })
+    }
+
     /// Ready to be merged. The names of these sections are written in lower case, so that `[my_app.Dynamo]` and
     /// `TLO_MY_APP__DYNAMO__…` meet, and an empty text counts as unset.
     pub(super) fn prepared(mut self, sections: &[Vec<String>]) -> Self {

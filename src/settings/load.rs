@@ -7,17 +7,11 @@ use figment::value::{Dict, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
 use super::extract::extract;
-use super::layer::{Layer, leaves, take, value_at};
+use super::layer::{Layer, take, value_at};
 use super::loaded::{Loaded, Merged, origin_of};
 use super::mistake::{Mistake, describe};
 use super::source::{DEFAULT, Given, TASKS};
-use super::{SettingsSource, TloSettings, environment, file};
-
-/// The setting that is a list of queues, or their tables.
-const QUEUES: &str = "queues";
-
-/// What a table of a queue may say.
-const QUEUE_LIMITS: [&str; 3] = ["limit", "rate", "max_depth"];
+use super::{SettingsSource, TloSettings, environment, file, queue_limits};
 
 /// Reads every source and checks everything.
 pub(super) fn load(source: &SettingsSource) -> Result<Loaded, Vec<Mistake>> {
@@ -29,6 +23,7 @@ pub(super) fn load(source: &SettingsSource) -> Result<Loaded, Vec<Mistake>> {
     let file = add_file(source, &mut layers, &mut mistakes);
     layers.extend(environment::layers(&source.variables, &mut mistakes));
     add_given(&source.explicit, &mut layers, &mut mistakes);
+    let queue_limits = queue_limits::read(&layers, &mut mistakes, origin_of);
     let figment = layers.into_iter().fold(Figment::new(), |figment, layer| {
         figment.merge(layer.prepared(&source.sections))
     });
@@ -45,6 +40,7 @@ pub(super) fn load(source: &SettingsSource) -> Result<Loaded, Vec<Mistake>> {
     match check(source, &merged, &mut mistakes) {
         Some(settings) if mistakes.is_empty() => Ok(Loaded {
             settings,
+            queue_limits,
             merged: Arc::new(merged),
             file,
         }),
@@ -142,7 +138,6 @@ fn check(
     {
         own.remove(TASKS);
     }
-    refuse_limits(merged, &own, mistakes);
     let names: Vec<String> = source.sections.iter().map(|path| path.join(".")).collect();
     match extract::<TloSettings>(&merged.figment, own) {
         Ok(settings) => Some(settings),
@@ -154,30 +149,6 @@ fn check(
             );
             None
         }
-    }
-}
-
-/// Limits of queues that are set elsewhere than in a file: only who runs a jobs file declares them, so they would do nothing.
-fn refuse_limits(merged: &Merged, own: &Dict, mistakes: &mut Vec<Mistake>) {
-    let Some(Value::Dict(_, queues)) = own.get(QUEUES) else {
-        return;
-    };
-    for (path, value) in leaves(queues) {
-        let [queue, limit] = path.as_slice() else {
-            continue;
-        };
-        if !QUEUE_LIMITS.contains(&limit.as_str()) || is_from_file(merged, value) {
-            continue;
-        }
-        mistakes.push(Mistake {
-            key: format!("{QUEUES}.{queue}.{limit}"),
-            value: None,
-            origin: origin_of(&merged.figment, value),
-            reason: format!(
-                "limits of a queue are read from the jobs file only; write {limit} below [{QUEUES}.{queue}] there, or use \
-                 `tlo limit queue {queue}`"
-            ),
-        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`Loaded`]: settings with the memory of where each value came from.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::redact::is_secret_key;
 use super::section::Section;
 use super::source::TASKS;
 use super::{SettingsSource, TloSettings};
+use crate::client::Limits;
 use crate::error::{Error, Result};
 
 /// Settings that were read and checked, with the memory of where each value came from.
@@ -21,6 +23,7 @@ use crate::error::{Error, Result};
 pub struct Loaded {
     /// The settings.
     pub settings: TloSettings,
+    pub(super) queue_limits: BTreeMap<String, Limits>,
     pub(super) merged: Arc<Merged>,
     pub(super) file: Option<PathBuf>,
 }
@@ -48,6 +51,13 @@ impl Loaded {
     #[must_use]
     pub fn figment(&self) -> &Figment {
         &self.merged.figment
+    }
+
+    /// The limits that the tables of queues say, by queue: `[queues.NAME]` of the file, `TLO_QUEUES__NAME__LIMIT`. Who runs
+    /// tasks declares them for the whole cluster.
+    #[must_use]
+    pub fn queue_limits(&self) -> &BTreeMap<String, Limits> {
+        &self.queue_limits
     }
 
     /// The file that was read.

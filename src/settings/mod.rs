@@ -28,6 +28,9 @@
 //!   are told about themselves (`TLO_TASK_ID`, `TLO_TASK_NAME`, `TLO_ATTEMPT`, `TLO_SLOT`), are no settings.
 //! - **Durations** are `250ms`, `30s`, `5m`, `1h30m`, `7d`, or a number of seconds. **Booleans** are `true`, `yes`, `on`, `1`,
 //!   `false`, `no`, `off`, `0`; they and all other words may be in any case.
+//! - **Queues** may be tables instead of a list: `[queues.mail]` with `limit` (so many run at once, at most), `rate` (`"10/1m"`)
+//!   and `max_depth` (so many wait, at most), or `TLO_QUEUES__MAIL__LIMIT`. They hold in the whole cluster; see
+//!   [`TloContextBuilder::limit`](crate::context::TloContextBuilder::limit).
 //! - **Sections** belong to plugins: `[sqlite]`, `TLO_SQLITE__DURABILITY`.
 //! - Every mistake is reported at once, each with its key, value and source, and with what would be right.
 
@@ -42,6 +45,7 @@ mod load;
 mod loaded;
 mod mistake;
 mod number_field;
+mod queue_limits;
 mod queue_list;
 mod redact;
 mod retention;

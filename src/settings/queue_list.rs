@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serializer};
 
 use super::number_field::whole;
 use super::scalar::Scalar;
@@ -108,16 +108,6 @@ impl<'de> Visitor<'de> for Weights {
     }
 }
 
-/// What a table of one queue may say. Its limits are for those who run the file, not for the settings.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "only the names are looked at here")]
-struct QueueTable {
-    limit: Option<IgnoredAny>,
-    rate: Option<IgnoredAny>,
-    max_depth: Option<IgnoredAny>,
-}
-
 struct Names;
 
 impl<'de> Visitor<'de> for Names {
@@ -140,8 +130,9 @@ impl<'de> Visitor<'de> for Names {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut tables: A) -> Result<Self::Value, A::Error> {
+        // What the tables say is read, and checked, apart from this.
         let mut queues = Vec::new();
-        while let Some((name, _)) = tables.next_entry::<String, QueueTable>()? {
+        while let Some((name, _)) = tables.next_entry::<String, IgnoredAny>()? {
             queues.push(name);
         }
         Ok(queues)

@@ -64,7 +64,7 @@ pub struct GateRule {
     /// Who paused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// The file that `max`, `rate` and `max_depth` come from; absent when somebody set them while it ran.
+    /// The file or the program that declares `max`, `rate` and `max_depth`; absent when somebody set them while it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declared_by: Option<String>,
     /// For a queue: a submit, a move to it and a revival are refused when this many tasks wait. What it took before comes

@@ -35,6 +35,7 @@ pub use stop::Stop;
 
 use tokio::sync::Notify;
 
+use crate::client::{Client, Declaration};
 use crate::clock::Clock;
 use crate::handler::{HandlerTable, Surroundings};
 use crate::id::{IdSource, WorkerId};
@@ -61,6 +62,8 @@ pub struct WorkerOptions {
     pub poll: Option<Duration>,
     /// How long a run that was asked to end may take, unless it said that it needs longer; then it is left behind.
     pub kill_grace: Duration,
+    /// The limits that it declares before it claims anything, and as long as it lives.
+    pub declares: Declaration,
 }
 
 impl Default for WorkerOptions {
@@ -73,6 +76,7 @@ impl Default for WorkerOptions {
             lease: Duration::from_secs(30),
             poll: None,
             kill_grace: Duration::from_secs(5),
+            declares: Declaration::default(),
         }
     }
 }
@@ -82,6 +86,8 @@ impl Default for WorkerOptions {
 pub struct WorkerParts {
     /// Where tasks live.
     pub store: SharedStore,
+    /// The door, for the limits that it declares.
+    pub client: Client,
     /// What runs them.
     pub handlers: HandlerTable,
     /// What all runs share: the clock, shared state, the pool for handlers that block.

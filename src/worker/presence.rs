@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::WorkerParts;
-use crate::client::{WORKER_MARK, WorkerInfo};
+use crate::client::{Declaration, WORKER_MARK, WorkerInfo};
+use crate::error::Result;
 use crate::payload::Payload;
 use crate::store::{Commit, Lanes, Op, TaskStateStoreExt};
 
@@ -15,71 +16,106 @@ const BELIEVED: Duration = Duration::from_secs(90);
 /// How long a worker that stops waits for the store to take its mark away; it goes away by itself as well.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// When a worker said so last.
+/// How long until it tries again to declare what it could not.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// When a worker said so last. All times are on the steady clock.
 #[derive(Debug)]
 pub(super) struct Presence {
     /// Other processes see the store.
     shared: bool,
-    /// On the steady clock.
     said_at: Option<Duration>,
+    /// Until when others believe what was said last.
+    believed_until: Option<Duration>,
+    /// Its limits were put in force, as far as they can be.
+    declared: bool,
 }
 
 impl Presence {
-    pub(super) const fn new(shared: bool) -> Self {
+    pub(super) fn new(shared: bool, declares: &Declaration) -> Self {
         Self {
             shared,
             said_at: None,
+            believed_until: None,
+            declared: declares.by.is_empty() && declares.limits.is_empty(),
         }
     }
 
-    /// How long until it is time again; `None` on a store that nobody else sees.
+    /// How long until it is time again; `None` when there is nothing to say any more: nobody else sees the store.
     pub(super) fn due_in(&self, now: Duration) -> Option<Duration> {
-        if !self.shared {
-            return None;
-        }
+        let every = match (self.declared, self.shared) {
+            (false, _) => PAUSE,
+            (true, true) => EVERY,
+            (true, false) => return None,
+        };
         Some(
             self.said_at
-                .map_or(Duration::ZERO, |at| (at + EVERY).saturating_sub(now)),
+                .map_or(Duration::ZERO, |at| (at + every).saturating_sub(now)),
         )
     }
 
-    /// Says that the worker lives and what it knows, when it is time.
+    /// Whether it may claim: the limits that it declares hold.
+    pub(super) fn lets_claim(&self) -> bool {
+        self.declared
+    }
+
+    /// Says that the worker lives, what it knows and what it declares, when it is time.
     pub(super) async fn say(&mut self, parts: &WorkerParts, lanes: &Lanes, now: Duration) {
         if self.due_in(now) != Some(Duration::ZERO) {
             return;
         }
         self.said_at = Some(now);
-        let info = WorkerInfo {
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            queues: parts.options.queues.clone(),
-            names: lanes
-                .names
-                .iter()
-                .map(|(name, _)| name.to_string())
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
-            versions: Some(versions(lanes)),
-            concurrency: parts.options.concurrency,
-        };
-        let said = match Payload::of(&info) {
-            Ok(value) => {
-                parts
-                    .store
-                    .put_mark(&key(parts), value, None, Some(BELIEVED))
-                    .await
+        match self.try_to_say(parts, lanes, now).await {
+            Ok(()) => {}
+            Err(error) if self.declared => {
+                tracing::debug!(%error, "the worker could not say that it lives");
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = said {
-            tracing::debug!(%error, "the worker could not say that it lives");
+            Err(error) => {
+                tracing::warn!(%error, "the limits that this process declares could not be put in force");
+                if !error.is_retryable() {
+                    self.declared = true;
+                }
+            }
         }
     }
 
-    /// Takes it back.
+    async fn try_to_say(
+        &mut self,
+        parts: &WorkerParts,
+        lanes: &Lanes,
+        now: Duration,
+    ) -> Result<()> {
+        let declares = &parts.options.declares;
+        let declares = parts.client.resolved_declaration(declares).await?;
+        if self.shared {
+            let value = Payload::of(&info(parts, lanes, &declares))?;
+            let ttl = Some(BELIEVED);
+            parts.store.put_mark(&key(parts), value, None, ttl).await?;
+            // Others may have taken back what one declared that they did not believe in any more.
+            if self.believed_until.is_some_and(|until| until < now) {
+                self.declared = false;
+            }
+            self.believed_until = Some(now + BELIEVED);
+        }
+        if self.declared {
+            return parts.client.keep_declared(&declares).await;
+        }
+        for target in parts.client.declare(&declares).await? {
+            tracing::warn!(
+                "the limits that somebody set for the {target} hold, not those that {} declares; `tlo limit {} {} --clear` \
+                 takes them away; start this process again then, for those declared to hold",
+                declares.by,
+                target.kind(),
+                target.name(),
+            );
+        }
+        self.declared = true;
+        Ok(())
+    }
+
+    /// Takes it back. What it declared stays until somebody lives who says otherwise.
     pub(super) async fn leave(&self, parts: &WorkerParts) {
-        if self.said_at.is_none() {
+        if self.believed_until.is_none() {
             return;
         }
         let gone = Commit::of([Op::DropMark(key(parts).into())]);
@@ -88,6 +124,24 @@ impl Presence {
             _ = parts.store.apply(gone) => {}
             () = parts.clock.sleep(PARTING) => {}
         }
+    }
+}
+
+fn info(parts: &WorkerParts, lanes: &Lanes, declares: &Declaration) -> WorkerInfo {
+    WorkerInfo {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        queues: parts.options.queues.clone(),
+        names: lanes
+            .names
+            .iter()
+            .map(|(name, _)| name.to_string())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+        versions: Some(versions(lanes)),
+        concurrency: parts.options.concurrency,
+        declares: (!declares.limits.is_empty()).then(|| declares.clone()),
     }
 }
 

@@ -79,6 +79,7 @@ impl Worker {
         let turns = Turns::new(&lanes.queues, &parts.options.weights);
         let capability = parts.store.capability();
         let poll = parts.options.poll.unwrap_or(capability.poll);
+        let presence = Presence::new(capability.shared, &parts.options.declares);
         let shared = Arc::new(Shared {
             parts,
             held: Held::default(),
@@ -109,7 +110,7 @@ impl Worker {
             look_after: false,
             looked_after_at: None,
             reaped_at: None,
-            presence: Presence::new(capability.shared),
+            presence,
         }
     }
 
@@ -237,6 +238,11 @@ impl Worker {
         self.heed_waiting_hints();
         self.ask_woken().await;
         let now = self.now();
+        // Before it claims: what it declares holds for its first task, too.
+        self.presence
+            .say(&self.shared.parts, &self.lanes, now)
+            .await;
+        let now = self.now();
         if self.look_at.is_some_and(|at| at <= now) {
             self.look = true;
         }
@@ -247,7 +253,7 @@ impl Worker {
         };
         let mut ended = std::mem::take(&mut self.room);
         ended.extend(self.ended.drain(..settling_now));
-        let claims = self.look && may_claim();
+        let claims = self.look && self.presence.lets_claim() && may_claim();
         if claims {
             // Until this claim has shown otherwise, others wait for a place.
             self.close_door();
@@ -287,10 +293,6 @@ impl Worker {
             None => {}
         }
         progressed |= self.reap_now_and_then().await;
-        let now = self.now();
-        self.presence
-            .say(&self.shared.parts, &self.lanes, now)
-            .await;
         progressed
     }
 

@@ -74,7 +74,7 @@ impl Worker {
         let mut nap: Option<Duration> = None;
         let mut no_longer =
             |wait: Duration| nap = Some(nap.map_or(wait, |nap: Duration| nap.min(wait)));
-        if may_claim && self.free_places() > 0 {
+        if may_claim && self.presence.lets_claim() && self.free_places() > 0 {
             if self.look {
                 no_longer(Duration::ZERO);
             }

@@ -7,9 +7,11 @@ use serde_json::json;
 use crate::cli::args::CheckArgs;
 use crate::cli::output::Cell;
 use crate::cli::{output, program};
+use crate::client::Target;
 use crate::context::TloContextBuilder;
 use crate::error::Result;
 use crate::schedule::Schedule;
+use crate::settings::TloSettings;
 use crate::task::TaskDef;
 
 /// Prints every mistake of the jobs file, the crontabs and the settings; opens nothing and runs nothing. For programs it
@@ -52,11 +54,11 @@ pub(super) fn run(
     }
     let rows: Vec<Vec<Cell>> = defs.iter().map(|def| row(def)).collect();
     output::table(&["TASK", "ZONE", "RUNS"], &rows)?;
-    for limited in &jobs.limits {
-        output::say(&output::one_line(&format!(
-            "{}: {}",
-            limited.target, limited.limits
-        )));
+    let settings = TloSettings::load(&source)?;
+    let queues = settings.queue_limits().iter();
+    let queues = queues.map(|(queue, limits)| (Target::Queue(queue.clone()), *limits));
+    for (target, limits) in queues.chain(jobs.rates()) {
+        output::say(&output::one_line(&format!("{target}: {limits}")));
     }
     let tasks = output::counted(rows.len(), "task");
     // No error has come so far.

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use super::banner;
 use crate::cli::args::RunArgs;
 use crate::cli::jobs::{CommandInput, Job};
-use crate::cli::{logging, output, program};
-use crate::client::DeclaredLimits;
-use crate::context::{TloContext, TloContextBuilder};
+use crate::cli::{logging, program};
+use crate::context::TloContextBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::Task;
 use crate::handler::builtin::{CommandHandler, RunAs, Stdin};
@@ -48,13 +47,16 @@ pub(super) async fn run(
         return Err(nothing(&source, &args));
     }
     program::make_state_directory(&source)?;
-    let context = context
+    let context = jobs
+        .rates()
+        .fold(context, |context, (target, limits)| {
+            context.limit(target, limits)
+        })
         .settings(source.clone())
         .tasks(std::mem::take(&mut jobs.jobs).into_iter().map(command_task))
         .observer(TracingObserver);
     let tlo = program::build(context, &source).await?;
     logging::start(tlo.settings().log_level);
-    declare(&tlo, &jobs.limits).await?;
     banner::show(&tlo, &jobs.notes, fires).await?;
     let clock = Arc::clone(tlo.clock());
     let runner = match fires {
@@ -77,26 +79,6 @@ pub(super) async fn run(
     Ok(forced.map_or(ExitCode::SUCCESS, |signal| {
         ExitCode::from(signal.exit_code())
     }))
-}
-
-/// Takes over the limits of the jobs file, and says which of them do not hold.
-async fn declare(tlo: &TloContext, limits: &[DeclaredLimits]) -> Result<()> {
-    let Some(file) = tlo.loaded().file() else {
-        return Ok(());
-    };
-    let path = std::path::absolute(file);
-    let path = path.as_deref().unwrap_or(file);
-    let file = format!("{} on {}", path.display(), tlo.settings().name);
-    for target in tlo.client().declare_limits(&file, limits).await? {
-        output::say(&output::one_line(&format!(
-            "the limits that somebody set for the {target} hold, not those of the file; \
-             `tlo limit {} {} --clear` takes them away; \
-             start this process again then, for those of the file to hold",
-            target.kind(),
-            target.name(),
-        )));
-    }
-    Ok(())
 }
 
 /// The way out for who starts with nothing.

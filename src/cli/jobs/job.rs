@@ -7,7 +7,7 @@ use super::command::CommandSpec;
 use super::doubt::CommandPlaces;
 use super::fields::{Fields, Placed, Text};
 use super::host::Host;
-use super::{gates, json, limits, run, schedule};
+use super::{gates, json, rate, run, schedule};
 use crate::cli::source::{Mistake, Source};
 use crate::payload::{PAYLOAD_LIMIT, Payload};
 use crate::task::{Rate, RetryPolicy, TaskDef};
@@ -201,7 +201,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Job> {
     def.retry = retry(fields);
     def.args = args(fields);
     def.gates = gates::read(fields, &def.name);
-    let rate = limits::rate(fields);
+    let rate = rate::rate(fields);
     let at = schedule::read(fields, &mut def);
     if def.schedule.is_some() {
         gates::fill(fields, &mut def);

@@ -29,7 +29,7 @@ mod host;
 mod init;
 mod job;
 mod json;
-mod limits;
+mod rate;
 mod run;
 mod schedule;
 
@@ -44,13 +44,10 @@ pub use self::host::Host;
 pub use self::init::INIT;
 pub use self::job::Job;
 use super::source::{Mistake, Mistakes, Source};
-use crate::client::DeclaredLimits;
 use crate::error::Result;
 
 /// The name of the list.
 const TASKS: &str = "tasks";
-/// The tables of queues, or the list of those to serve.
-const QUEUES: &str = "queues";
 /// What people write instead.
 const ALMOST_TASKS: [&str; 6] = ["task", "job", "jobs", "taks", "schedule", "schedules"];
 
@@ -61,8 +58,6 @@ pub struct JobsFile {
     pub source: Source,
     /// Its good tasks, in order.
     pub jobs: Vec<Job>,
-    /// The limits of its queues.
-    pub queues: Vec<DeclaredLimits>,
     /// What is wrong with the others.
     pub mistakes: Mistakes,
     /// Everything else in the file: settings, which are checked where settings are read.
@@ -99,7 +94,6 @@ impl JobsFile {
         let mut file = Self {
             source: source.clone(),
             jobs: Vec::new(),
-            queues: Vec::new(),
             mistakes: Mistakes::default(),
             settings: toml::Table::new(),
         };
@@ -120,11 +114,6 @@ impl JobsFile {
                     Mistake::error(source, place, message).help("write [[tasks]] above each task"),
                 );
             } else if let Some(value) = json::setting(item) {
-                if key == QUEUES {
-                    let (queues, mistakes) = limits::queues(source, item, &place);
-                    file.queues = queues;
-                    file.mistakes.extend(mistakes);
-                }
                 file.settings.insert(key.to_owned(), value);
             }
         }

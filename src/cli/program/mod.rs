@@ -13,7 +13,7 @@ use super::crontab::{Crontab, CrontabKind, LocalZone, name_apart};
 use super::jobs::{Host, Job, JobsFile};
 use super::output;
 use super::source::{Mistake, Mistakes};
-use crate::client::{DeclaredLimits, Limits, Target};
+use crate::client::{Limits, Target};
 use crate::clock::{Clock, SystemClock};
 use crate::context::{TloContext, TloContextBuilder};
 use crate::error::{Error, ErrorKind, Result};
@@ -139,8 +139,19 @@ pub(super) struct Jobs {
     pub(super) mistakes: Mistakes,
     /// What people should know about the crontabs, a line each.
     pub(super) notes: Vec<String>,
-    /// The limits that the jobs file declares, of its queues and its tasks.
-    pub(super) limits: Vec<DeclaredLimits>,
+}
+
+impl Jobs {
+    /// How often those start that have a rate.
+    pub(super) fn rates(&self) -> impl Iterator<Item = (Target, Limits)> {
+        self.jobs.iter().filter_map(|job| {
+            let limits = Limits {
+                rate: Some(job.rate?),
+                ..Limits::default()
+            };
+            Some((Target::Task(job.def.name.to_string()), limits))
+        })
+    }
 }
 
 /// Reads the jobs file, if there is one, and crontabs.
@@ -155,15 +166,7 @@ pub(super) fn jobs(
     if let Some(path) = source.file_path().filter(|path| path.is_file()) {
         let file = JobsFile::read(&path).map_err(unreadable)?;
         read.mistakes.extend(file.mistakes);
-        read.limits = file.queues;
         for job in file.jobs {
-            read.limits.extend(job.rate.map(|rate| DeclaredLimits {
-                target: Target::Task(job.def.name.to_string()),
-                limits: Limits {
-                    rate: Some(rate),
-                    ..Limits::default()
-                },
-            }));
             match job.on(&host) {
                 Ok(job) => {
                     read.mistakes.extend(job.doubts(now));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::audit::AuditData;
 use super::target::Target;
@@ -14,7 +14,7 @@ use crate::task::{GateRule, Rate};
 use crate::timestamp::Timestamp;
 
 /// The limits of a queue, a task name or a key, in the whole cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// So many run at once, at most; it replaces the limit that tasks carry.
     pub max: Option<u32>,
@@ -44,7 +44,7 @@ pub struct LimitedTarget {
     /// How.
     #[serde(flatten)]
     pub limits: Limits,
-    /// The file that declares them; `None` when somebody set them while it ran.
+    /// The file or the program that declares them; `None` when somebody set them while it ran.
     pub declared_by: Option<String>,
     /// When its rule was last changed.
     pub since: Timestamp,
@@ -155,11 +155,15 @@ impl Limits {
         rule.declared_by = None;
     }
 
-    pub(super) fn check(&self, target: &Target) -> Result<()> {
+    /// Refuses limits that the target cannot have.
+    pub(crate) fn check(&self, target: &Target) -> Result<()> {
         let refuse = |why: &str| {
             let message = format!("the limit of the {target} {why}");
             Err(Error::invalid("limit", message))
         };
+        if target.gate().is_none() {
+            return refuse("cannot be kept; limit the task of that name");
+        }
         if self.max == Some(0) {
             return refuse("is 0: nothing would ever run; pause it instead");
         }

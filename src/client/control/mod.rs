@@ -3,6 +3,7 @@
 mod audit;
 mod bulk;
 mod bulk_run;
+mod declare;
 mod limit;
 mod one;
 mod pause;
@@ -14,9 +15,9 @@ mod unfinished;
 pub(crate) use audit::{AUDIT_KEPT, trim_audit};
 pub use audit::{AuditData, AuditEvent};
 pub use bulk::{Bulk, BulkRefusal, BulkReport, TaskAction};
+pub use declare::{Declaration, DeclaredLimits};
 pub use limit::{LimitChange, LimitedTarget, Limits};
 pub use pause::Paused;
-pub use rules::DeclaredLimits;
 pub(super) use rules::all_marks;
 pub use target::Target;
 pub(crate) use unfinished::unfinished_runs;

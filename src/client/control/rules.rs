@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::audit::AuditData;
-use super::limit::Limits;
 use super::target::Target;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,15 +22,6 @@ pub(super) struct Changed {
     pub(super) rule: GateRule,
     /// Whether it was another one before.
     pub(super) is_new: bool,
-}
-
-/// What a file says about the limits of a target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeclaredLimits {
-    /// Of what.
-    pub target: Target,
-    /// The limits.
-    pub limits: Limits,
 }
 
 impl Client {
@@ -99,58 +89,6 @@ impl Client {
             action.to_owned(),
             format!("others change the {target} all the time; try again"),
         ))
-    }
-
-    /// Takes over the limits that a file declares, and gives up those that it declared before and does not any more.
-    /// Limits that somebody set while it ran stand: answers with their targets. `file` names the file and its machine.
-    ///
-    /// # Errors
-    /// As for [`limit`](Self::limit).
-    pub async fn declare_limits(
-        &self,
-        file: &str,
-        declared: &[DeclaredLimits],
-    ) -> Result<Vec<Target>> {
-        let mut stand = Vec::new();
-        let mut meant = Vec::new();
-        for DeclaredLimits { target, limits } in declared {
-            let target = &self.resolved(target).await?;
-            meant.push(target.clone());
-            limits.check(target)?;
-            let data = |_: &GateRule| AuditData {
-                to: Some(limits.to_string()),
-                why: Some(format!("as {file} says")),
-                ..AuditData::default()
-            };
-            let changed = self.change_rule(target, "limit", data, |rule| {
-                // The same file on another machine says the same: that is no change.
-                let is_said = rule.declared_by.is_some() && Limits::of(rule) == *limits;
-                if !is_said && (rule.declared_by.is_some() || !rule.has_limits()) {
-                    limits.put(rule);
-                    rule.declared_by = Some(file.to_owned());
-                }
-            });
-            if changed.await?.rule.declared_by.is_none() {
-                stand.push(target.clone());
-            }
-        }
-        for (target, rule, _) in self.rules().await? {
-            if meant.contains(&target) || rule.declared_by.as_deref() != Some(file) {
-                continue;
-            }
-            let data = |_: &GateRule| AuditData {
-                to: Some(Limits::default().to_string()),
-                why: Some(format!("{file} says nothing of it any more")),
-                ..AuditData::default()
-            };
-            self.change_rule(&target, "limit", data, |rule| {
-                if rule.declared_by.as_deref() == Some(file) {
-                    Limits::default().put(rule);
-                }
-            })
-            .await?;
-        }
-        Ok(stand)
     }
 
     pub(in crate::client) async fn rule(&self, target: &Target) -> Result<GateRule> {

@@ -1,0 +1,175 @@
+//! Limits that programs and their files declare: they come with the processes that say them, and go when none says them.
+
+use serde::{Deserialize, Serialize};
+
+use super::audit::AuditData;
+use super::limit::Limits;
+use super::target::Target;
+use crate::client::{Client, live_workers};
+use crate::error::Result;
+use crate::task::GateRule;
+
+/// What a file or a program says about the limits of a target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeclaredLimits {
+    /// Of what.
+    pub target: Target,
+    /// The limits.
+    pub limits: Limits,
+}
+
+/// The limits that a process declares as long as it lives.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// Where they are written: the path of the file, or of the program when it has read none. What says them no more takes
+    /// back those of the same place.
+    pub by: String,
+    /// The limits.
+    pub limits: Vec<DeclaredLimits>,
+}
+
+impl Declaration {
+    fn limits_of(&self, target: &Target) -> Option<Limits> {
+        let found = self.limits.iter().find(|one| one.target == *target);
+        found.map(|one| one.limits)
+    }
+
+    /// Whether the rule is as it says.
+    fn says(&self, target: &Target, rule: &GateRule) -> bool {
+        rule.declared_by.as_ref() == Some(&self.by)
+            && self.limits_of(target) == Some(Limits::of(rule))
+    }
+}
+
+impl Client {
+    /// The declaration with its targets as their rules are kept.
+    pub(crate) async fn resolved_declaration(
+        &self,
+        declaration: &Declaration,
+    ) -> Result<Declaration> {
+        let mut resolved = Declaration {
+            by: declaration.by.clone(),
+            limits: Vec::with_capacity(declaration.limits.len()),
+        };
+        for DeclaredLimits { target, limits } in &declaration.limits {
+            let target = self.resolved(target).await?;
+            limits.check(&target)?;
+            resolved.limits.push(DeclaredLimits {
+                target,
+                limits: *limits,
+            });
+        }
+        Ok(resolved)
+    }
+
+    /// Declares limits for the first time: they replace what was declared otherwise. Those that somebody set while it ran
+    /// stand: answers with their targets. Others must be able to see by then that this process declares them.
+    pub(crate) async fn declare(&self, mine: &Declaration) -> Result<Vec<Target>> {
+        let mut stand = Vec::new();
+        for DeclaredLimits { target, limits } in &mine.limits {
+            // The same limits in another file are no change, as long as somebody says them there.
+            let rule = self
+                .put_declared(target, *limits, &mine.by, |rule| {
+                    !rule.has_limits() || rule.declared_by.is_some() && Limits::of(rule) != *limits
+                })
+                .await?;
+            if rule.declared_by.is_none() {
+                stand.push(target.clone());
+            }
+        }
+        self.keep_declared(mine).await?;
+        Ok(stand)
+    }
+
+    /// Puts right what other processes left behind when they ended: limits that this process declares and that nobody
+    /// who lives says as they are, and those of the same file that nobody says any more. What somebody took away or set while
+    /// it ran stays as it is.
+    pub(crate) async fn keep_declared(&self, mine: &Declaration) -> Result<()> {
+        let mut stale = Vec::new();
+        for (target, rule, _) in self.rules().await? {
+            let Some(by) = &rule.declared_by else {
+                continue;
+            };
+            let concerns_me = *by == mine.by || mine.limits_of(&target).is_some();
+            if concerns_me && !mine.says(&target, &rule) {
+                stale.push((target, rule));
+            }
+        }
+        if stale.is_empty() {
+            return Ok(());
+        }
+        let live = self.live_declarations().await?;
+        stale.retain(|(target, rule)| !live.iter().any(|other| other.says(target, rule)));
+        let mut dropped = Vec::new();
+        for (target, seen) in stale {
+            if let Some(limits) = mine.limits_of(&target) {
+                self.put_declared(&target, limits, &mine.by, |rule| *rule == seen)
+                    .await?;
+            } else if !live.iter().any(|other| other.limits_of(&target).is_some()) {
+                self.drop_declared(&target, &mine.by, &seen).await?;
+                dropped.push(target);
+            }
+        }
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        // Who came in between said that it lives before it looked: either it has seen that they are gone, or is seen here.
+        for other in self.live_declarations().await? {
+            for target in &dropped {
+                if let Some(limits) = other.limits_of(target) {
+                    self.put_declared(target, limits, &other.by, |rule| !rule.has_limits())
+                        .await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn live_declarations(&self) -> Result<Vec<Declaration>> {
+        let workers = live_workers(self.store()).await?;
+        Ok(workers
+            .into_iter()
+            .filter_map(|(_, worker)| worker.declares)
+            .collect())
+    }
+
+    /// Writes a declared limit when the rule is one that it may replace. Answers with the rule that holds.
+    async fn put_declared(
+        &self,
+        target: &Target,
+        limits: Limits,
+        by: &str,
+        may_replace: impl Fn(&GateRule) -> bool + Send + Sync,
+    ) -> Result<GateRule> {
+        let data = |_: &GateRule| AuditData {
+            to: Some(limits.to_string()),
+            why: Some(format!("as {by} says")),
+            ..AuditData::default()
+        };
+        let changed = self
+            .change_rule(target, "limit", data, |rule| {
+                if may_replace(rule) {
+                    limits.put(rule);
+                    rule.declared_by = Some(by.to_owned());
+                }
+            })
+            .await?;
+        Ok(changed.rule)
+    }
+
+    /// Takes a declared limit away that is still as it was seen.
+    async fn drop_declared(&self, target: &Target, by: &str, seen: &GateRule) -> Result<()> {
+        let data = |_: &GateRule| AuditData {
+            to: Some(Limits::default().to_string()),
+            why: Some(format!("{by} says nothing of it any more")),
+            ..AuditData::default()
+        };
+        self.change_rule(target, "limit", data, |rule| {
+            if rule.declared_by == seen.declared_by && Limits::of(rule) == Limits::of(seen) {
+                Limits::default().put(rule);
+            }
+        })
+        .await?;
+        Ok(())
+    }
+}
