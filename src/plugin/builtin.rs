@@ -3,6 +3,14 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+#[cfg(any(
+    feature = "sqlite",
+    feature = "lmdb",
+    feature = "jsonl",
+    feature = "redis",
+    feature = "postgres"
+))]
+use serde::de::DeserializeOwned;
 
 use super::{PluginRequest, PluginTable};
 #[cfg(any(feature = "sqlite", feature = "lmdb", feature = "jsonl"))]
@@ -123,17 +131,37 @@ async fn redis_store(request: PluginRequest) -> Result<Arc<dyn TaskStateStore>> 
 /// What would be refused before the server is asked.
 #[cfg(feature = "redis")]
 fn redis_section(section: &Section, address: &PluginAddress, loaded: &Loaded) -> Vec<Mistake> {
-    let mut options: RedisOptions = match section.check() {
+    let above = |options: &mut RedisOptions| {
+        address.url()?.clone_into(&mut options.url);
+        Some("url")
+    };
+    wrong_section(section, loaded, above, RedisOptions::wrong)
+}
+
+/// What is wrong with a section, or with what stands in `task_state_store` above one of its fields: `above` puts it there,
+/// and says which field that is.
+#[cfg(any(
+    feature = "sqlite",
+    feature = "lmdb",
+    feature = "jsonl",
+    feature = "redis",
+    feature = "postgres"
+))]
+fn wrong_section<T: DeserializeOwned>(
+    section: &Section,
+    loaded: &Loaded,
+    above: impl FnOnce(&mut T) -> Option<&'static str>,
+    wrong: impl FnOnce(&T) -> Option<(&'static str, String)>,
+) -> Vec<Mistake> {
+    let mut options: T = match section.check() {
         Ok(options) => options,
         Err(mistakes) => return mistakes,
     };
-    if let Some(url) = address.url() {
-        url.clone_into(&mut options.url);
-    }
-    let mistake = options.wrong().map(|(field, reason)| {
-        let key = match field {
-            "url" if address.url().is_some() => "task_state_store".to_owned(),
-            field => format!("{}.{field}", section.name()),
+    let in_address = above(&mut options);
+    let mistake = wrong(&options).map(|(field, reason)| {
+        let key = match Some(field) == in_address {
+            true => "task_state_store".to_owned(),
+            false => format!("{}.{field}", section.name()),
         };
         Mistake {
             value: None,
@@ -184,27 +212,11 @@ fn file_section<T: FileOptions>(
     address: &PluginAddress,
     loaded: &Loaded,
 ) -> Vec<Mistake> {
-    let mut options: T = match section.check() {
-        Ok(options) => options,
-        Err(mistakes) => return mistakes,
+    let above = |options: &mut T| {
+        *options.path_mut() = address.path()?.into();
+        Some("path")
     };
-    let path = address.path();
-    if let Some(path) = path {
-        *options.path_mut() = path.into();
-    }
-    let mistake = options.wrong().map(|(field, reason)| {
-        let key = match field {
-            "path" if path.is_some() => "task_state_store".to_owned(),
-            field => format!("{}.{field}", section.name()),
-        };
-        Mistake {
-            value: None,
-            origin: loaded.origin(&key),
-            reason,
-            key,
-        }
-    });
-    mistake.into_iter().collect()
+    wrong_section(section, loaded, above, T::wrong)
 }
 
 /// `[postgres]` is [`PostgresOptions`]; a URL in `task_state_store` stands above the one there.
@@ -227,25 +239,9 @@ fn database_of(address: &PluginAddress) -> Option<&str> {
 /// What would be refused at opening, found before.
 #[cfg(feature = "postgres")]
 fn postgres_section(section: &Section, address: &PluginAddress, loaded: &Loaded) -> Vec<Mistake> {
-    let mut options: PostgresOptions = match section.check() {
-        Ok(options) => options,
-        Err(mistakes) => return mistakes,
+    let above = |options: &mut PostgresOptions| {
+        database_of(address)?.clone_into(&mut options.url);
+        Some("url")
     };
-    let url = database_of(address);
-    if let Some(url) = url {
-        options.url = url.to_owned();
-    }
-    let mistake = options.wrong().map(|(field, reason)| {
-        let key = match field {
-            "url" if url.is_some() => "task_state_store".to_owned(),
-            field => format!("{}.{field}", section.name()),
-        };
-        Mistake {
-            value: None,
-            origin: loaded.origin(&key),
-            reason,
-            key,
-        }
-    });
-    mistake.into_iter().collect()
+    wrong_section(section, loaded, above, PostgresOptions::wrong)
 }

@@ -12,8 +12,8 @@ use tlo::PostgresOptions;
 use tlo::store::{Hint, SharedStore, TaskStateStore, TaskStateStoreExt};
 
 use super::fault_proxy::{Fault, FaultProxy, Way};
-use super::kit::{id, lease, new, open, total};
-use super::network::work_through_faults;
+use super::kit::{new, open, total};
+use super::network::{what_lost_its_answer_may_be_sent_again, work_through_faults};
 use super::servers::load::{Load, comes_true, counted};
 use super::servers::postgres::{PrivatePostgres, connect};
 
@@ -94,31 +94,10 @@ async fn a_commit_whose_answer_is_lost_says_so_and_may_be_sent_again() {
         return;
     };
     let proxy = FaultProxy::start(server.address());
-    let store = open(at(proxy.address())).await;
-    proxy.set(Fault::LoseAnswer {
-        to: COMMIT.to_vec(),
-    });
-    let error = store.create(new("a")).await.unwrap_err();
-    assert!(error.is_retryable(), "{error:?}");
-    assert!(error.to_string().contains("not known"), "{error}");
-    assert_eq!(total(&*store).await, 1, "it was written");
-    store.enqueue(new("a")).await.unwrap();
-    assert_eq!(total(&*store).await, 1);
-    let task = lease(&store, 1).await.unwrap().remove(0);
-    let shown = task.lease.as_ref().unwrap().reference();
-    proxy.set(Fault::LoseAnswer {
-        to: COMMIT.to_vec(),
-    });
-    let error = store
-        .succeed(&task.id, shown, tlo::Payload::null())
-        .await
-        .unwrap_err();
-    assert!(error.to_string().contains("not known"), "{error}");
-    let revision = store.read(&id("a")).await.unwrap().revision;
-    let again = store.succeed(&task.id, shown, tlo::Payload::null()).await;
-    let again = again.unwrap_err();
-    assert!(again.to_string().contains("recorded before"), "{again}");
-    assert_eq!(store.read(&id("a")).await.unwrap().revision, revision);
+    let store = open(at(proxy.address())).await as SharedStore;
+    let to = COMMIT.to_vec();
+    let lose = || proxy.set(Fault::LoseAnswer { to: to.clone() });
+    what_lost_its_answer_may_be_sent_again(&store, lose).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

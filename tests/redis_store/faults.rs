@@ -10,8 +10,8 @@ use tlo::RedisOptions;
 use tlo::store::{Hint, SharedStore, TaskStateStore, TaskStateStoreExt};
 
 use crate::fault_proxy::{Fault, FaultProxy, Way};
-use crate::kit::{id, lease, new, open_with, total};
-use crate::network::work_through_faults;
+use crate::kit::{new, open_with, total};
+use crate::network::{what_lost_its_answer_may_be_sent_again, work_through_faults};
 use crate::servers::load::{Load, comes_true, counted, since_boot};
 use crate::servers::redis::PrivateRedis;
 
@@ -58,32 +58,10 @@ async fn a_write_whose_answer_is_lost_says_so_and_may_be_sent_again() {
         return;
     };
     let proxy = FaultProxy::start(server.address());
-    let store = open_with(at(proxy.address())).await.unwrap();
-    // The server has the scripts from here on.
-    store.create(new("before")).await.unwrap();
-    let first = lease(&store).await.unwrap().remove(0);
-    let lose = || {
-        proxy.set(Fault::LoseAnswer {
-            to: b"EVALSHA".to_vec(),
-        });
-    };
-    lose();
-    let error = store.create(new("a")).await.unwrap_err();
-    assert!(error.is_retryable(), "{error:?}");
-    assert!(error.to_string().contains("not known"), "{error}");
-    assert_eq!(total(&store).await, 2, "it was written");
-    store.enqueue(new("a")).await.unwrap();
-    assert_eq!(total(&store).await, 2);
-    let shown = first.lease.as_ref().unwrap().reference();
-    lose();
-    let settled = store.succeed(&first.id, shown, tlo::Payload::null()).await;
-    let error = settled.unwrap_err();
-    assert!(error.to_string().contains("not known"), "{error}");
-    let revision = store.read(&id("before")).await.unwrap().revision;
-    let again = store.succeed(&first.id, shown, tlo::Payload::null()).await;
-    let again = again.unwrap_err();
-    assert!(again.to_string().contains("recorded before"), "{again}");
-    assert_eq!(store.read(&id("before")).await.unwrap().revision, revision);
+    let store = Arc::new(open_with(at(proxy.address())).await.unwrap()) as SharedStore;
+    let to = b"EVALSHA".to_vec();
+    let lose = || proxy.set(Fault::LoseAnswer { to: to.clone() });
+    what_lost_its_answer_may_be_sent_again(&store, lose).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

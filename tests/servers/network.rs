@@ -1,11 +1,13 @@
-//! Work through the proxy while it does to connections what networks do, seeded.
+//! What every store on a server has to do when networks do what they do: work through a proxy, seeded, and single faults.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tlo::store::{SharedStore, TaskStateStore};
+use tlo::store::{CountBy, SharedStore, TaskFilter, TaskStateStore, TaskStateStoreExt};
+use tlo::{Payload, WorkerId};
 
 use crate::fault_proxy::{Fault, FaultProxy, Way};
+use crate::kit::new;
 use crate::servers::load::{Load, counted, seed, since_boot};
 
 /// Connections that are cut in a full proof.
@@ -54,6 +56,36 @@ pub(crate) async fn work_through_faults(
         tally.swallowed,
         since_boot().saturating_sub(begun)
     );
+}
+
+/// Writes whose answers are lost, which `lose` says of the next: who asked is told that it is not known, and may ask again.
+pub(crate) async fn what_lost_its_answer_may_be_sent_again(store: &SharedStore, lose: impl Fn()) {
+    let total = async || {
+        let counts = store.count(&TaskFilter::default(), CountBy::All, 0).await;
+        counts.unwrap().total()
+    };
+    // The server has seen each of them before.
+    store.create(new("before")).await.unwrap();
+    let (worker, minute) = (WorkerId::new("w#1").unwrap(), Duration::from_secs(60));
+    let leased = store.lease(&worker, "default", &["greet"], 1, minute).await;
+    let first = leased.unwrap().remove(0);
+    lose();
+    let error = store.create(new("a")).await.unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+    assert!(error.to_string().contains("not known"), "{error}");
+    assert_eq!(total().await, 2, "it was written");
+    store.enqueue(new("a")).await.unwrap();
+    assert_eq!(total().await, 2);
+    let shown = first.lease.as_ref().unwrap().reference();
+    lose();
+    let settled = store.succeed(&first.id, shown, Payload::null()).await;
+    let error = settled.unwrap_err();
+    assert!(error.to_string().contains("not known"), "{error}");
+    let revision = store.read(&first.id).await.unwrap().revision;
+    let again = store.succeed(&first.id, shown, Payload::null()).await;
+    let again = again.unwrap_err();
+    assert!(again.to_string().contains("recorded before"), "{again}");
+    assert_eq!(store.read(&first.id).await.unwrap().revision, revision);
 }
 
 /// Cuts a connection somewhere; how many cuts it came to.

@@ -190,16 +190,28 @@ fn print(tlo: &TloContext, found: &Findings) -> Result<()> {
     }
     lines.extend(found.machine.lines());
     lines.push(("clock", found.now.to_string()));
-    for (label, text) in lines {
-        output::line(&format!("{label:<12} {}", output::one_line(&text)))?;
-    }
-    for warning in &found.warnings {
-        output::line(&format!("{:<12} {warning}", "WARNING"))?;
+    let warnings = found.warnings.iter();
+    lines.extend(warnings.map(|warning| ("WARNING", warning.clone())));
+    for line in aligned(&lines) {
+        output::line(&line)?;
     }
     if found.warnings.is_empty() {
         output::say("all is well");
     }
     Ok(())
+}
+
+/// The width of labels, unless one is longer.
+const COLUMN: usize = 12;
+
+/// Labels and what is said of each, below each other.
+fn aligned(lines: &[(&str, String)]) -> Vec<String> {
+    let width = lines.iter().map(|(label, _)| label.len()).max();
+    let width = width.unwrap_or_default().max(COLUMN);
+    lines
+        .iter()
+        .map(|(label, text)| format!("{label:<width$} {}", output::one_line(text)))
+        .collect()
 }
 
 fn kept(tlo: &TloContext) -> String {
@@ -227,4 +239,21 @@ fn tally(counts: &Counts) -> String {
         .map(|(status, n)| format!("{n} {status}"))
         .collect();
     format!("{at_least}{}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_any_length_stand_in_one_column() {
+        let lines = [
+            ("fsync", "on".to_owned()),
+            ("synchronous_commit", "on".to_owned()),
+        ];
+        assert_eq!(
+            aligned(&lines),
+            ["fsync              on", "synchronous_commit on"]
+        );
+    }
 }
