@@ -69,6 +69,31 @@ impl<R> Prepared<R> {
     /// `tasks` and `migrations`; `user_version` and `application_id` are TLO's. The task is as durable as your commit:
     /// `synchronous` is FULL unless you set it lower.
     ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tlo::prelude::*;
+    /// use tlo::rusqlite::{Connection, TransactionBehavior};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("tlo.db");
+    /// let tlo = TloContext::builder()
+    ///     .set("task_state_store", format!("sqlite:{}", path.display()))
+    ///     .task(task("ship").run(|_: TaskContext, order: i64| async move { println!("order {order}") }))
+    ///     .build()
+    ///     .await?;
+    /// let mut database = Connection::open(&path)?;
+    /// database.execute_batch("CREATE TABLE orders (id INTEGER PRIMARY KEY, task TEXT)")?;
+    ///
+    /// // What needs the store is asked before; inside the transaction nothing waits.
+    /// let ship = tlo.client().task("ship").args(&7).prepare().await?;
+    /// let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    /// transaction.execute("INSERT INTO orders VALUES (7, ?1)", [ship.id().as_str()])?;
+    /// let handle = ship.submit_in(&transaction)?;
+    /// transaction.commit()?;
+    /// assert_eq!(handle.status().await?, TaskStatus::Pending);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As for [`submit`](Self::submit), and `Invalid` for a connection without an open transaction or of a file that is no
     /// store of this build.
@@ -88,6 +113,24 @@ impl<R> Prepared<R> {
     /// `tokio_postgres` that TLO re-exports. It may be one of `READ COMMITTED`, the default, or stricter; under the stricter
     /// ones a conflict with others is an error of your transaction, to be begun anew. What the submit locks (its id, its
     /// unique key) stays locked until your transaction ends, so end it soon.
+    ///
+    #[cfg_attr(feature = "postgres", doc = "```")]
+    #[cfg_attr(not(feature = "postgres"), doc = "```ignore")]
+    /// use tlo::prelude::*;
+    /// use tlo::tokio_postgres::Client as Database;
+    ///
+    /// /// Writes the order, and what has to be done for it: both are there, or none.
+    /// async fn buy(client: &Client, database: &mut Database, order: i64) -> Result<TaskHandle, Box<dyn std::error::Error>> {
+    ///     let ship = client.task("ship").args(&order).prepare().await?;
+    ///     let transaction = database.transaction().await?;
+    ///     let task = ship.id().to_string();
+    ///     transaction.execute("INSERT INTO orders (id, task) VALUES ($1, $2)", &[&order, &task]).await?;
+    ///     // Every `?` drops the transaction, and that rolls it back.
+    ///     let handle = ship.submit_within(&transaction).await?;
+    ///     transaction.commit().await?;
+    ///     Ok(handle)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// As for [`submit`](Self::submit), and `Invalid` when the database has no store where the client's is.
