@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tlo::store::kv::{RowEngine, Rows};
-use tlo::store::{Maintain, Retention, TaskStateStore, TaskStateStoreExt};
+use tlo::store::{TaskStateStore, TaskStateStoreExt};
 use tlo::{ErrorKind, JsonlStore, Payload};
 
 use crate::kit::{home, id, lease, new, open, quick_home, total, try_open};
@@ -213,32 +213,4 @@ async fn payloads_of_a_megabyte_and_of_every_character_are_kept() {
     store.create(task.clone()).await.unwrap();
     drop(store);
     assert_eq!(open(&path).read(&task.id).await.unwrap().args, task.args);
-}
-
-#[tokio::test]
-async fn a_file_taken_away_stops_the_writes_until_it_is_back() {
-    let (directory, path) = home();
-    let aside = directory.path().join("aside");
-    let store = open(&path);
-    store.create(new("a")).await.unwrap();
-    fs::rename(&path, &aside).unwrap();
-    for make_another in [false, true] {
-        if make_another {
-            fs::write(&path, "").unwrap();
-        }
-        let error = store.create(new("b")).await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.is_retryable()),
-            (ErrorKind::Unavailable, false)
-        );
-        assert!(error.to_string().contains("tlo.jsonl"), "{error}");
-        let request = Maintain {
-            retention: Retention::default(),
-            limit: 100,
-        };
-        assert!(store.maintain(request).await.is_err());
-    }
-    fs::rename(&aside, &path).unwrap();
-    store.create(new("b")).await.unwrap();
-    assert_eq!(total(&store).await, 2);
 }

@@ -13,6 +13,13 @@ pub(crate) const NAME: &str = "tlo.jsonl";
 
 pub(crate) type Store = JsonlStore;
 
+pub(crate) type Options = JsonlOptions;
+
+/// The file that holds what a store at this path has.
+pub(crate) fn data_of(path: &Path) -> PathBuf {
+    path.to_owned()
+}
+
 /// A directory with the path of a log in it.
 pub(crate) fn home() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();

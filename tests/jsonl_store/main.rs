@@ -10,6 +10,8 @@ mod damage;
 mod disk;
 #[path = "../durable/kit.rs"]
 mod durable;
+#[path = "../durable/files.rs"]
+mod files;
 mod kit;
 mod open;
 mod share;

@@ -6,12 +6,8 @@ use serde_json::Value;
 use tlo::store::{Durability, TaskStateStore, TaskStateStoreExt};
 use tlo::{ErrorKind, JsonlDurability, JsonlOptions, Payload, TaskStatus};
 
+use crate::files::{all_refused, refused};
 use crate::kit::{home, id, lease, new, open, open_with, total};
-
-fn refused(options: JsonlOptions) -> (ErrorKind, String) {
-    let error = open_with(options).map(drop).unwrap_err();
-    (error.kind(), error.to_string())
-}
 
 #[tokio::test]
 async fn what_was_answered_survives_a_reopen() {
@@ -125,7 +121,7 @@ async fn the_files_are_for_their_owner_only() {
 fn options_that_cannot_work_are_refused() {
     let (directory, path) = home();
     let nowhere = directory.path().join("no/such/tlo.jsonl");
-    for (options, part) in [
+    all_refused([
         (JsonlOptions::at(""), "name a file"),
         (JsonlOptions::at(directory.path()), "is a directory"),
         (JsonlOptions::at(&nowhere), "no/such\" of the store's file"),
@@ -143,11 +139,7 @@ fn options_that_cannot_work_are_refused() {
             },
             "call_timeout is 0",
         ),
-    ] {
-        let (kind, message) = refused(options);
-        assert_eq!(kind, ErrorKind::Configuration, "{message}");
-        assert!(message.contains(part), "{message}");
-    }
+    ]);
     assert!(!path.exists() && !nowhere.exists());
 }
 

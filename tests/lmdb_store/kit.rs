@@ -13,6 +13,13 @@ pub(crate) const NAME: &str = "tlo.lmdb";
 
 pub(crate) type Store = LmdbStore;
 
+pub(crate) type Options = LmdbOptions;
+
+/// The file that holds what a store at this path has.
+pub(crate) fn data_of(path: &Path) -> PathBuf {
+    path.join("data.mdb")
+}
+
 /// A directory with the path of a store in it.
 pub(crate) fn home() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();

@@ -9,6 +9,8 @@ mod disk;
 #[path = "../durable/kit.rs"]
 mod durable;
 mod faults;
+#[path = "../durable/files.rs"]
+mod files;
 mod kit;
 mod open;
 mod share;

@@ -9,45 +9,9 @@ use std::time::Duration;
 
 use tlo::store::kv::RowEngine;
 use tlo::store::{Hint, Maintain, Retention, TaskStateStore, TaskStateStoreExt};
-use tlo::{Clock, ErrorKind, LmdbEngine, LmdbOptions, LmdbStore, Payload, SystemClock};
+use tlo::{ErrorKind, LmdbEngine, LmdbOptions, LmdbStore, Payload};
 
 use crate::kit::{home, id, lease, new, open, open_with, total, until};
-
-#[tokio::test]
-async fn handles_on_one_directory_see_each_others_answers_at_once() {
-    let (_directory, path) = home();
-    let (one, two) = (open(&path), open(&path));
-    for n in 0..50 {
-        let (from, to) = if n % 2 == 0 {
-            (&one, &two)
-        } else {
-            (&two, &one)
-        };
-        let task = id(format!("t{n}"));
-        from.create(new(task.as_str())).await.unwrap();
-        assert_eq!(to.read(&task).await.unwrap().id, task);
-        assert!(to.create(new(task.as_str())).await.is_err());
-    }
-    assert_eq!((total(&one).await, total(&two).await), (50, 50));
-}
-
-#[tokio::test]
-async fn a_listener_hears_of_another_handles_writes_and_not_of_its_own() {
-    let (_directory, path) = home();
-    let (mine, other) = (open(&path), open(&path));
-    let mut hints = mine.hints();
-    mine.create(new("a")).await.unwrap();
-    assert_eq!(hints.next().await, Some(Hint::Ready("default".into())));
-    // Longer than the pause between two looks.
-    let looked = SystemClock.steady().at + Duration::from_millis(600);
-    until("the watch has looked", || async {
-        SystemClock.steady().at > looked
-    })
-    .await;
-    assert_eq!(hints.try_next(), None, "its own write is no news");
-    other.create(new("b")).await.unwrap();
-    assert_eq!(hints.next().await, Some(Hint::Unknown));
-}
 
 #[tokio::test]
 async fn a_lone_commit_is_one_transaction() {

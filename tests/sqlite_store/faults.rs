@@ -191,30 +191,6 @@ async fn a_damaged_record_spoils_only_itself() {
 }
 
 #[tokio::test]
-async fn a_file_taken_away_stops_the_writes_until_it_is_back() {
-    let (directory, path) = home();
-    let aside = directory.path().join("aside.db");
-    let store = open(&path);
-    store.create(new("a")).await.unwrap();
-    fs::rename(&path, &aside).unwrap();
-    for make_another in [false, true] {
-        if make_another {
-            fs::write(&path, "").unwrap();
-        }
-        let error = store.create(new("b")).await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.is_retryable()),
-            (ErrorKind::Unavailable, false)
-        );
-        assert!(error.to_string().contains("tlo.db"), "{error}");
-        assert!(upkeep(&store).await.is_err());
-    }
-    fs::rename(&aside, &path).unwrap();
-    store.create(new("b")).await.unwrap();
-    assert_eq!(total(&store).await, 2);
-}
-
-#[tokio::test]
 async fn a_log_taken_away_stops_the_writes_and_a_clean_stop_saves_them() {
     let (_directory, path) = home();
     let store = open(&path);

@@ -13,6 +13,13 @@ pub(crate) const NAME: &str = "tlo.db";
 
 pub(crate) type Store = SqliteStore;
 
+pub(crate) type Options = SqliteOptions;
+
+/// The file that holds what a store at this path has.
+pub(crate) fn data_of(path: &Path) -> PathBuf {
+    path.to_owned()
+}
+
 /// A directory with the path of a database in it.
 pub(crate) fn home() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();

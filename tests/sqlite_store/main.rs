@@ -8,6 +8,8 @@ mod crash;
 mod durable;
 mod enlist;
 mod faults;
+#[path = "../durable/files.rs"]
+mod files;
 mod kit;
 mod open;
 mod share;

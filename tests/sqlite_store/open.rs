@@ -7,12 +7,8 @@ use rusqlite::Connection;
 use tlo::store::{Durability, TaskStateStore, TaskStateStoreExt};
 use tlo::{ErrorKind, SqliteDurability, SqliteOptions, TaskStatus};
 
+use crate::files::{all_refused, refused};
 use crate::kit::{home, id, lease, new, open, open_with, total};
-
-fn refused(options: SqliteOptions) -> (ErrorKind, String) {
-    let error = open_with(options).map(drop).unwrap_err();
-    (error.kind(), error.to_string())
-}
 
 #[tokio::test]
 async fn what_was_answered_survives_a_reopen() {
@@ -102,7 +98,7 @@ async fn the_file_is_for_its_owner_only() {
 fn options_that_cannot_work_are_refused() {
     let (directory, path) = home();
     let nowhere = directory.path().join("no/such/tlo.db");
-    for (options, part) in [
+    all_refused([
         (SqliteOptions::at(""), "name a file"),
         (SqliteOptions::at(":memory:"), "\"memory\""),
         (SqliteOptions::at(directory.path()), "is a directory"),
@@ -114,11 +110,7 @@ fn options_that_cannot_work_are_refused() {
             },
             "readers is 0",
         ),
-    ] {
-        let (kind, message) = refused(options);
-        assert_eq!(kind, ErrorKind::Configuration, "{message}");
-        assert!(message.contains(part), "{message}");
-    }
+    ]);
     assert!(!path.exists() && !nowhere.exists());
 }
 

@@ -6,28 +6,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tlo::store::{Hint, TaskStateStore, TaskStateStoreExt};
+use tlo::store::{TaskStateStore, TaskStateStoreExt};
 use tlo::{Clock, SqliteStore, SystemClock};
 
-use crate::kit::{home, id, lease, logged_commits, new, open, total, until};
-
-#[tokio::test]
-async fn handles_on_one_file_see_each_others_answers_at_once() {
-    let (_directory, path) = home();
-    let (one, two) = (open(&path), open(&path));
-    for n in 0..50 {
-        let (from, to) = if n % 2 == 0 {
-            (&one, &two)
-        } else {
-            (&two, &one)
-        };
-        let task = id(format!("t{n}"));
-        from.create(new(task.as_str())).await.unwrap();
-        assert_eq!(to.read(&task).await.unwrap().id, task);
-        assert!(to.create(new(task.as_str())).await.is_err());
-    }
-    assert_eq!((total(&one).await, total(&two).await), (50, 50));
-}
+use crate::kit::{home, lease, logged_commits, new, open, total};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn handles_that_claim_at_the_same_time_never_share_a_task() {
@@ -61,27 +43,6 @@ async fn handles_that_claim_at_the_same_time_never_share_a_task() {
     }
     let unique: BTreeSet<_> = claimed.iter().collect();
     assert_eq!((claimed.len(), unique.len()), (400, 400));
-}
-
-#[tokio::test]
-async fn a_listener_hears_of_another_handles_writes_and_not_of_its_own() {
-    let (_directory, path) = home();
-    let (mine, other) = (open(&path), open(&path));
-    let mut hints = mine.hints();
-    mine.create(new("a")).await.unwrap();
-    assert_eq!(hints.next().await, Some(Hint::Ready("default".into())));
-    // Longer than the pause between two looks.
-    let looked = SystemClock.steady().at + Duration::from_millis(600);
-    until("the watch has looked", || async {
-        SystemClock.steady().at > looked
-    })
-    .await;
-    assert_eq!(hints.try_next(), None, "its own write is no news");
-    let started = SystemClock.steady().at;
-    other.create(new("b")).await.unwrap();
-    assert_eq!(hints.next().await, Some(Hint::Unknown));
-    let waited = SystemClock.steady().at.saturating_sub(started);
-    assert!(waited < Duration::from_secs(2), "{waited:?}");
 }
 
 #[tokio::test]
