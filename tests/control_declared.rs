@@ -29,7 +29,7 @@ fn at_once(max: u32) -> Limits {
 }
 
 fn good() -> Task {
-    task("good").run(|_: TaskContext, _: ()| async {}).into()
+    task("good").run(|_: TaskContext, _: ()| async {})
 }
 
 /// Nodes of a cluster on one store, with one clock, and the files that they read.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tlo::store::{TaskStateStore, TaskStateStoreExt};
+use tlo::store::TaskStateStoreExt;
 use tlo::{Clock, SqliteStore, SystemClock};
 
 use crate::kit::{home, lease, logged_commits, new, open, total};
