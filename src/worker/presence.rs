@@ -29,6 +29,8 @@ pub(super) struct Presence {
     believed_until: Option<Duration>,
     /// Its limits were put in force, as far as they can be.
     declared: bool,
+    /// It has limits of its own, and not only to look whether others left some behind.
+    has_limits: bool,
 }
 
 impl Presence {
@@ -38,6 +40,7 @@ impl Presence {
             said_at: None,
             believed_until: None,
             declared: declares.by.is_empty() && declares.limits.is_empty(),
+            has_limits: !declares.limits.is_empty(),
         }
     }
 
@@ -56,7 +59,7 @@ impl Presence {
 
     /// Whether it may claim: the limits that it declares hold.
     pub(super) fn lets_claim(&self) -> bool {
-        self.declared
+        self.declared || !self.has_limits
     }
 
     /// Says that the worker lives, what it knows and what it declares, when it is time.
