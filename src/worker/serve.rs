@@ -16,10 +16,13 @@ use crate::error::Result;
 use crate::handler::Interruption;
 use crate::id::TaskId;
 use crate::observe::Lifecycle;
-use crate::store::{Claims, HintStream, Lanes};
+use crate::store::{Claims, Durability, HintStream, Lanes};
 
 /// Claims, and ends of runs, in one call to the store, at most: the first of many begin while the others are claimed.
 const BATCH: usize = 256;
+
+/// The same where each call waits for a disk of a server: so many share the wait.
+const SERVER_BATCH: usize = 1_000;
 
 /// Lost leases are looked for no more often than this, should one refuse to be taken back.
 const REAP_PAUSE: Duration = Duration::from_millis(250);
@@ -59,6 +62,8 @@ pub struct Worker {
     pub(super) looked_after_at: Option<Duration>,
     reaped_at: Option<Duration>,
     pub(super) presence: Presence,
+    /// Tasks of one call, at most.
+    batch: usize,
 }
 
 impl Worker {
@@ -80,6 +85,11 @@ impl Worker {
         let capability = parts.store.capability();
         let poll = parts.options.poll.unwrap_or(capability.poll);
         let presence = Presence::new(capability.shared, &parts.options.declares);
+        // Only a server pushes.
+        let batch = match capability.durability {
+            Durability::Power if capability.shared && capability.pushes => SERVER_BATCH,
+            _ => BATCH,
+        };
         let shared = Arc::new(Shared {
             parts,
             held: Held::default(),
@@ -111,6 +121,7 @@ impl Worker {
             looked_after_at: None,
             reaped_at: None,
             presence,
+            batch,
         }
     }
 
@@ -247,7 +258,7 @@ impl Worker {
             self.look = true;
         }
         let settling_now = if self.settle_at <= now {
-            self.ended.len().min(BATCH)
+            self.ended.len().min(self.batch)
         } else {
             0
         };
@@ -260,7 +271,7 @@ impl Worker {
         }
         let places = self.places() + settling_now;
         let wanted = if claims {
-            self.shared.held.promise(places, BATCH)
+            self.shared.held.promise(places, self.batch)
         } else {
             0
         };
