@@ -8,6 +8,7 @@ mod enlist;
 mod faults;
 mod kit;
 mod open;
+mod plain;
 mod share;
 mod speed;
 mod tls;

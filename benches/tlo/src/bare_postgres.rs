@@ -10,13 +10,13 @@ use crate::backlog;
 const MADE: [&str; 2] = [
     "INSERT INTO tlo.identity (seq, id, name, kind, created_at) \
         SELECT s, 'bare-' || s, 'bench', 0, s FROM unnest($1::bigint[]) AS s",
-    "INSERT INTO tlo.task (seq, id, status, queue, name, lane, priority, run_at, ready, body) \
-        SELECT s, 'bare-' || s, 0, 'default', 'bench', '00000000-0000-0000-0000-000000000001'::uuid, 5, s, true, b \
+    "INSERT INTO tlo.task (seq, id, status, queue, name, lane, priority, run_at, ready, body, plain) \
+        SELECT s, 'bare-' || s, 0, 'default', 'bench', '00000000-0000-0000-0000-000000000001'::uuid, 5, s, true, b, true \
         FROM unnest($1::bigint[], $2::text[]) AS u (s, b)",
 ];
 
-const CLAIMED: [&str; 1] = ["UPDATE tlo.task t SET status = 1, ready = false, lease_end = 1, worker = 'bare', body = u.b \
-    FROM unnest($1::bigint[], $2::text[]) AS u (s, b) WHERE t.seq = u.s"];
+const CLAIMED: [&str; 1] = ["UPDATE tlo.task SET status = 1, ready = false, plain = false, lease_end = 1, worker = 'bare', leased_at = 1, \
+    token = '00000000-0000-0000-0000-000000000001' WHERE seq = ANY($1::bigint[])"];
 
 const SETTLED: [&str; 2] = [
     "DELETE FROM tlo.task WHERE seq = ANY($1::bigint[])",

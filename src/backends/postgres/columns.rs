@@ -19,21 +19,23 @@ const INSERT_IDENTITIES: &str = "INSERT INTO @identity (seq, id, name, kind, par
     ON CONFLICT (id) DO NOTHING";
 
 const INSERT_TASKS: &str = "INSERT INTO @task \
-    (seq, id, status, queue, name, lane, priority, run_at, ready, lease_end, worker, error_group, body) \
+    (seq, id, status, queue, name, lane, priority, run_at, ready, lease_end, worker, error_group, body, plain) \
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::uuid[], $7::smallint[], \
-        $8::bigint[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[])";
+        $8::bigint[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::boolean[])";
 
 const UPDATE_TASKS: &str = "UPDATE @task t SET status = u.status, queue = u.queue, lane = u.lane, priority = u.priority, \
-    run_at = u.run_at, ready = u.ready, lease_end = u.lease_end, worker = u.worker, error_group = u.error_group, body = u.body \
+    run_at = u.run_at, ready = u.ready, lease_end = u.lease_end, worker = u.worker, error_group = u.error_group, body = u.body, \
+    plain = u.plain, leased_at = NULL, token = NULL \
     FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::uuid[], $5::smallint[], $6::bigint[], $7::boolean[], \
-        $8::bigint[], $9::text[], $10::text[], $11::text[]) \
-        AS u (seq, status, queue, lane, priority, run_at, ready, lease_end, worker, error_group, body) \
+        $8::bigint[], $9::text[], $10::text[], $11::text[], $12::boolean[]) \
+        AS u (seq, status, queue, lane, priority, run_at, ready, lease_end, worker, error_group, body, plain) \
     WHERE t.seq = u.seq";
 
 /// What only begins or ends a lease leaves the rest as it was.
-const UPDATE_LEASES: &str = "UPDATE @task t SET status = u.status, ready = u.ready, lease_end = u.lease_end, worker = u.worker, body = u.body \
-    FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::bigint[], $5::text[], $6::text[]) \
-        AS u (seq, status, ready, lease_end, worker, body) \
+const UPDATE_LEASES: &str = "UPDATE @task t SET status = u.status, ready = u.ready, lease_end = u.lease_end, worker = u.worker, body = u.body, \
+    plain = u.plain, leased_at = NULL, token = NULL \
+    FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::bigint[], $5::text[], $6::text[], $7::boolean[]) \
+        AS u (seq, status, ready, lease_end, worker, body, plain) \
     WHERE t.seq = u.seq";
 
 const INSERT_ENDED: &str = "INSERT INTO @ended (seq, id, status, queue, error_group, finished_at, body) \
@@ -63,6 +65,17 @@ pub(super) fn plain(text: &str) -> String {
 
 fn is_ready(record: &TaskStateRecord) -> bool {
     record.status == TaskStatus::Pending && record.parked.is_none()
+}
+
+/// Whether nothing follows from its being claimed but the lease itself: [`super::quick`] leases such records without a look at
+/// what they say.
+fn is_plain(record: &TaskStateRecord) -> bool {
+    is_ready(record)
+        && record.gates.is_empty()
+        && record.holds.is_empty()
+        && record.unique.is_none()
+        && record.prefer.is_none()
+        && record.expires_at.is_none()
 }
 
 fn lease_end(record: &TaskStateRecord) -> Option<i64> {
@@ -139,6 +152,7 @@ pub(super) struct Tasks {
     workers: Vec<Option<String>>,
     error_groups: Vec<Option<String>>,
     bodies: Vec<String>,
+    plain: Vec<bool>,
 }
 
 impl Tasks {
@@ -162,6 +176,7 @@ impl Tasks {
         self.workers.push(worker(record));
         self.error_groups
             .push(record.error_group.as_deref().map(plain));
+        self.plain.push(is_plain(record));
         Ok(())
     }
 
@@ -182,6 +197,7 @@ impl Tasks {
                 (&self.workers, Type::TEXT_ARRAY),
                 (&self.error_groups, Type::TEXT_ARRAY),
                 (&self.bodies, Type::TEXT_ARRAY),
+                (&self.plain, Type::BOOL_ARRAY),
             ],
         )
         .await
@@ -202,6 +218,7 @@ impl Tasks {
                 (&self.workers, Type::TEXT_ARRAY),
                 (&self.error_groups, Type::TEXT_ARRAY),
                 (&self.bodies, Type::TEXT_ARRAY),
+                (&self.plain, Type::BOOL_ARRAY),
             ],
         )
         .await
@@ -217,6 +234,7 @@ pub(super) struct Turns {
     lease_ends: Vec<Option<i64>>,
     workers: Vec<Option<String>>,
     bodies: Vec<String>,
+    plain: Vec<bool>,
 }
 
 impl Turns {
@@ -240,6 +258,7 @@ impl Turns {
         self.ready.push(is_ready(record));
         self.lease_ends.push(lease_end(record));
         self.workers.push(worker(record));
+        self.plain.push(is_plain(record));
         Ok(())
     }
 
@@ -253,6 +272,7 @@ impl Turns {
                 (&self.lease_ends, Type::INT8_ARRAY),
                 (&self.workers, Type::TEXT_ARRAY),
                 (&self.bodies, Type::TEXT_ARRAY),
+                (&self.plain, Type::BOOL_ARRAY),
             ],
         )
         .await

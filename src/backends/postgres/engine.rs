@@ -8,15 +8,18 @@ use deadpool_postgres::Object;
 
 use super::fault::Fault;
 use super::held::HeldRecords;
+use super::link::Link;
 use super::needs::Needs;
 use super::pool::Connections;
+use super::quick::Pause;
 use super::table::{Sketch, Spare, Tokens};
 use super::tell::Teller;
-use super::transaction::{Job, Tried};
+use super::transaction::{Job, Tried, is_kept};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdSource, TaskId};
 use crate::store::{ClaimRequest, Hint, HintSender};
+use crate::task::TaskStateRecord;
 use crate::timestamp::Timestamp;
 
 /// Times that others may be in the way of one transaction.
@@ -41,6 +44,7 @@ pub(super) struct Engine {
     tallied: AtomicUsize,
     spare: Spare,
     held: HeldRecords,
+    pub(super) pause: Pause,
 }
 
 /// A connection on loan. Given back in the middle of a transaction it is closed.
@@ -94,6 +98,7 @@ impl Engine {
             tallied: AtomicUsize::new(0),
             spare: Spare::default(),
             held: HeldRecords::default(),
+            pause: Pause::default(),
         }
     }
 
@@ -193,25 +198,8 @@ impl Engine {
                 return Err(Broken::Failed(fault.into_error(operation)));
             }
         };
-        let end = if tallied.is_some() {
-            "COMMIT"
-        } else {
-            "ROLLBACK"
-        };
-        if let Err(error) = link.batch(end).await {
-            let fault = Fault::from(error);
-            if fault.is_collision() {
-                return Ok(None);
-            }
-            if tallied.is_none() {
-                return Err(Broken::before(operation, fault));
-            }
-            let error = fault.into_error(operation);
-            let message = format!("whether this was written is not known: {error}");
-            let told = Error::new(error.kind(), operation, message)
-                .retryable(error.is_retryable())
-                .with_source(error);
-            return Err(Broken::Failed(told));
+        if !self.end(operation, link, tallied).await? {
+            return Ok(None);
         }
         lent.clean = true;
         if let Some((writer, leased)) = leased {
@@ -223,8 +211,44 @@ impl Engine {
         Ok(Some(answer))
     }
 
+    /// Commits when there is something to keep; false when the server did not because somebody was in the way.
+    pub(super) async fn end(
+        &self,
+        operation: &'static str,
+        link: Link<'_>,
+        tallied: Option<usize>,
+    ) -> Result<bool, Broken> {
+        let end = if tallied.is_some() {
+            "COMMIT"
+        } else {
+            "ROLLBACK"
+        };
+        let Err(error) = link.batch(end).await else {
+            return Ok(true);
+        };
+        let fault = Fault::from(error);
+        if fault.is_collision() {
+            return Ok(false);
+        }
+        if tallied.is_none() {
+            return Err(Broken::before(operation, fault));
+        }
+        let error = fault.into_error(operation);
+        let message = format!("whether this was written is not known: {error}");
+        let told = Error::new(error.kind(), operation, message)
+            .retryable(error.is_retryable())
+            .with_source(error);
+        Err(Broken::Failed(told))
+    }
+
+    /// Keeps what was leased until it ends.
+    pub(super) fn hold(&self, writer: &Arc<str>, leased: &[Arc<TaskStateRecord>]) {
+        let leased = leased.iter().filter(|record| is_kept(record));
+        self.held.keep(writer, leased.cloned().collect());
+    }
+
     /// Folds the tally now and then: writers only add to it.
-    async fn fold(&self, tallied: usize, lent: &Lent) {
+    pub(super) async fn fold(&self, tallied: usize, lent: &Lent) {
         let before = self.tallied.fetch_add(tallied, Ordering::Relaxed);
         if before + tallied < FOLD_AT {
             return;

@@ -10,9 +10,12 @@ use super::fault::{Fault, is_busy};
 use super::link::Link;
 use super::loaded::{Home, Loaded, Stored};
 use super::needs::{Needs, Span};
+use super::quick;
+use super::table::show;
+use crate::error::Result;
 use crate::id::{TaskId, stable_hash};
-use crate::store::kv::{CountRow, Pairs, Word, keys};
-use crate::task::TaskStatus;
+use crate::store::kv::{CountRow, Pairs, Word, decode, keys};
+use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
 const LOCK_GATES: &str = "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) AS k";
@@ -38,10 +41,10 @@ const SPANS: &str = "SELECT s.n, e.k, e.v \
     CROSS JOIN LATERAL (SELECT k, v FROM @entry WHERE k >= s.f AND k < s.u ORDER BY k LIMIT s.l) AS e \
     ORDER BY s.n, e.k";
 
-const TASKS: &str = "SELECT t.id, t.seq, t.status, t.queue, t.name, t.body \
+const TASKS: &str = "SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.lease_end, t.leased_at, t.worker, t.token \
     FROM @identity i JOIN @task t ON t.seq = i.seq WHERE i.id = ANY($1) ORDER BY t.seq FOR UPDATE OF t";
 
-const TASKS_NOW: &str = "SELECT t.id, t.seq, t.status, t.queue, t.name, t.body \
+const TASKS_NOW: &str = "SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.lease_end, t.leased_at, t.worker, t.token \
     FROM @identity i JOIN @task t ON t.seq = i.seq WHERE i.id = ANY($1) ORDER BY t.seq FOR UPDATE OF t NOWAIT";
 
 const ENDED: &str = "SELECT e.id, e.seq, e.status, e.queue, i.name, e.body \
@@ -56,7 +59,7 @@ const DEPTHS: &str = "SELECT line, queue, name, status, sum(n)::bigint FROM @tal
 /// Rules read with every transaction; where there are more, each is read when it is asked for.
 const RULES: usize = 256;
 
-type Answer<T> = Result<T, Fault>;
+type Answer<T> = std::result::Result<T, Fault>;
 
 /// The time of the server, with numbers to give.
 pub(super) async fn start(link: Link<'_>, numbers: usize) -> Answer<(Timestamp, Vec<u64>)> {
@@ -82,14 +85,15 @@ pub(super) async fn writer(link: Link<'_>, asked: bool) -> Answer<Option<Arc<str
     Ok(Some(Arc::from(row.try_get::<_, &str>(0)?)))
 }
 
-/// The rules of gates, or the first of many.
-pub(super) async fn rules(link: Link<'_>) -> Answer<(Span, Pairs)> {
-    let span = Span {
+/// The rules of gates, or the first of many, and what else is read in any case.
+pub(super) async fn rules(link: Link<'_>, also: Option<Span>) -> Answer<Vec<(Span, Pairs)>> {
+    let rules = Span {
         limit: RULES,
         ..Span::all_of(keys::mark(crate::store::GATE_MARK))
     };
-    let mut found = spans(link, std::slice::from_ref(&span)).await?;
-    Ok((span, found.pop().unwrap_or_default()))
+    let wanted: Vec<Span> = std::iter::once(rules).chain(also).collect();
+    let found = spans(link, &wanted).await?;
+    Ok(wanted.into_iter().zip(found).collect())
 }
 
 /// Locks gates, in order. Without patience it says false when somebody else has one of them.
@@ -147,7 +151,8 @@ pub(super) async fn load(
 }
 
 async fn read(link: Link<'_>, needs: &Needs, loaded: &mut Loaded, patient: bool) -> Answer<()> {
-    let all: Vec<Span> = needs.spans.iter().cloned().collect();
+    let unknown = |span: &&Span| !loaded.knows(span);
+    let all: Vec<Span> = needs.spans.iter().filter(unknown).cloned().collect();
     let new = |id: &&TaskId| !loaded.records.contains_key(*id);
     let ids: Vec<&str> = needs
         .records
@@ -211,7 +216,7 @@ pub(super) fn keep(loaded: &mut Loaded, rows: Vec<Row>, home: Home) -> Answer<()
     Ok(())
 }
 
-/// A row of id, seq, status, queue, name and body.
+/// A row of id, seq, status, queue, name and body; of what waits or runs, [`claimed`](quick::claimed) follows.
 pub(super) fn stored(row: &Row, home: Home) -> Answer<(TaskId, Stored)> {
     let id: &str = row.try_get(0)?;
     let id = TaskId::new(id).map_err(|_| Fault::Odd("a stored id is not valid"))?;
@@ -226,8 +231,26 @@ pub(super) fn stored(row: &Row, home: Home) -> Answer<(TaskId, Stored)> {
         body: Vec::new(),
         written_by: None,
     };
-    let stored = stored.read(&id, body.into_bytes());
+    let mut stored = stored.read(&id, body.into_bytes());
+    if home == Home::Task
+        && let Some(record) = &mut stored.record
+    {
+        quick::claimed(row, 6, Arc::make_mut(record))?;
+    }
     Ok((id, stored))
+}
+
+/// The record of a row of id, body and what a claim changed.
+pub(super) fn record(row: &Row) -> Result<(TaskId, Result<TaskStateRecord>)> {
+    let id = TaskId::new(row.get::<_, &str>(0))?;
+    let body = row.get::<_, Option<&str>>(1).unwrap_or_default();
+    let mut record = decode(&id, body.as_bytes());
+    if let Ok(record) = &mut record {
+        let claimed = quick::claimed(row, 2, record);
+        claimed.map_err(|fault| fault.into_error("read"))?;
+        show(record);
+    }
+    Ok((id, record))
 }
 
 pub(super) fn number(stored: i64) -> u64 {

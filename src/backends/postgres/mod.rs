@@ -50,6 +50,7 @@ mod needs;
 mod options;
 mod pick;
 mod pool;
+mod quick;
 mod read;
 mod schema;
 mod table;

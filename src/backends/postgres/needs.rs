@@ -55,6 +55,11 @@ impl Needs {
             && self.numbers == 0
     }
 
+    /// Whether nothing is known that has to be locked before records are.
+    pub(super) fn locks_nothing(&self) -> bool {
+        self.gates.is_empty() && self.records.is_empty() && self.locked.is_empty()
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
         self.gates.extend(other.gates);
         self.records.extend(other.records);

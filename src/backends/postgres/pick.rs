@@ -18,14 +18,14 @@ use crate::store::kv::{Order, Pairs, Word, keys};
 use crate::timestamp::Timestamp;
 
 /// A worker with at most this many names looks each lane up; one with more walks the queue.
-const FEW_NAMES: usize = 32;
+pub(super) const FEW_NAMES: usize = 32;
 
 /// Ended leases looked at in one claim.
 const ENDED_LEASES: i64 = 64;
 
 // `h` is what is not empty: lanes (or queues) with their priorities. Where that is one, its first rows are locked as they are
 // met; else the best of all of them (`c`) have to be known first.
-macro_rules! pick {
+macro_rules! candidates {
     ($of:literal, $every:literal, $also:literal) => {
         concat!(
             "WITH RECURSIVE moment AS MATERIALIZED ( \
@@ -43,15 +43,23 @@ macro_rules! pick {
                     SELECT t.seq, t.priority, t.run_at FROM @task t \
                     WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at <= (SELECT now FROM moment) ", $also, " \
                     ORDER BY t.run_at, t.seq LIMIT $3) AS r \
-                WHERE p.n > 1 ORDER BY r.priority DESC, r.run_at, r.seq LIMIT $3) \
-            (SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.priority, t.run_at, 0::bigint \
+                WHERE p.n > 1 ORDER BY r.priority DESC, r.run_at, r.seq LIMIT $3) "
+        )
+    };
+}
+
+/// The best of the candidates, locked: columns of each, then how many were looked at.
+macro_rules! locked {
+    ($of:literal, $also:literal, $columns:literal) => {
+        concat!(
+            "(SELECT ", $columns, ", 0::bigint AS looked \
             FROM h AS p CROSS JOIN LATERAL ( \
                 SELECT t.* FROM @task t \
                 WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at <= (SELECT now FROM moment) ", $also, " \
                 ORDER BY t.run_at, t.seq LIMIT $4 FOR UPDATE SKIP LOCKED) AS t \
             WHERE p.n = 1) \
             UNION ALL \
-            (SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.priority, t.run_at, k.n \
+            (SELECT ", $columns, ", k.n \
             FROM (SELECT count(*) AS n FROM c) AS k LEFT JOIN LATERAL ( \
                 SELECT t.* FROM c JOIN @task t ON t.seq = c.seq WHERE t.ready AND t.run_at <= (SELECT now FROM moment) \
                 ORDER BY t.priority DESC, t.run_at, t.seq LIMIT $4 FOR UPDATE OF t SKIP LOCKED) AS t ON true)"
@@ -59,9 +67,62 @@ macro_rules! pick {
     };
 }
 
+macro_rules! pick {
+    ($of:literal, $every:literal, $also:literal) => {
+        concat!(
+            candidates!($of, $every, $also),
+            locked!(
+                $of,
+                $also,
+                "t.id, t.seq, t.status, t.queue, t.name, t.body, t.lease_end, t.leased_at, t.worker, t.token, t.priority, t.run_at"
+            )
+        )
+    };
+}
+
+// Leases what is locked, when all of it is plain and there is no rule to be kept to: $11 and $12 are where those are.
+macro_rules! lease {
+    ($of:literal, $every:literal, $also:literal) => {
+        concat!(
+            candidates!($of, $every, $also),
+            ", picked AS MATERIALIZED (",
+            locked!($of, $also, "t.seq, t.plain, t.priority, t.run_at"),
+            "), \
+            sorted AS MATERIALIZED ( \
+                SELECT seq, row_number() OVER (ORDER BY priority DESC, run_at, seq) AS n FROM picked WHERE seq IS NOT NULL), \
+            fit AS MATERIALIZED ( \
+                SELECT coalesce(bool_and(plain) FILTER (WHERE seq IS NOT NULL), true) \
+                    AND NOT EXISTS (SELECT FROM unnest($11::bytea[], $12::bytea[]) AS s (f, u) \
+                        WHERE EXISTS (SELECT FROM @entry WHERE k >= s.f AND k < s.u)) AS is_plain, \
+                    count(seq) AS n, max(looked) AS looked FROM picked), \
+            leased AS ( \
+                UPDATE @task t SET status = 1, ready = false, plain = false, lease_end = (SELECT now FROM moment) + $6, worker = $7, \
+                    leased_at = (SELECT now FROM moment), token = ($8 || lpad(to_hex(o.n), 8, '0'))::uuid \
+                FROM sorted o WHERE t.seq = o.seq AND (SELECT is_plain FROM fit) \
+                RETURNING o.n, t.id, t.name, t.body, t.lease_end, t.leased_at, t.worker, t.token), \
+            counted AS ( \
+                INSERT INTO @tally (line, queue, name, status, n) \
+                SELECT $9, $10, l.name, s.status, s.sign * count(*) \
+                FROM leased l CROSS JOIN (VALUES (0::smallint, -1), (1::smallint, 1)) AS s (status, sign) \
+                GROUP BY l.name, s.status, s.sign) \
+            SELECT l.id, l.body, l.lease_end, l.leased_at, l.worker, l.token, (SELECT now FROM moment), \
+                fit.is_plain, fit.n, fit.looked, pg_current_xact_id_if_assigned()::xid::text \
+            FROM fit LEFT JOIN leased l ON true ORDER BY l.n"
+        )
+    };
+}
+
 const FROM_LANES: &str = pick!("lane", "unnest($1::uuid[])", "");
 
 const FROM_QUEUE: &str = pick!(
+    "queue",
+    "unnest($1::text[])",
+    "AND (t.lane = ANY($5::uuid[])) IS TRUE"
+);
+
+pub(super) const LEASE_LANES: &str = lease!("lane", "unnest($1::uuid[])", "");
+
+pub(super) const LEASE_QUEUE: &str = lease!(
     "queue",
     "unnest($1::text[])",
     "AND (t.lane = ANY($5::uuid[])) IS TRUE"
@@ -84,7 +145,7 @@ const DELAYED: &str = "WITH RECURSIVE moment AS MATERIALIZED ( \
 const FIRST_LEASE: &str =
     "SELECT lease_end, id FROM @task WHERE lease_end IS NOT NULL ORDER BY lease_end LIMIT 1";
 
-const ENDED_LEASE: &str = "SELECT id, seq, status, queue, name, body, lease_end FROM @task \
+const ENDED_LEASE: &str = "SELECT id, seq, status, queue, name, body, lease_end, leased_at, worker, token FROM @task \
     WHERE lease_end IS NOT NULL AND lease_end <= $1 ORDER BY lease_end LIMIT $2 FOR UPDATE SKIP LOCKED";
 
 /// How many ready tasks are looked at, and how many of them locked.
@@ -110,12 +171,29 @@ impl Width {
     }
 }
 
-/// Locks the best of each queue and adds them to what can be claimed.
+/// What every claim begins with: when something is due, and the best of the first queue, locked.
+pub(super) async fn early(
+    link: Link<'_>,
+    claim: Option<&ClaimRequest>,
+    now: Option<Timestamp>,
+    width: Width,
+) -> Result<Option<(Times, Vec<Row>)>, Fault> {
+    let Some((request, queue)) = claim.and_then(|claim| Some((claim, claim.lanes.queues.first()?)))
+    else {
+        return Ok(None);
+    };
+    let lanes = lanes(request, queue);
+    let rows = rows(link, queue, &lanes, now, width, request);
+    try_join!(times(link, request, now), rows).map(Some)
+}
+
+/// Locks the best of each queue and adds them to what can be claimed. Those of the first queue may have been read before.
 pub(super) async fn pick(
     link: Link<'_>,
     request: &ClaimRequest,
     now: Option<Timestamp>,
     width: Width,
+    mut first: Option<Vec<Row>>,
     loaded: &mut Loaded,
 ) -> Result<Ranks, Fault> {
     let mut ranks = Ranks::default();
@@ -126,13 +204,15 @@ pub(super) async fn pick(
             ranks.horizon.insert(keys::queue_word(queue), Order::FIRST);
             continue;
         }
-        let lanes = lanes(request, queue);
-        let rows = rows(link, queue, &lanes, now, width, request).await?;
+        let rows = match first.take() {
+            Some(rows) => rows,
+            None => rows(link, queue, &lanes(request, queue), now, width, request).await?,
+        };
         let mut last = None;
         let mut looked = 0;
         let mut locked = 0;
         for row in &rows {
-            looked = usize::try_from(row.try_get::<_, i64>(8)?).unwrap_or(0);
+            looked = usize::try_from(row.try_get::<_, i64>(12)?).unwrap_or(0);
             if row.try_get::<_, Option<&str>>(0)?.is_none() {
                 continue;
             }
@@ -161,14 +241,14 @@ pub(super) async fn pick(
 /// Ranks a record that cannot be read by what its columns say.
 fn unreadable(ranks: &mut Ranks, row: &Row, id: &TaskId) -> Result<Order, Fault> {
     let (queue, name): (&str, &str) = (row.try_get(3)?, row.try_get(4)?);
-    let priority = u8::try_from(row.try_get::<_, i16>(6)?).unwrap_or(0);
-    let due = Timestamp::from_micros(row.try_get(7)?);
+    let priority = u8::try_from(row.try_get::<_, i16>(10)?).unwrap_or(0);
+    let due = Timestamp::from_micros(row.try_get(11)?);
     let order = Order::at(priority, due, number(row.try_get(1)?));
     ranks.add_unreadable(queue, name, order, id.clone());
     Ok(order)
 }
 
-fn lanes(request: &ClaimRequest, queue: &str) -> Vec<Uuid> {
+pub(super) fn lanes(request: &ClaimRequest, queue: &str) -> Vec<Uuid> {
     let mut lanes: Vec<Uuid> = Vec::with_capacity(request.lanes.names.len());
     for (name, version) in &*request.lanes.names {
         lanes.push(lane(queue, name, None));
@@ -225,12 +305,18 @@ async fn rows(
 /// When something is due.
 #[derive(Default)]
 pub(super) struct Times {
-    delayed: Vec<(Word, Timestamp)>,
+    pub(super) delayed: Vec<(Word, Timestamp)>,
     /// The first lease that ends.
     leases: Pairs,
 }
 
 impl Times {
+    /// When the first lease ends.
+    pub(super) fn lease_end(&self) -> Option<Timestamp> {
+        let (_, end) = keys::split_lease(&self.leases.first()?.0)?;
+        i64::try_from(end).ok().map(Timestamp::from_micros)
+    }
+
     pub(super) fn keep(self, loaded: &mut Loaded) {
         let delayed = self.delayed.into_iter();
         loaded

@@ -9,25 +9,25 @@ use super::columns::plain;
 use super::engine::Engine;
 use super::fault::Fault;
 use super::link::{Link, Value};
-use super::load::{self, number};
+use super::load::{self, number, record};
 use super::loaded::Loaded;
 use super::needs::{Needs, Span};
-use super::table::{moment, show};
+use super::table::moment;
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::page::{Cursor, PAGE_LIMIT, Page, PageRequest};
-use crate::store::kv::{self, View, decode, keys};
+use crate::store::kv::{self, View, keys};
 use crate::store::{CountBy, Counts, Event, Mark, SCAN_LIMIT, StreamId, TaskFilter};
 use crate::task::{TaskKind, TaskStateRecord, TaskStatus, TaskSummary};
 use crate::timestamp::Timestamp;
 
-const GET: &str = "SELECT i.id, coalesce(t.body, e.body) FROM @identity i \
+const GET: &str = "SELECT i.id, coalesce(t.body, e.body), t.lease_end, t.leased_at, t.worker, t.token FROM @identity i \
     LEFT JOIN @task t ON t.seq = i.seq LEFT JOIN @ended e ON e.seq = i.seq WHERE i.id = ANY($1)";
 
 const TALLIES: &str =
     "SELECT queue, name, status, sum(n)::bigint FROM @tally GROUP BY queue, name, status";
 
-const BODIES: &str = "SELECT i.id, coalesce(t.body, e.body), i.seq FROM @identity i \
+const BODIES: &str = "SELECT i.id, coalesce(t.body, e.body), t.lease_end, t.leased_at, t.worker, t.token, i.seq FROM @identity i \
     LEFT JOIN @task t ON t.seq = i.seq LEFT JOIN @ended e ON e.seq = i.seq WHERE i.seq > $1 ORDER BY i.seq LIMIT 256";
 
 /// Lines that a check says, at most.
@@ -58,17 +58,6 @@ pub(super) async fn get(engine: &Engine, ids: &[TaskId]) -> Result<Vec<Option<Ta
         found.insert(id, record?);
     }
     Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
-}
-
-/// The record of a row of id and body.
-fn record(row: &Row) -> Result<(TaskId, Result<TaskStateRecord>)> {
-    let id = TaskId::new(row.get::<_, &str>(0))?;
-    let body = row.get::<_, Option<&str>>(1).unwrap_or_default();
-    let mut record = decode(&id, body.as_bytes());
-    if let Ok(record) = &mut record {
-        show(record);
-    }
-    Ok((id, record))
 }
 
 /// A filter as conditions, with their values.
@@ -262,7 +251,8 @@ fn search(
         "WITH d AS MATERIALIZED {driving}, \
          w AS MATERIALIZED (SELECT seq FROM d ORDER BY seq {order} LIMIT $2 - 1), \
          found AS (SELECT i.seq, i.id, i.name, coalesce(t.status, e.status) AS status, coalesce(t.queue, e.queue) AS queue, \
-             coalesce(t.error_group, e.error_group) AS error_group, coalesce(t.body, e.body) AS body \
+             coalesce(t.error_group, e.error_group) AS error_group, coalesce(t.body, e.body) AS body, \
+             t.lease_end, t.leased_at, t.worker, t.token \
              FROM w JOIN @identity i ON i.seq = w.seq LEFT JOIN @task t ON t.seq = w.seq LEFT JOIN @ended e ON e.seq = w.seq \
              WHERE {conditions}) "
     );
@@ -284,13 +274,13 @@ pub(super) async fn list(
         ("ASC", "max")
     };
     let sql = format!(
-        "{common} SELECT m.id, m.body, m.seq, k.walked, k.last \
+        "{common} SELECT m.id, m.body, m.lease_end, m.leased_at, m.worker, m.token, m.seq, k.walked, k.last \
          FROM (SELECT (SELECT count(*) FROM d) AS walked, (SELECT {last}(seq) FROM w) AS last) AS k \
          LEFT JOIN LATERAL (SELECT * FROM found ORDER BY seq {order} LIMIT {wanted}) AS m ON true ORDER BY m.seq {order}"
     );
     let rows = rows(engine, &sql, &search.values()).await?;
-    let walked = rows.first().map_or(0, |row| number(row.get(3)));
-    let last: Option<i64> = rows.first().and_then(|row| row.get(4));
+    let walked = rows.first().map_or(0, |row| number(row.get(7)));
+    let last: Option<i64> = rows.first().and_then(|row| row.get(8));
     let rows: Vec<&Row> = rows
         .iter()
         .filter(|row| row.get::<_, Option<&str>>(0).is_some())
@@ -304,7 +294,7 @@ pub(super) async fn list(
         }
     }
     let next = if rows.len() > limit {
-        rows.get(limit - 1).map(|row| Cursor(number(row.get(2))))
+        rows.get(limit - 1).map(|row| Cursor(number(row.get(6))))
     } else if walked > SCAN_LIMIT as u64 {
         last.map(|last| Cursor(number(last)))
     } else {
@@ -483,7 +473,7 @@ pub(super) async fn check(engine: &Engine) -> Result<Vec<String>> {
         let Some(last) = rows.last() else {
             return Ok(wrong);
         };
-        after = last.get(2);
+        after = last.get(6);
         for row in &rows {
             if row.get::<_, Option<&str>>(1).is_none() {
                 let id: &str = row.get(0);

@@ -6,7 +6,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::stable_hash;
 
 /// Step n is the n-th of these, from 1. A released step never changes: a new one follows it.
-const STEPS: &[&str] = &[include_str!("migrations/1_tables.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/1_tables.sql"),
+    include_str!("migrations/2_claims.sql"),
+];
 
 const JOURNAL: &str = "CREATE TABLE IF NOT EXISTS @migration \
     (number integer PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";

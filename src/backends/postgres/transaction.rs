@@ -84,12 +84,10 @@ impl Job<'_> {
                 .records
                 .insert(held.record.id.clone(), Some(held.into()));
         }
-        if self.claim.is_some() {
-            self.needs.spans.insert(Span {
-                limit: TIMERS,
-                ..Span::all_of(keys::GATE_TIMERS.to_vec())
-            });
-        }
+        let timers = self.claim.map(|_| Span {
+            limit: TIMERS,
+            ..Span::all_of(keys::GATE_TIMERS.to_vec())
+        });
         let gates: Vec<Word> = self.needs.gates.iter().copied().collect();
         let begin = async {
             match self.begin {
@@ -97,35 +95,43 @@ impl Job<'_> {
                 None => Ok(()),
             }
         };
-        let rules = load::rules(link);
+        let mut width = Width::first(self.claim.map_or(0, |request| request.limit));
+        // With something to lock first, records wait for their turn.
+        let early = self.claim.filter(|_| self.needs.locks_nothing());
+        let early = pick::early(link, early, self.now, width);
+        let rules = load::rules(link, timers);
         let start = load::start(link, self.needs.numbers);
-        let ((), (now, numbers), (span, rules)) = if gates.is_empty() {
+        let ((), (now, numbers), rules, picked) = if gates.is_empty() {
             // Sent in this order, at once.
-            try_join!(begin, start, rules)?
+            try_join!(begin, start, rules, early)?
         } else {
             begin.await?;
             // Gates are locked before anything is read that they protect.
             load::lock_gates(link, &gates, true).await?;
             loaded.gates.extend(gates);
             let (start, rules) = try_join!(start, rules)?;
-            ((), start, rules)
+            ((), start, rules, None)
         };
         let now = self.now.unwrap_or(now);
         loaded.numbers = numbers;
-        loaded.has_rules = !rules.is_empty();
-        loaded.keep_span(&span, rules);
+        loaded.has_rules = rules.first().is_some_and(|(_, rules)| !rules.is_empty());
+        for (span, rows) in rules {
+            loaded.keep_span(&span, rows);
+        }
         let first = Needs {
             numbers: 0,
             ..self.needs.clone()
         };
-        let mut width = Width::first(self.claim.map_or(0, |request| request.limit));
         let mut ranks = Ranks::default();
         if let Some(request) = self.claim {
-            let times = pick::times(link, request, self.now);
-            let (_, times) = try_join!(load::load(link, &first, &mut loaded, true), times)?;
+            load::load(link, &first, &mut loaded, true).await?;
+            let (times, rows) = match picked {
+                Some((times, rows)) => (times, Some(rows)),
+                None => (pick::times(link, request, self.now).await?, None),
+            };
             times.keep(&mut loaded);
             pick::ended_leases(link, now, &mut loaded).await?;
-            ranks = pick::pick(link, request, self.now, width, &mut loaded).await?;
+            ranks = pick::pick(link, request, self.now, width, rows, &mut loaded).await?;
         } else {
             load::load(link, &first, &mut loaded, true).await?;
         }
@@ -198,7 +204,7 @@ impl Job<'_> {
             });
             if let (true, Some(request)) = (wants_more, self.claim) {
                 width = width.wider();
-                ranks = pick::pick(link, request, self.now, width, &mut loaded).await?;
+                ranks = pick::pick(link, request, self.now, width, None, &mut loaded).await?;
                 if !self.follow(link, &mut loaded, &mut followed).await? {
                     return Ok(Tried::Again);
                 }
@@ -223,7 +229,7 @@ impl Job<'_> {
                 .records
                 .values()
                 .flatten()
-                .filter(|record| is_plain(record))
+                .filter(|record| is_kept(record))
                 .cloned()
                 .collect()
         } else {
@@ -293,7 +299,7 @@ fn is_connected(record: &TaskStateRecord) -> bool {
 }
 
 /// Whether its end follows from it alone, and it is not too large to be kept until then.
-fn is_plain(record: &TaskStateRecord) -> bool {
+pub(super) fn is_kept(record: &TaskStateRecord) -> bool {
     let size = record.args.as_str().len()
         + record
             .state

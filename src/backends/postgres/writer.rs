@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use super::engine::Engine;
 use super::needs::Needs;
+use super::quick;
 use super::table::show;
 use crate::backends::deadline::{Turn, within};
 use crate::backends::handed::{Handed, Leases, Returned};
@@ -261,6 +262,9 @@ pub(super) fn apply<T: Source + Table>(sketch: &mut T, commit: &Commit) -> Resul
 
 /// Claims in a transaction of its own.
 pub(super) async fn claim(engine: &Engine, request: &ClaimRequest) -> Result<Claims> {
+    if let Some(claims) = quick::claim(engine, request).await? {
+        return Ok(claims);
+    }
     let claims = engine.transact("claim", Needs::default(), None, Some(request), |sketch| {
         kv::claim(sketch, request)
     });

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::gates::{self, Rules, Verdict};
 use super::keys::{self, Order, Word};
-use super::table::{Ready, Table};
+use super::table::{Moment, Ready, Table};
 use super::{aside, index, lanes, leases, settle, unique};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{TaskId, WorkerId};
+use crate::id::{LeaseToken, TaskId, WorkerId};
 use crate::store::{ClaimRequest, Claims};
 use crate::task::{Ended, TaskEvent, TaskStateRecord, TaskStatus, decide, transition};
 use crate::timestamp::Timestamp;
@@ -386,7 +386,18 @@ pub(super) fn give_lease(
     worker: WorkerId,
     ttl: Duration,
 ) {
-    let moment = table.moment();
+    let (moment, token) = (table.moment(), table.token());
+    begin_run(record, moment, worker, ttl, token);
+}
+
+/// What a lease changes of a record that has neither gates nor a unique key.
+pub(crate) fn begin_run(
+    record: &mut TaskStateRecord,
+    moment: Moment,
+    worker: WorkerId,
+    ttl: Duration,
+    token: LeaseToken,
+) {
     record.status = transition(record.status, TaskEvent::Claim).unwrap_or(record.status);
     record.attempt = record.attempt.saturating_add(1);
     record.leases = record.leases.saturating_add(1);
@@ -395,7 +406,6 @@ pub(super) fn give_lease(
     record.token = None;
     record.prefer = None;
     record.woken = false;
-    let token = table.token();
     record.lease = Some(leases::start(moment, worker, ttl, record.fence, token));
 }
 

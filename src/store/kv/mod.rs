@@ -27,6 +27,8 @@ mod table;
 mod unique;
 
 pub(crate) use aside::unreadable;
+#[cfg(feature = "postgres")]
+pub(crate) use claim::begin_run;
 pub(crate) use claim::claim;
 pub(crate) use commit::commit;
 pub(crate) use index::CountRow;
