@@ -18,7 +18,7 @@ use crate::schedule::format_duration;
 use crate::store::kv::{self, Moment, RowEngine, Rows, View};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Event, HintSender,
-    HintStream, Maintain, Maintained, Mark, StreamId, TaskFilter, TaskStateStore,
+    HintStream, Holdings, Maintain, Maintained, Mark, StreamId, TaskFilter, TaskStateStore,
 };
 use crate::task::{TaskStateRecord, TaskSummary};
 
@@ -183,6 +183,12 @@ impl<E: RowEngine> TaskStateStore for RowStore<E> {
     async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>> {
         let (prefix, after) = (prefix.to_owned(), after.map(ToOwned::to_owned));
         self.view(move |view| kv::marks(view, &prefix, after.as_deref(), limit))
+            .await
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        let after = after.map(ToOwned::to_owned);
+        self.view(move |view| kv::holdings(view, after.as_deref(), limit))
             .await
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{NewEvent, StreamId};
+use super::import::Import;
 use super::mark::MarkExpect;
 use crate::error::{Error, ErrorKind};
 use crate::id::{TaskId, WorkerId};
@@ -106,6 +107,8 @@ pub enum Op {
     },
     /// Removes a mark.
     DropMark(Arc<str>),
+    /// Puts in what another store had.
+    Import(Box<Import>),
 }
 
 /// The making of a record.

@@ -8,6 +8,8 @@ mod event;
 mod ext;
 mod filter;
 mod hint;
+mod holdings;
+pub(crate) mod import;
 pub mod kv;
 mod maintain;
 mod mark;
@@ -25,6 +27,8 @@ pub use event::{Event, NewEvent, StreamId};
 pub use ext::TaskStateStoreExt;
 pub use filter::{CountBy, Counts, SCAN_LIMIT, TaskFilter};
 pub use hint::{Hint, HintSender, HintStream};
+pub use holdings::{Holding, Holdings, KeyOwner, StreamExtent};
+pub use import::Import;
 pub use maintain::{Maintain, Maintained, Retention};
 pub use mark::{GATE_MARK, Mark, MarkExpect};
 
@@ -280,6 +284,20 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - Upkeep removes marks whose time is over.
 /// - A removed record takes its streams along and leaves the key that outlives it.
 ///
+/// *Moving to another store*
+///
+/// - An imported record is as it was but for its place in the order of creation.
+/// - An imported record takes part in all that follows.
+/// - Importing the same again changes nothing.
+/// - Another record of an imported id is refused.
+/// - A record that cannot be is not imported.
+/// - An imported lease ends by the clock of the store it came to.
+/// - An imported holder keeps its places and an imported parked task waits behind them.
+/// - Imported events keep their numbers and times and leave no gap.
+/// - An imported mark keeps its times and its rule holds.
+/// - An imported key has its owner whether that is there or not.
+/// - What is held besides records and marks is told page by page.
+///
 /// *Hints*
 ///
 /// - A new task is hinted to those who serve its queue.
@@ -348,6 +366,14 @@ pub trait TaskStateStore: Debug + Send + Sync + 'static {
     /// # Errors
     /// When the store failed.
     async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>>;
+
+    /// What it holds beside records and marks: streams, and unique keys whose time is not over; at most about `limit` of
+    /// them, behind what an earlier call answered as [`Holdings::next`]. It walks through all there is, for moves to
+    /// another store. Each comes at least once; what is made or goes meanwhile may be missed.
+    ///
+    /// # Errors
+    /// When the store failed, or `Invalid` for an `after` that no store like it said.
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings>;
 
     /// One small step of upkeep: retention, repair, checkpoint.
     ///

@@ -27,6 +27,8 @@ pub enum Verb {
     Events,
     /// `marks`.
     Marks,
+    /// `holdings`.
+    Holdings,
     /// `maintain`.
     Maintain,
     /// `check`.

@@ -14,8 +14,8 @@ use crate::id::TaskId;
 use crate::page::{Page, PageRequest};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Effect, Event,
-    HintStream, Maintain, Maintained, Mark, Op, SharedStore, StreamId, Tables, TaskFilter,
-    TaskStateStore,
+    HintStream, Holdings, Maintain, Maintained, Mark, Op, SharedStore, StreamId, Tables,
+    TaskFilter, TaskStateStore,
 };
 use crate::task::{NewTask, TaskStateRecord, TaskSummary};
 
@@ -251,6 +251,11 @@ impl TaskStateStore for ProbeStore {
 
     async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>> {
         self.pass(Verb::Marks, self.inner.marks(prefix, after, limit))
+            .await
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        self.pass(Verb::Holdings, self.inner.holdings(after, limit))
             .await
     }
 

@@ -3,7 +3,8 @@
 use parking_lot::Mutex;
 use tlo::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Event, HintSender,
-    HintStream, Maintain, Maintained, Mark, SharedStore, StreamId, TaskFilter, TaskStateStore,
+    HintStream, Holdings, Maintain, Maintained, Mark, SharedStore, StreamId, TaskFilter,
+    TaskStateStore,
 };
 use tlo::task::TaskSummary;
 use tlo::{Page, PageRequest, Result, TaskId, TaskStateRecord};
@@ -63,6 +64,10 @@ impl TaskStateStore for Wrapped {
             return Ok(before);
         }
         self.inner.marks(prefix, after, limit).await
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        self.inner.holdings(after, limit).await
     }
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {

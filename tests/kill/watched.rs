@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tlo::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Effect, Event, Guard,
-    HintStream, Maintain, Maintained, Mark, Op, SharedStore, StreamId, TaskFilter, TaskStateStore,
+    HintStream, Holdings, Maintain, Maintained, Mark, Op, SharedStore, StreamId, TaskFilter,
+    TaskStateStore,
 };
 use tlo::task::TaskSummary;
 use tlo::{Page, PageRequest, Result, TaskId, TaskStateRecord};
@@ -184,6 +185,10 @@ impl TaskStateStore for Watched {
 
     async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>> {
         self.inner.marks(prefix, after, limit).await
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        self.inner.holdings(after, limit).await
     }
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {

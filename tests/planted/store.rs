@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tlo::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Effect, Event,
-    HintStream, Maintain, Maintained, Mark, Op, Refusal, StreamId, TaskFilter, TaskStateStore,
+    HintStream, Holdings, Maintain, Maintained, Mark, Op, Refusal, StreamId, TaskFilter,
+    TaskStateStore,
 };
 use tlo::task::TaskSummary;
 use tlo::{
@@ -157,6 +158,10 @@ impl TaskStateStore for Planted {
             marks.swap(0, 1);
         }
         Ok(marks)
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        self.inner.holdings(after, limit).await
     }
 
     async fn maintain(&self, mut request: Maintain) -> Result<Maintained> {

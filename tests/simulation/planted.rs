@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tlo::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Effect, Event, Guard,
-    HintStream, Maintain, Maintained, Mark, Op, Refusal, SharedStore, StreamId, TaskFilter,
-    TaskStateStore,
+    HintStream, Holdings, Maintain, Maintained, Mark, Op, Refusal, SharedStore, StreamId,
+    TaskFilter, TaskStateStore,
 };
 use tlo::task::{Lease, TaskSummary};
 use tlo::{Page, PageRequest, Result, TaskId, TaskStateRecord, TaskStatus, Timestamp};
@@ -441,6 +441,10 @@ impl TaskStateStore for Planted {
 
     async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>> {
         self.inner.marks(prefix, after, limit).await
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        self.inner.holdings(after, limit).await
     }
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {

@@ -26,7 +26,7 @@ use crate::page::{Page, PageRequest};
 use crate::store::kv::{self, Moment, Table};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Durability, Event,
-    HintSender, HintStream, Maintain, Maintained, Mark, Retention, StreamId, TaskFilter,
+    HintSender, HintStream, Holdings, Maintain, Maintained, Mark, Retention, StreamId, TaskFilter,
     TaskStateStore,
 };
 use crate::task::{TaskStateRecord, TaskSummary};
@@ -157,6 +157,10 @@ impl TaskStateStore for MemoryStore {
 
     async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>> {
         self.view(|view| kv::marks(view, prefix, after, limit))
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        self.view(|view| kv::holdings(view, after, limit))
     }
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {

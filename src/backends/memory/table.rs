@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::contents::Memory;
 use crate::error::Result;
 use crate::id::{IdSource, LeaseToken, TaskId};
-use crate::store::kv::{Head, Moment, Order, Owner, Pairs, Place, Ready, Source, Table, Word};
+use crate::store::kv::{
+    Head, Moment, Order, Owner, Owners, Pairs, Place, Ready, Source, Table, Word,
+};
 use crate::store::{Hint, Mark};
 use crate::task::TaskStateRecord;
 use crate::timestamp::Timestamp;
@@ -122,6 +124,18 @@ macro_rules! reads_memory {
 
             fn owner(&self, key: &str) -> Result<Option<Owner>> {
                 Ok(self.memory.owners.get(key).cloned())
+            }
+
+            fn owners(&self, after: Option<&str>, limit: usize) -> Result<Owners> {
+                let mut keys: Vec<&Arc<str>> = self.memory.owners.keys().collect();
+                keys.retain(|key| after.is_none_or(|after| &***key > after));
+                keys.sort_unstable();
+                keys.truncate(limit);
+                let owner = |key: &Arc<str>| self.memory.owners.get(key).cloned();
+                Ok(keys
+                    .into_iter()
+                    .map(|key| (Arc::clone(key), owner(key)))
+                    .collect())
             }
 
             fn head_of(&self, queue: Word, lane: Word) -> Result<Option<Order>> {

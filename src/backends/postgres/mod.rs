@@ -44,6 +44,7 @@ mod held;
 mod link;
 mod load;
 mod loaded;
+mod look;
 mod maintain;
 mod names;
 mod needs;
@@ -79,8 +80,8 @@ use crate::page::{Page, PageRequest};
 use crate::schedule::format_duration;
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Durability, Event,
-    HintSender, HintStream, Maintain, Maintained, Mark, Retention, StreamId, Tables, TaskFilter,
-    TaskStateStore,
+    HintSender, HintStream, Holdings, Maintain, Maintained, Mark, Retention, StreamId, Tables,
+    TaskFilter, TaskStateStore,
 };
 use crate::task::{TaskStateRecord, TaskSummary};
 
@@ -273,14 +274,20 @@ impl TaskStateStore for PostgresStore {
 
     async fn events(&self, stream: &StreamId, from: u64, limit: usize) -> Result<Vec<Event>> {
         let (engine, stream) = (Arc::clone(&self.engine), stream.clone());
-        self.on_io(async move { read::events(&engine, &stream, from, limit).await })
+        self.on_io(async move { look::events(&engine, &stream, from, limit).await })
             .await
     }
 
     async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>> {
         let engine = Arc::clone(&self.engine);
         let (prefix, after) = (prefix.to_owned(), after.map(ToOwned::to_owned));
-        self.on_io(async move { read::marks(&engine, &prefix, after.as_deref(), limit).await })
+        self.on_io(async move { look::marks(&engine, &prefix, after.as_deref(), limit).await })
+            .await
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        let (engine, after) = (Arc::clone(&self.engine), after.map(ToOwned::to_owned));
+        self.on_io(async move { look::holdings(&engine, after.as_deref(), limit).await })
             .await
     }
 

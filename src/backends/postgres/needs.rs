@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::id::TaskId;
 use crate::store::kv::{Word, keys};
-use crate::store::{Commit, Guard, Op};
+use crate::store::{Commit, Guard, Import, Op};
 use crate::task::TaskStateRecord;
 
 /// Rows between two keys, so many of them.
@@ -134,7 +134,27 @@ impl Needs {
                     self.mark(key);
                 }
                 Op::DropMark(key) => self.mark(key),
+                Op::Import(import) => self.of_import(import),
             }
+        }
+    }
+
+    fn of_import(&mut self, import: &Import) {
+        match import {
+            Import::Record(record) => {
+                self.numbers += 1;
+                self.records.insert(record.id.clone());
+                let parked = record.parked.as_ref().map(|parked| &parked.gate);
+                for gate in record.holds.iter().chain(parked) {
+                    self.gate(gate);
+                }
+            }
+            Import::Events { stream, .. } => self.entry(keys::stream(stream)),
+            Import::Mark(mark) => {
+                self.numbers += 1;
+                self.mark(&mark.key);
+            }
+            Import::Key(owner) => self.entry(keys::unique(&owner.key)),
         }
     }
 

@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use super::args::Args;
+use super::import;
 use super::quick;
 use super::record::Fixed;
 use super::times::{code, due, micros};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdSource, check_name};
 use crate::payload::{PAYLOAD_LIMIT, Payload};
+use crate::store::import::check_mark;
 use crate::store::{
-    Change, Commit, Create, GATE_MARK, Guard, LeaseTo, MarkExpect, Op, Patch, Refusal,
+    Change, Commit, Create, GATE_MARK, Guard, Import, LeaseTo, MarkExpect, Op, Patch, Refusal,
 };
 use crate::task::{
     ERROR_LIMIT, GateRule, NewTask, OnConflict, Settlement, TaskDetails, Unique, UniqueScope,
@@ -63,6 +65,11 @@ pub(super) fn commit(commit: &Commit, ids: &IdSource) -> Encoded {
             | Op::Revive(id, _)
             | Op::Wake(id)
             | Op::Delete(id) => named.text(id.as_str()),
+            Op::Import(import) => {
+                if let Import::Record(new) = &**import {
+                    named.text(new.id.as_str());
+                }
+            }
             Op::Append(..) | Op::Trim(..) | Op::PutMark { .. } | Op::DropMark(_) => {}
         }
     }
@@ -199,12 +206,7 @@ fn try_encode(args: &mut Args, op: &Op, ids: &IdSource) -> Result<()> {
             for event in events {
                 event.data.check_size("event", PAYLOAD_LIMIT)?;
                 args.optional(event.key.as_deref());
-                args.number(format_args!(
-                    "{:08}{}{}",
-                    event.kind.len(),
-                    event.kind,
-                    event.data.as_str()
-                ));
+                args.number(event_body(&event.kind, &event.data));
             }
         }
         Op::Trim(stream, before) => {
@@ -213,11 +215,16 @@ fn try_encode(args: &mut Args, op: &Op, ids: &IdSource) -> Result<()> {
             args.text(&stream.name);
             args.number(before);
         }
-        Op::PutMark { key, value, ttl } => return put_mark(args, key, value, *ttl),
+        Op::PutMark { key, value, ttl } => {
+            let rule = check_mark(key, value)?;
+            args.text("m");
+            mark(args, key, value, *ttl, rule);
+        }
         Op::DropMark(key) => {
             args.text("d");
             args.text(&**key);
         }
+        Op::Import(new) => return import::encode(args, new),
     }
     Ok(())
 }
@@ -284,7 +291,7 @@ fn create(args: &mut Args, create: &Create, ids: &IdSource) -> Result<()> {
 }
 
 /// What a record is found by besides its name.
-fn words(args: &mut Args, new: &NewTask) {
+pub(super) fn words(args: &mut Args, new: &NewTask) {
     let schedule = new
         .schedule
         .as_ref()
@@ -301,7 +308,7 @@ fn words(args: &mut Args, new: &NewTask) {
     }
 }
 
-fn unique(args: &mut Args, unique: Option<&Unique>) {
+pub(super) fn unique(args: &mut Args, unique: Option<&Unique>) {
     let Some(unique) = unique else {
         args.text("");
         args.text("0");
@@ -378,19 +385,24 @@ fn patch(args: &mut Args, change: &Patch) -> Result<()> {
     Ok(())
 }
 
-fn put_mark(args: &mut Args, key: &str, value: &Payload, ttl: Option<Duration>) -> Result<()> {
-    check_name("a mark", key)?;
-    value.check_size("mark", PAYLOAD_LIMIT)?;
-    let gate = key.strip_prefix(GATE_MARK);
-    let rule = gate.map(|gate| GateRule::read(gate, value)).transpose()?;
-    args.text("m");
+/// An event without its time and its key.
+pub(super) fn event_body(kind: &str, data: &Payload) -> impl std::fmt::Display {
+    format!("{:08}{kind}{}", kind.len(), data.as_str())
+}
+
+/// A mark, and the rule that it holds when it is one of a gate.
+pub(super) fn mark(
+    args: &mut Args,
+    key: &str,
+    value: &Payload,
+    ttl: Option<Duration>,
+    rule: Option<GateRule>,
+) {
     args.text(key);
     args.text(value.as_str());
     args.optional(ttl.map(micros));
-    args.optional(gate);
-    let Some(rule) = rule else {
-        return Ok(());
-    };
+    args.optional(key.strip_prefix(GATE_MARK));
+    let Some(rule) = rule else { return };
     args.optional(rule.max.map(|max| max.to_string()));
     args.optional(rule.rate.map(|rate| rate.n.to_string()));
     let per = rule.rate.map(|rate| rate.per).unwrap_or_default();
@@ -403,5 +415,4 @@ fn put_mark(args: &mut Args, key: &str, value: &Payload, ttl: Option<Duration>) 
     args.optional(rule.reason.as_deref());
     args.optional(rule.by.as_deref());
     args.optional(rule.max_depth.map(|most| most.to_string()));
-    Ok(())
 }

@@ -10,6 +10,8 @@ mod fault;
 mod fields;
 mod gather;
 mod hints;
+mod holdings;
+mod import;
 mod link;
 mod now;
 mod options;
@@ -40,7 +42,7 @@ use crate::id::{IdSource, TaskId};
 use crate::page::{Page, PageRequest};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Event, HintSender,
-    HintStream, Maintain, Maintained, Mark, StreamId, TaskFilter, TaskStateStore,
+    HintStream, Holdings, Maintain, Maintained, Mark, StreamId, TaskFilter, TaskStateStore,
 };
 use crate::task::{TaskStateRecord, TaskSummary};
 
@@ -210,6 +212,12 @@ impl TaskStateStore for RedisStore {
                 .await
         })
         .await
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        let (asking, after) = (Arc::clone(&self.asking), after.map(ToOwned::to_owned));
+        self.reading(async move { asking.reader().holdings(after.as_deref(), limit).await })
+            .await
     }
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {

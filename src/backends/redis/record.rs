@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::packed::Packed;
 use super::stored::{Special, Stored};
-use super::times::time;
+use super::times::{code, time};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{LeaseToken, TaskId, WorkerId};
 use crate::payload::Payload;
@@ -401,6 +401,24 @@ fn history(bytes: &[u8]) -> Option<Vec<Attempt>> {
         rest = &rest[8 + length..];
     }
     Some(attempts)
+}
+
+/// The same the other way round, as the scripts write it.
+pub(super) fn history_text(attempts: &[Attempt]) -> String {
+    let frames = attempts.iter().map(|run| {
+        let error = run.error.as_ref().map(|error| format!("={error}"));
+        let body = [
+            run.attempt.to_string(),
+            code(run.started_at),
+            code(run.finished_at),
+            outcome_text(run.outcome).to_owned(),
+            run.worker.as_str().to_owned(),
+            error.unwrap_or_default(),
+        ]
+        .join("\n");
+        format!("{:08}{body}", body.len())
+    });
+    frames.collect()
 }
 
 fn attempt(body: &str) -> Option<Attempt> {

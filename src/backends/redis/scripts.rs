@@ -44,7 +44,12 @@ impl Scripts {
             commit: script(
                 "commit",
                 "",
-                &[&RECORDS, &beside, &ends, &lua!("control", "commit")],
+                &[
+                    &RECORDS,
+                    &beside,
+                    &ends,
+                    &lua!("control", "import", "commit"),
+                ],
             ),
             claim: script(
                 "claim",

@@ -39,7 +39,7 @@ use crate::id::{IdSource, TaskId};
 use crate::page::{Page, PageRequest};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Event, HintStream,
-    Maintain, Maintained, Mark, StreamId, TaskFilter, TaskStateStore,
+    Holdings, Maintain, Maintained, Mark, StreamId, TaskFilter, TaskStateStore,
 };
 use crate::task::{TaskStateRecord, TaskSummary};
 
@@ -117,6 +117,10 @@ impl TaskStateStore for SqliteStore {
 
     async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>> {
         self.0.marks(prefix, after, limit).await
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        self.0.holdings(after, limit).await
     }
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::table::{Source, Table};
-use super::{create, gates, index, leases, marks, settle, streams, unique};
+use super::{create, gates, import, index, leases, marks, settle, streams, unique};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{TaskId, check_name};
 use crate::payload::PAYLOAD_LIMIT;
+use crate::store::import::check_mark;
 use crate::store::{
-    Change, Commit, Committed, Effect, GATE_MARK, Guard, Hint, MarkExpect, Op, Patch, Refusal,
+    Change, Commit, Committed, Effect, Guard, Hint, MarkExpect, Op, Patch, Refusal,
 };
-use crate::task::{Due, GateRule, TaskEvent, TaskStateRecord, TaskStatus, cut_text, transition};
+use crate::task::{Due, TaskEvent, TaskStateRecord, TaskStatus, cut_text, transition};
 
 /// Why a commit does not go on.
 pub(super) enum Stop {
@@ -203,17 +204,14 @@ fn run(table: &mut dyn Table, op: Op) -> Result<Effect, Stop> {
             Ok(Effect::Done)
         }
         Op::PutMark { key, value, ttl } => {
-            check_name("a mark", &key)?;
-            value.check_size("mark", PAYLOAD_LIMIT)?;
-            if let Some(gate) = key.strip_prefix(GATE_MARK) {
-                GateRule::read(gate, &value)?;
-            }
+            check_mark(&key, &value)?;
             Ok(Effect::Marked(marks::put(table, &key, value, ttl)?))
         }
         Op::DropMark(key) => {
             marks::remove(table, &key)?;
             Ok(Effect::Done)
         }
+        Op::Import(import) => import::import(table, *import),
     }
 }
 

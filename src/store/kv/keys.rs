@@ -382,6 +382,8 @@ pub(crate) fn due(table: &[u8], now: Timestamp) -> Vec<u8> {
     after(&join(table[0], &[&time(now)]))
 }
 
+pub(crate) const UNIQUES: &[u8] = b"u";
+
 pub(crate) fn unique(key: &str) -> Vec<u8> {
     join(b'u', &[key.as_bytes()])
 }
@@ -391,6 +393,8 @@ pub(crate) const UNIQUE_ENDS: &[u8] = b"k";
 pub(crate) fn unique_end(at: Timestamp, key: &str) -> Vec<u8> {
     join(b'k', &[&time(at), key.as_bytes()])
 }
+
+pub(crate) const STREAMS: &[u8] = b"E";
 
 /// The streams of an owner.
 pub(crate) fn streams(owner: &str) -> Vec<u8> {

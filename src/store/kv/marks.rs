@@ -47,26 +47,45 @@ pub(super) fn put(
     value: Payload,
     ttl: Option<Duration>,
 ) -> Result<u64> {
-    forget_end(table, key)?;
     let now = table.moment().now;
-    let version = table.next_number()?;
-    let until = ttl.map(|ttl| now.saturating_add(ttl));
     let mark = Mark {
         key: Arc::clone(key),
         value,
-        version,
+        version: 0,
         set_at: now,
-        until,
+        until: ttl.map(|ttl| now.saturating_add(ttl)),
     };
-    if let Some(until) = until {
-        table.put(keys::mark_end(until, key), key.as_bytes().to_vec())?;
+    write(table, mark)
+}
+
+/// Puts a mark in as another store had it; its version, or that of another one that is there.
+pub(super) fn import(table: &mut dyn Table, mark: Mark) -> Result<std::result::Result<u64, u64>> {
+    let Some(there) = get(table, &mark.key)? else {
+        return write(table, mark).map(Ok);
+    };
+    let is_same =
+        there.value == mark.value && there.set_at == mark.set_at && there.until == mark.until;
+    Ok(if is_same {
+        Ok(there.version)
+    } else {
+        Err(there.version)
+    })
+}
+
+/// Writes a mark, whatever is there, under the next version.
+fn write(table: &mut dyn Table, mut mark: Mark) -> Result<u64> {
+    forget_end(table, &mark.key)?;
+    mark.version = table.next_number()?;
+    let (key, version) = (Arc::clone(&mark.key), mark.version);
+    if let Some(until) = mark.until {
+        table.put(keys::mark_end(until, &key), key.as_bytes().to_vec())?;
         // A rule that ends may open its gate at that moment.
         if let Some(gate) = key.strip_prefix(GATE_MARK) {
             super::gates::set_timer(table, gate, until)?;
         }
     }
     table.put_mark(Arc::new(mark))?;
-    changed(table, key)?;
+    changed(table, &key)?;
     Ok(version)
 }
 

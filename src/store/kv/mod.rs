@@ -9,6 +9,8 @@ mod claim;
 mod commit;
 mod create;
 mod gates;
+mod holdings;
+mod import;
 mod index;
 pub(crate) mod keys;
 mod lanes;
@@ -31,6 +33,7 @@ pub(crate) use aside::unreadable;
 pub(crate) use claim::begin_run;
 pub(crate) use claim::claim;
 pub(crate) use commit::commit;
+pub(crate) use holdings::holdings;
 pub(crate) use index::CountRow;
 pub(crate) use keys::{Order, Word};
 pub(crate) use leases::boot_and_end;
@@ -41,7 +44,7 @@ pub(crate) use overlay::{Written, range_over};
 pub(crate) use read::{count, events, get, list, marks};
 pub(crate) use row_index::other_words;
 pub use rows::{Pairs, RowEngine, Rows};
-pub(crate) use table::{Head, Moment, Owner, Place, Ready, Source, Table};
+pub(crate) use table::{Head, Moment, Owner, Owners, Place, Ready, Source, Table};
 #[cfg(feature = "postgres")]
 pub(crate) use {
     aside::look_again,

@@ -1,7 +1,9 @@
 //! Owners of unique keys as rows.
 
+use std::sync::Arc;
+
 use super::keys;
-use super::table::{Owner, Source, Table};
+use super::table::{Owner, Owners, Source, Table};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) fn owner<S: Source + ?Sized>(table: &S, key: &str) -> Result<Option<Owner>> {
@@ -16,6 +18,27 @@ pub(super) fn owner<S: Source + ?Sized>(table: &S, key: &str) -> Result<Option<O
         )
         .with_source(source)
     })
+}
+
+/// Owners in the order of their keys, behind a key.
+pub(super) fn owners<S: Source + ?Sized>(
+    table: &S,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Owners> {
+    let from = match after {
+        Some(after) => [keys::unique(after).as_slice(), &[0]].concat(),
+        None => keys::UNIQUES.to_vec(),
+    };
+    let rows = table.range(&from, &keys::after(keys::UNIQUES), limit, false)?;
+    let owner = |(row, value): (Vec<u8>, Vec<u8>)| {
+        let key: Arc<str> = String::from_utf8_lossy(row.get(1..).unwrap_or_default()).into();
+        let owner = serde_json::from_slice(&value).inspect_err(|error| {
+            tracing::error!(key = &*key, %error, "the owner of a unique key cannot be read");
+        });
+        (key, owner.ok())
+    };
+    Ok(rows.into_iter().map(owner).collect())
 }
 
 pub(super) fn put<T: Table + ?Sized>(table: &mut T, key: &str, owner: &Owner) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::keys;
 use super::table::{Source, Table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Event, NewEvent, StreamId};
+use crate::store::{Event, NewEvent, StreamExtent, StreamId};
 
 /// First kept and next number of a stream.
 #[derive(Clone, Copy)]
@@ -49,10 +49,9 @@ pub(super) fn append(
     let mut extent = extent(table, stream)?;
     let mut numbers = Vec::with_capacity(events.len());
     for new in events {
-        let key_row = new.key.as_ref().map(|key| keys::event_key(stream, key));
-        if let Some(row) = &key_row
+        if let Some(key) = &new.key
             && let Some(number) = table
-                .get(row)?
+                .get(&keys::event_key(stream, key))?
                 .and_then(|bytes| bytes.try_into().ok())
                 .map(u64::from_be_bytes)
         {
@@ -67,23 +66,72 @@ pub(super) fn append(
             key: new.key.clone(),
             data: new.data.clone(),
         };
-        let value = serde_json::to_vec(&event).map_err(|source| {
-            Error::new(
-                ErrorKind::Internal,
-                "append event",
-                "an event has no JSON form",
-            )
-            .with_source(source)
-        })?;
-        table.put(keys::event(stream, number), value)?;
-        if let Some(row) = key_row {
-            table.put(row, number.to_be_bytes().to_vec())?;
-        }
+        write(table, stream, &event)?;
         extent.next += 1;
         numbers.push(number);
     }
     put_extent(table, stream, extent)?;
     Ok(numbers)
+}
+
+fn encode(event: &Event) -> Result<Vec<u8>> {
+    serde_json::to_vec(event).map_err(|source| {
+        Error::new(
+            ErrorKind::Internal,
+            "append event",
+            "an event has no JSON form",
+        )
+        .with_source(source)
+    })
+}
+
+fn write(table: &mut dyn Table, stream: &StreamId, event: &Event) -> Result<()> {
+    table.put(keys::event(stream, event.number), encode(event)?)?;
+    match &event.key {
+        Some(key) => table.put(
+            keys::event_key(stream, key),
+            event.number.to_be_bytes().to_vec(),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Puts events in as another store had them; answers how many were ever appended when they do not fit what is there.
+pub(super) fn import(
+    table: &mut dyn Table,
+    stream: &StreamId,
+    first: u64,
+    events: &[Event],
+) -> Result<std::result::Result<Vec<u64>, u64>> {
+    let stored = table.get(&keys::stream(stream))?;
+    let mut extent = stored
+        .and_then(|bytes| read_extent(&bytes))
+        .unwrap_or(Extent { first, next: first });
+    for event in events {
+        if event.number == extent.next {
+            write(table, stream, event)?;
+            extent.next += 1;
+        } else if table.get(&keys::event(stream, event.number))? != Some(encode(event)?) {
+            return Ok(Err(extent.next - 1));
+        }
+    }
+    put_extent(table, stream, extent)?;
+    Ok(Ok(events.iter().map(|event| event.number).collect()))
+}
+
+/// A stream as its row says it.
+pub(super) fn of_row(key: &[u8], value: &[u8]) -> Option<StreamExtent> {
+    let extent = read_extent(value)?;
+    let owner = std::str::from_utf8(value.get(16..)?).ok()?;
+    let name = key.get(keys::streams(owner).len()..)?;
+    Some(StreamExtent {
+        stream: StreamId {
+            owner: owner.to_owned(),
+            name: std::str::from_utf8(name).ok()?.to_owned(),
+        },
+        first: extent.first,
+        length: extent.next - 1,
+    })
 }
 
 /// Events from a number on.

@@ -75,6 +75,9 @@ pub(crate) struct Owner {
     pub(crate) until: Option<Timestamp>,
 }
 
+/// Keys and their owners.
+pub(crate) type Owners = Vec<(Arc<str>, Option<Owner>)>;
+
 /// Reading.
 pub(crate) trait Source {
     fn moment(&self) -> Moment;
@@ -95,6 +98,11 @@ pub(crate) trait Source {
     /// The owner of a unique key, also one whose time is over.
     fn owner(&self, key: &str) -> Result<Option<Owner>> {
         owner_rows::owner(self, key)
+    }
+
+    /// Keys that have owners behind a key, with owners that can be read; in an order of its own.
+    fn owners(&self, after: Option<&str>, limit: usize) -> Result<Owners> {
+        owner_rows::owners(self, after, limit)
     }
 
     /// The first row between two keys.

@@ -6,7 +6,9 @@ use super::keys;
 use super::table::{Owner, Table};
 use crate::error::{ErrorKind, Result};
 use crate::id::TaskId;
+use crate::store::KeyOwner;
 use crate::task::{TaskStateRecord, UniqueScope};
+use crate::timestamp::Timestamp;
 
 /// The task that owns the key now. One whose time is over is free from now on.
 pub(super) fn owner(table: &mut dyn Table, key: &str) -> Result<Option<TaskId>> {
@@ -37,18 +39,26 @@ pub(super) fn take(table: &mut dyn Table, record: &mut TaskStateRecord) -> Resul
     let Some(unique) = &record.unique else {
         return Ok(());
     };
-    let owner = Owner {
-        id: record.id.clone(),
-        until,
-    };
-    if let Some(until) = unique.until {
-        table.put(
-            keys::unique_end(until, &unique.key),
-            unique.key.as_bytes().to_vec(),
-        )?;
+    let (key, id) = (Arc::clone(&unique.key), record.id.clone());
+    put(table, &key, &id, until)
+}
+
+/// Makes a task the owner of a key as another store had it; answers another one that owns it.
+pub(super) fn import(table: &mut dyn Table, new: &KeyOwner) -> Result<Option<TaskId>> {
+    if let Some(there) = owner(table, &new.key)? {
+        return Ok((there != new.owner).then_some(there));
     }
-    let key = Arc::clone(&unique.key);
-    table.put_owner(&key, owner)
+    release(table, &new.key)?;
+    put(table, &new.key, &new.owner, new.until)?;
+    Ok(None)
+}
+
+fn put(table: &mut dyn Table, key: &Arc<str>, id: &TaskId, until: Option<Timestamp>) -> Result<()> {
+    if let Some(until) = until {
+        table.put(keys::unique_end(until, key), key.as_bytes().to_vec())?;
+    }
+    let id = id.clone();
+    table.put_owner(key, Owner { id, until })
 }
 
 /// Frees a key that is kept only while the task waits.

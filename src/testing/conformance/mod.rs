@@ -20,11 +20,13 @@ mod creates;
 mod durable;
 mod gates;
 mod hints;
+mod imports;
 mod keys;
 mod leases;
 mod limits;
 mod lost;
 mod marks;
+mod moves;
 mod reading;
 mod registry;
 mod registry_cases;
@@ -120,6 +122,8 @@ const AREAS: &[&[Case]] = &[
     counts::CASES,
     limits::CASES,
     upkeep::CASES,
+    imports::CASES,
+    moves::CASES,
     hints::CASES,
     durable::CASES,
 ];

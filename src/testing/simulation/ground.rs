@@ -17,8 +17,8 @@ use crate::id::{IdSource, TaskId};
 use crate::page::{Page, PageRequest};
 use crate::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Durability, Effect,
-    Event, Guard, HintSender, HintStream, Maintain, Maintained, Mark, Op, Refusal, SharedStore,
-    StreamId, TaskFilter, TaskStateStore,
+    Event, Guard, HintSender, HintStream, Holdings, Import, Maintain, Maintained, Mark, Op,
+    Refusal, SharedStore, StreamId, TaskFilter, TaskStateStore,
 };
 use crate::task::{TaskStateRecord, TaskSummary};
 use crate::testing::ManualClock;
@@ -230,6 +230,11 @@ fn touched(commits: &[Commit], answers: &[Committed]) -> BTreeSet<TaskId> {
                 | Op::Revive(id, _)
                 | Op::Wake(id)
                 | Op::Delete(id) => drop(ids.insert(id.clone())),
+                Op::Import(import) => {
+                    if let Import::Record(record) = &**import {
+                        ids.insert(record.id.clone());
+                    }
+                }
                 Op::Append(..) | Op::Trim(..) | Op::PutMark { .. } | Op::DropMark(_) => {}
             }
         }
@@ -303,6 +308,11 @@ impl TaskStateStore for Door {
     async fn marks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Mark>> {
         let store = self.ground.store()?;
         at_once(store.marks(prefix, after, limit))
+    }
+
+    async fn holdings(&self, after: Option<&str>, limit: usize) -> Result<Holdings> {
+        let store = self.ground.store()?;
+        at_once(store.holdings(after, limit))
     }
 
     async fn maintain(&self, request: Maintain) -> Result<Maintained> {

@@ -153,6 +153,7 @@ impl Model {
                 self.marks.retain(|mark| mark.key != *key);
                 Ok(Effect::Done)
             }
+            Op::Import(_) => unreachable!("no script imports"),
         }
     }
 

@@ -121,7 +121,8 @@ ops.t = function()
   return { 'D' }
 end
 
-ops.m = function()
+-- A mark, and what follows from it when it holds the rule of a gate.
+local function read_mark()
   local key, value, ttl, gate = arg(), arg(), opt(), opt()
   local rule
   if gate then
@@ -130,7 +131,13 @@ ops.m = function()
     rule = { max = number(), n = number(), per = arg(), interval = num(), capacity = num(), paused = arg() == '1' }
     rule.why, rule.by, rule.max_depth = text(), text(), number()
   end
-  return { 'M', put_mark(key, value, ttl, gate, rule) }
+  return key, value, ttl, gate, rule
+end
+
+ops.m = function()
+  local key, value, ttl, gate, rule = read_mark()
+  local till = ttl and code(NOW + tonumber(ttl)) or ''
+  return { 'M', write_mark(key, value, NOWC, till, gate, rule) }
 end
 
 ops.d = function()

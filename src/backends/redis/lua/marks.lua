@@ -1,5 +1,5 @@
 -- Marks: keys in order in m, and version, time, end and value in M; rules of gates in R as well, packed for claims.
-local mark_of, put_mark, drop_mark
+local mark_of, write_mark, drop_mark
 
 do
 
@@ -29,17 +29,16 @@ local function rule_changed(gate)
   hint('U')
 end
 
-put_mark = function(key, value, ttl, gate, rule)
+write_mark = function(key, value, set_at, till, gate, rule)
   forget_end(key)
   local version = next_number()
-  local till = ttl and code(NOW + tonumber(ttl)) or ''
   if till ~= '' then
     zadd(P .. 'n', till .. key)
     -- A rule that ends may open its gate at that moment.
     if gate then set_timer(gate, till) end
   end
   zadd(P .. 'm', key)
-  hset(P .. 'M', key, cmsgpack.pack({ version, NOWC, till, value }))
+  hset(P .. 'M', key, cmsgpack.pack({ version, set_at, till, value }))
   if gate then
     rule.ends = till
     hset(P .. 'R', gate, cmsgpack.pack(rule))

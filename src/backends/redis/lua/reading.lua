@@ -101,6 +101,26 @@ function reads.marks()
   return found
 end
 
+-- Streams or owners of keys of a part of all keys, and where to go on ("0" at the end).
+function reads.holdings()
+  local kind, cursor, limit = arg(), arg(), num()
+  local page = call('SCAN', cursor, 'MATCH', P .. kind .. ':*', 'COUNT', limit)
+  local keys, found, skip = page[2], {}, #P + 3
+  for i = 1, #keys do
+    if kind == 'E' then
+      local fields, owner = call('HGETALL', keys[i]), sub(keys[i], skip)
+      for at = 1, #fields, 2 do
+        local first, following = string.match(fields[at + 1], '^(%d+) (%d+)$')
+        found[#found + 1] = { owner, fields[at], tonumber(first), tonumber(following) }
+      end
+    else
+      local till, id = string.match(call('GET', keys[i]) or '', '^(%d*)|(.*)$')
+      if id and (till == '' or till > NOWC) then found[#found + 1] = { sub(keys[i], skip), id, till } end
+    end
+  end
+  return { page[1], found }
+end
+
 function reads.counts()
   return call('HGETALL', P .. 'c')
 end

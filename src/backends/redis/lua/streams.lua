@@ -15,8 +15,12 @@ local function put_extent(owner, name, first, following)
   hset(P .. 'E:' .. owner, name, fmt('%.0f %.0f', first, following))
 end
 
--- Appends events; one whose key is there already answers with the number it has. An event is stored as its time, the
--- length of its key in four digits (or four dashes), the key, and the rest as it came.
+-- An event is stored as its time, the length of its key in four digits (or four dashes), the key, and the rest as it came.
+local function event_text(time, key, body)
+  return time .. (key and fmt('%04d', #key) .. key or '----') .. body
+end
+
+-- Appends events; one whose key is there already answers with the number it has.
 local function append(owner, name, events)
   local first, following = extent_of(owner, name)
   local rows, keys = stream_key('e', owner, name), stream_key('K', owner, name)
@@ -28,8 +32,7 @@ local function append(owner, name, events)
       numbers_given[i] = tonumber(known)
     else
       local number = fmt('%.0f', following)
-      local head = key and fmt('%04d', #key) .. key or '----'
-      hset(rows, number, NOWC .. head .. body)
+      hset(rows, number, event_text(NOWC, key, body))
       if key then hset(keys, key, number) end
       numbers_given[i] = following
       following = following + 1

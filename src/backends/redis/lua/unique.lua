@@ -22,6 +22,11 @@ local function release_key(key)
   put_text(P .. 'u:' .. key, false)
 end
 
+local function put_key(key, id, till)
+  if till ~= '' then zadd(P .. 'k', till .. key) end
+  put_text(P .. 'u:' .. key, till .. '|' .. id)
+end
+
 -- Makes a task the owner of its key, which is free; stamps until when.
 local function take_key(r)
   local key = r@unique
@@ -30,8 +35,7 @@ local function take_key(r)
   local till = ''
   if r@scope == FOR_A_TIME then till = code(NOW + tonumber(r@unique_for)) end
   r@unique_until = till
-  if till ~= '' then zadd(P .. 'k', till .. key) end
-  put_text(P .. 'u:' .. key, till .. '|' .. r@id)
+  put_key(key, r@id, till)
 end
 
 local function release_if_mine(r)

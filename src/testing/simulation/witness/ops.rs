@@ -171,7 +171,7 @@ impl Witness {
                     Situation::SlotsSkipped,
                 );
             }
-            Op::Trim(..) => {}
+            Op::Trim(..) | Op::Import(_) => {}
         }
     }
 
@@ -392,5 +392,6 @@ fn words(op: &Op) -> String {
         }
         Op::PutMark { key, .. } => format!("sets {key}"),
         Op::DropMark(key) => format!("drops {key}"),
+        Op::Import(_) => "imports".to_owned(),
     }
 }
