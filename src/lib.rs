@@ -84,6 +84,8 @@ mod backends;
 
 pub mod client;
 
+pub mod migration;
+
 pub mod scheduler;
 
 pub mod worker;

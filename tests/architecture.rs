@@ -23,6 +23,7 @@ const FLOORS: &[&[&str]] = &[
     &["observe"],
     &["backends"],
     &["client"],
+    &["migration"],
     &["scheduler"],
     &["worker"],
     &["workflow"],

@@ -12,6 +12,7 @@ use super::commands::inspect::InspectArgs;
 use super::commands::list::ListArgs;
 use super::commands::logs::LogsArgs;
 use super::commands::man::ManArgs;
+use super::commands::migrate_store::MigrateStoreArgs;
 use super::commands::monitor::MonitorArgs;
 use super::commands::peek::PeekArgs;
 use super::commands::stats::StatsArgs;
@@ -177,6 +178,14 @@ pub(super) enum Command {
     ///
     /// Exits with 1 when what is stored is damaged; a warning of anything else is no failure.
     Doctor(DoctorArgs),
+    /// Copy everything from one store to another
+    ///
+    /// Copies tasks with their histories, logs, schedules, pauses, limits and audit, then compares both sides by counts and
+    /// checksums. FROM is only read, and must be at rest: stop its workers first. TO must be empty. When the command is
+    /// stopped or killed, the same command goes on where it was.
+    ///
+    /// For example: `tlo migrate-store sqlite:tlo.db postgres://app@db/app`
+    MigrateStore(MigrateStoreArgs),
     /// Show the settings
     #[command(subcommand)]
     Config(ConfigCommand),

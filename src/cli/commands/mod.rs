@@ -12,6 +12,7 @@ pub(super) mod inspect;
 pub(super) mod list;
 pub(super) mod logs;
 pub(super) mod man;
+pub(super) mod migrate_store;
 pub(super) mod monitor;
 pub(super) mod peek;
 mod run;
@@ -50,6 +51,7 @@ pub(super) async fn run(cli: Cli, context: TloContextBuilder, program: &str) -> 
             clap_complete::generate(shell, &mut Cli::command(), program, &mut script);
             output::raw(&script)?;
         }
+        Command::MigrateStore(args) => return migrate_store::run(config, &args, &context).await,
         Command::Man(args) => man::run(Cli::command(), program, &args)?,
         command => {
             let source = program::settings(config, &context)?;

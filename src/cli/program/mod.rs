@@ -18,8 +18,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::context::{TloContext, TloContextBuilder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handler::Task;
+use crate::id::IdSource;
 use crate::plugin::PluginTable;
-use crate::settings::{SettingsSource, TloSettings};
+use crate::settings::{PluginAddress, SettingsSource, TloSettings};
+use crate::store::SharedStore;
 
 /// The settings of this process as commands read them: the default store is a SQLite file.
 pub(super) fn settings(
@@ -100,24 +102,48 @@ pub(super) async fn build(
     source: &SettingsSource,
 ) -> Result<TloContext> {
     let plugins = context.plugin_table();
-    context.build().await.map_err(|error| {
-        let at_store = ["open ", "migrate "]
-            .iter()
-            .any(|begin| error.operation().starts_with(begin));
-        let settings_are_good =
-            TloSettings::check(source).is_ok_and(|loaded| plugins.mistakes(&loaded).is_empty());
-        if error.kind() == ErrorKind::Configuration && at_store && settings_are_good {
-            Error::new(
-                ErrorKind::Unavailable,
-                error.operation().to_owned(),
-                error.to_string(),
-            )
-            .retryable(false)
-            .with_source(error)
-        } else {
-            error
-        }
-    })
+    let built = context.build().await;
+    built.map_err(|error| unreachable_store(error, source, &plugins))
+}
+
+/// The store of an address that was given as this argument, with the settings of its section.
+///
+/// # Errors
+/// Those of the settings; `Unavailable` for the store.
+pub(super) async fn open_store(
+    config: Option<&Path>,
+    context: &TloContextBuilder,
+    origin: &str,
+    address: &PluginAddress,
+) -> Result<SharedStore> {
+    let whole = address.url().unwrap_or_else(|| address.name());
+    let source = settings(config, context)?.set_by(origin, "task_state_store", whole);
+    let loaded = TloSettings::load(&source)?;
+    let plugins = context.plugin_table();
+    let ids = Arc::new(IdSource::random());
+    let opened = plugins.open_task_state_store(&loaded, SystemClock::shared(), ids);
+    let opened = opened.await;
+    opened.map_err(|error| unreachable_store(error, &source, &plugins))
+}
+
+/// The error of opening a store, unless its settings are wrong.
+fn unreachable_store(error: Error, source: &SettingsSource, plugins: &PluginTable) -> Error {
+    let at_store = ["open ", "migrate "]
+        .iter()
+        .any(|begin| error.operation().starts_with(begin));
+    let settings_are_good =
+        TloSettings::check(source).is_ok_and(|loaded| plugins.mistakes(&loaded).is_empty());
+    if error.kind() == ErrorKind::Configuration && at_store && settings_are_good {
+        Error::new(
+            ErrorKind::Unavailable,
+            error.operation().to_owned(),
+            error.to_string(),
+        )
+        .retryable(false)
+        .with_source(error)
+    } else {
+        error
+    }
 }
 
 /// What keeps a file of jobs from being read is a mistake like those in it.

@@ -1,0 +1,184 @@
+//! What a store holds, in numbers and checksums that are the same wherever it is held.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::task::JoinSet;
+use twox_hash::XxHash3_128;
+
+use super::copy::{AT_ONCE, HOLDINGS, aborted};
+use super::walk;
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::import::anywhere;
+use crate::store::{Holding, SharedStore, StreamExtent};
+use crate::task::{TaskStateRecord, TaskStatus};
+use crate::timestamp::Timestamp;
+
+/// What ends by itself so soon is not counted: it may end between the looks at two stores.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Tasks of one status and queue.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Group {
+    /// Their queue.
+    pub queue: String,
+    /// Their status.
+    pub status: TaskStatus,
+}
+
+/// What a store holds. Two that are equal hold the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Records.
+    pub records: u64,
+    /// Records by status and queue.
+    pub groups: BTreeMap<Group, u64>,
+    /// Streams of events.
+    pub streams: u64,
+    /// Events that are kept.
+    pub events: u64,
+    /// Marks, without those of workers and those that end within a minute.
+    pub marks: u64,
+    /// Unique keys that are owned, without those that are given up within a minute.
+    pub keys: u64,
+    sum: u128,
+}
+
+impl Tally {
+    /// A checksum over everything: records with all their fields but where they stand in their store, events, marks and
+    /// owners of keys.
+    #[must_use]
+    pub fn checksum(&self) -> String {
+        format!("{:032x}", self.sum)
+    }
+
+    /// The sum does not depend on the order, which is each store's own.
+    fn add<T: Serialize>(&mut self, what: &str, value: &T) -> Result<()> {
+        self.sum = self.sum.wrapping_add(hash(what, value)?);
+        Ok(())
+    }
+
+    fn add_record(&mut self, record: TaskStateRecord) -> Result<()> {
+        let group = Group {
+            queue: record.queue.to_string(),
+            status: record.status,
+        };
+        *self.groups.entry(group).or_default() += 1;
+        self.records += 1;
+        self.add("record", &anywhere(record))
+    }
+}
+
+fn hash<T: Serialize>(what: &str, value: &T) -> Result<u128> {
+    let bytes = serde_json::to_vec(&(what, value)).map_err(|source| {
+        Error::new(
+            ErrorKind::Internal,
+            "count tasks",
+            "a value has no JSON form",
+        )
+        .with_source(source)
+    })?;
+    Ok(XxHash3_128::oneshot(&bytes))
+}
+
+/// Reads everything.
+pub(super) async fn tally(store: &SharedStore, clock: &dyn Clock) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let soon = clock.now().saturating_add(SOON);
+    let stays = |until: Option<Timestamp>| until.is_none_or(|until| until > soon);
+    let mut after = None;
+    loop {
+        let page = walk::records(store, after).await?;
+        for ids in &page.ids {
+            for record in walk::whole(store, ids).await? {
+                tally.add_record(record)?;
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut after = None;
+    loop {
+        let (marks, next) = walk::marks(store, after.as_deref()).await?;
+        for mark in marks.iter().filter(|mark| stays(mark.until)) {
+            tally.marks += 1;
+            tally.add("mark", &(&mark.key, &mark.value, mark.set_at, mark.until))?;
+        }
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    // A store may tell of one twice.
+    let mut seen = HashSet::new();
+    loop {
+        let page = store.holdings(after.as_deref(), HOLDINGS).await?;
+        let mut streams = Vec::new();
+        for holding in page.items {
+            match holding {
+                Holding::Stream(extent) => {
+                    let id = (&extent.stream.owner, &extent.stream.name);
+                    if seen.insert(hash("stream", &id)?) {
+                        streams.push(extent);
+                    }
+                }
+                Holding::Key(owner) => {
+                    if stays(owner.until) && seen.insert(hash("key", &owner.key)?) {
+                        tally.keys += 1;
+                        tally.add("key", &(&owner.key, &owner.owner, owner.until))?;
+                    }
+                }
+            }
+        }
+        for some in streams.chunks(AT_ONCE) {
+            add_streams(&mut tally, store, some).await?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(tally);
+        }
+    }
+}
+
+async fn add_streams(
+    tally: &mut Tally,
+    store: &SharedStore,
+    streams: &[StreamExtent],
+) -> Result<()> {
+    let mut reading = JoinSet::new();
+    for extent in streams {
+        let (store, extent) = (Arc::clone(store), extent.clone());
+        reading.spawn(async move { stream(&store, &extent).await });
+    }
+    while let Some(read) = reading.join_next().await {
+        let (events, sum) = read.map_err(aborted)??;
+        tally.streams += 1;
+        tally.events += events;
+        tally.sum = tally.sum.wrapping_add(sum);
+    }
+    Ok(())
+}
+
+/// How many events a stream has, and the sum of them and of its extent.
+async fn stream(store: &SharedStore, extent: &StreamExtent) -> Result<(u64, u128)> {
+    let id = (&extent.stream.owner, &extent.stream.name);
+    let mut sum = hash("extent", &(id, extent.first, extent.length))?;
+    let (mut count, mut next) = (0, extent.first);
+    loop {
+        let (events, more) = walk::events(store, &extent.stream, next).await?;
+        for event in &events {
+            sum = sum.wrapping_add(hash("event", &(id, event))?);
+            next = event.number + 1;
+        }
+        count += events.len() as u64;
+        if !more {
+            return Ok((count, sum));
+        }
+    }
+}
