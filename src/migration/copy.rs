@@ -5,12 +5,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::progress::{Progress, Stage};
-use super::{Migration, OPERATION, Step, conflict, walk};
+use super::{Migration, OPERATION, Step, conflict, rest, walk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Cursor;
-use crate::store::{
-    Commit, CountBy, Event, Holding, Import, Op, Refusal, SharedStore, StreamExtent, TaskFilter,
-};
+use crate::store::{Commit, Event, Holding, Import, Op, Refusal, SharedStore, StreamExtent};
 
 /// Streams and keys read at once.
 pub(super) const HOLDINGS: usize = 500;
@@ -29,13 +27,11 @@ pub(super) struct Copying<'a> {
 
 impl<'a> Copying<'a> {
     pub(super) async fn new(migration: &'a Migration, progress: Progress) -> Result<Self> {
-        let all = TaskFilter::default();
-        let counts = migration.from.count(&all, CountBy::All, usize::MAX).await?;
         Ok(Self {
             resumed: progress.resumed,
             progress,
             migration,
-            of: counts.total(),
+            of: rest::count(&migration.from).await?,
         })
     }
 
@@ -56,6 +52,7 @@ impl<'a> Copying<'a> {
                     self.progress.save(self.migration, Stage::Holdings).await?;
                 }
                 Stage::Holdings => return self.holdings().await,
+                Stage::Nothing => return Ok(()),
             }
         }
     }

@@ -57,9 +57,10 @@ pub use tally::{Group, Tally};
 
 use self::copy::Copying;
 use self::progress::{Progress, Stage};
+use self::rest::Target;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::SharedStore;
+use crate::store::{MarkExpect, SharedStore};
 
 /// The operation of its errors.
 const OPERATION: &str = "move tasks";
@@ -107,7 +108,7 @@ fn conflict(message: impl Into<String>) -> Error {
 }
 
 impl Migration {
-    /// From one store to another, which is empty or holds an unfinished migration from the first one.
+    /// From one store to another, which is empty or holds what an earlier run of the same migration brought.
     pub fn between(from: SharedStore, to: SharedStore) -> Self {
         let names = (from.capability().promise, to.capability().promise);
         Self {
@@ -144,26 +145,27 @@ impl Migration {
     /// Those of [`run`](Self::run) that it finds before it begins.
     pub async fn look(&self) -> Result<Tally> {
         rest::check_source(self).await?;
-        rest::check_target(self).await?;
+        if let Target::Holds(has, _) = rest::check_target(self).await? {
+            return Err(rest::not_empty(self, &has));
+        }
         tally::tally(&self.from, &*self.clock).await
     }
 
     /// Copies everything, or what is left of it, and compares both sides.
     ///
     /// # Errors
-    /// `Conflict` when the source is not at rest, when the target holds something else, when somebody else copies into it,
+    /// `Conflict` when the source is not at rest, when the target holds something else than the source, when somebody else copies into it,
     /// and when a task on the target is no longer as it was copied; those of the stores.
     pub async fn run(&self) -> Result<MigrationReport> {
         rest::check_source(self).await?;
         let progress = match rest::check_target(self).await? {
-            Some(begun) => Progress::go_on(self, begun).await?,
-            None => Progress::begin(self).await?,
+            Target::Empty => Progress::begin(self, MarkExpect::Absent, Stage::default()).await?,
+            Target::Begun(begun, version) => Progress::go_on(self, (begun, version)).await?,
+            Target::Holds(has, mark) => return self.compare_only(&has, mark).await,
         };
         let mut copying = Copying::new(self, progress).await?;
         copying.run().await?;
-        (self.watch)(Step::Comparing);
-        let from = tally::tally(&self.from, &*self.clock).await?;
-        let to = tally::tally(&self.to, &*self.clock).await?;
+        let (from, to) = self.tallies().await?;
         let differences = match from == to {
             true => Differences::default(),
             false => lost::differences(self).await?,
@@ -182,5 +184,31 @@ impl Migration {
             copying.progress.save(self, Stage::default()).await?;
         }
         Ok(report)
+    }
+
+    async fn tallies(&self) -> Result<(Tally, Tally)> {
+        (self.watch)(Step::Comparing);
+        let from = tally::tally(&self.from, &*self.clock).await?;
+        let to = tally::tally(&self.to, &*self.clock).await?;
+        Ok((from, to))
+    }
+
+    /// The end of an earlier run may not have been heard of: then all is there. A target that holds something else stays
+    /// as it is.
+    async fn compare_only(&self, has: &str, mark: MarkExpect) -> Result<MigrationReport> {
+        let progress = Progress::begin(self, mark, Stage::Nothing).await?;
+        let same = match rest::count(&self.from).await? == rest::count(&self.to).await? {
+            true => Some(self.tallies().await?).filter(|(from, to)| from == to),
+            false => None,
+        };
+        progress.finish(self).await?;
+        let (from, to) = same.ok_or_else(|| rest::not_empty(self, has))?;
+        Ok(MigrationReport {
+            unreadable: lost::unreadable(&self.from, from.records).await?,
+            differences: Differences::default(),
+            resumed: true,
+            from,
+            to,
+        })
     }
 }

@@ -28,6 +28,8 @@ pub(super) enum Stage {
     },
     /// Streams and keys, from the first one: not all stores can go on in the middle of them after a restart.
     Holdings,
+    /// Nothing: the target held something before, and is only compared.
+    Nothing,
 }
 
 /// What the mark says.
@@ -69,15 +71,17 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) async fn begin(migration: &Migration) -> Result<Self> {
+    pub(super) async fn begin(
+        migration: &Migration,
+        expected: MarkExpect,
+        stage: Stage,
+    ) -> Result<Self> {
         let mut progress = Self {
             version: 0,
-            stage: Stage::default(),
+            stage,
             resumed: false,
         };
-        progress
-            .write(migration, MarkExpect::Absent, Stage::default())
-            .await?;
+        progress.write(migration, expected, stage).await?;
         if begun_in(&migration.from)
             .await?
             .is_some_and(|(_, version)| version == progress.version)
@@ -144,10 +148,17 @@ impl Progress {
     pub(super) async fn finish(&self, migration: &Migration) -> Result<()> {
         let key: Arc<str> = MARK.into();
         let guard = Guard::Mark(Arc::clone(&key), MarkExpect::Version(self.version));
-        match answer(&migration.to, Commit::of([Op::DropMark(key)]).when(guard)).await? {
-            Ok(_) => Ok(()),
-            Err(Refusal::Mark(..)) => Err(taken(migration)),
-            Err(refusal) => Err(refusal.into()),
+        let drop = Commit::of([Op::DropMark(key)]).when(guard);
+        match answer(&migration.to, drop).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(Refusal::Mark(..))) => Err(taken(migration)),
+            Ok(Err(refusal)) => Err(refusal.into()),
+            // The answer may have been lost.
+            Err(error) if error.is_retryable() => match begun_in(&migration.to).await? {
+                None => Ok(()),
+                Some(_) => Err(error),
+            },
+            Err(error) => Err(error),
         }
     }
 }

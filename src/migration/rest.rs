@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::progress::{Begun, begun_in};
+use super::progress::{Begun, Stage, begun_in};
 use super::{Migration, conflict, walk};
-use crate::client::live_workers;
-use crate::error::Result;
+use crate::client::{WORKER_MARK, WorkerInfo};
+use crate::error::{Error, Result};
 use crate::id::TaskId;
 use crate::page::PageRequest;
-use crate::store::{CountBy, SharedStore, TaskFilter};
+use crate::store::{CountBy, MarkExpect, SharedStore, TaskFilter};
 use crate::task::{TaskStateRecord, TaskStatus};
 
 /// How many of something an error names.
@@ -58,19 +58,27 @@ fn listed(named: &[String], all: usize) -> String {
 }
 
 async fn check_workers(store: &SharedStore, name: &str) -> Result<()> {
-    let workers = live_workers(store).await?;
-    if workers.is_empty() {
+    let marks = store.marks(WORKER_MARK, None, 1_000).await?;
+    let Some(until) = marks.iter().filter_map(|mark| mark.until).max() else {
         return Ok(());
-    }
-    let named: Vec<_> = workers
+    };
+    let named: Vec<_> = marks
         .iter()
         .take(NAMED)
-        .map(|(id, info)| format!("\"{id}\" (process {})", info.pid))
+        .map(|mark| {
+            let info = mark.value.decode::<WorkerInfo>().ok();
+            let process = info.map(|info| format!(" (process {})", info.pid));
+            format!(
+                "\"{}\"{}",
+                &mark.key[WORKER_MARK.len()..],
+                process.unwrap_or_default()
+            )
+        })
         .collect();
     Err(conflict(format!(
-        "{name} is not at rest: workers live on it: {}; stop them first (one that was killed is believed to live for \
-         90 seconds)",
-        listed(&named, workers.len())
+        "{name} is not at rest: workers live on it: {}; stop them first; those that were killed are believed to live until \
+         {until}",
+        listed(&named, marks.len())
     )))
 }
 
@@ -104,34 +112,55 @@ async fn all(store: &SharedStore, filter: &TaskFilter) -> Result<Vec<TaskStateRe
     }
 }
 
-/// What an earlier run of the same migration left, when there is such; else the target has to be empty.
-pub(super) async fn check_target(migration: &Migration) -> Result<Option<(Begun, u64)>> {
+/// What is in the target.
+pub(super) enum Target {
+    Empty,
+    /// What an earlier run of the same migration left, and the version of its mark.
+    Begun(Begun, u64),
+    /// Something else, in words; with the mark of a run that only compared it.
+    Holds(String, MarkExpect),
+}
+
+pub(super) async fn check_target(migration: &Migration) -> Result<Target> {
     let (to, (from, name)) = (&migration.to, (&migration.names.0, &migration.names.1));
     check_workers(to, name).await?;
-    if let Some((begun, version)) = begun_in(to).await? {
-        if begun.from != *from {
+    let mut mark = MarkExpect::Absent;
+    match begun_in(to).await? {
+        Some((begun, version)) if begun.stage == Stage::Nothing => {
+            mark = MarkExpect::Version(version);
+        }
+        Some((begun, version)) if begun.from == *from => return Ok(Target::Begun(begun, version)),
+        Some((begun, _)) => {
             return Err(conflict(format!(
                 "{name} holds an unfinished migration from {}, not from {from}; finish that one, or name an empty store",
                 begun.from
             )));
         }
-        return Ok(Some((begun, version)));
+        None => {}
     }
-    let tasks = to
-        .count(&TaskFilter::default(), CountBy::All, 10_000)
-        .await?;
-    let has = match tasks.total() {
+    let has = match count(to).await? {
         0 => holds_anything(to).await?,
         1 => Some("1 task".to_owned()),
         n => Some(format!("{n} tasks")),
     };
-    match has {
-        None => Ok(None),
-        Some(has) => Err(conflict(format!(
-            "{name} is not empty: it has {has} that this migration did not bring; name an empty store: another file, \
-             another schema of the database, another namespace of the server"
-        ))),
-    }
+    Ok(match has {
+        None => Target::Empty,
+        Some(has) => Target::Holds(has, mark),
+    })
+}
+
+/// How many tasks there are.
+pub(super) async fn count(store: &SharedStore) -> Result<u64> {
+    let all = TaskFilter::default();
+    Ok(store.count(&all, CountBy::All, usize::MAX).await?.total())
+}
+
+pub(super) fn not_empty(migration: &Migration, has: &str) -> Error {
+    conflict(format!(
+        "{} is not empty: it has {has} that this migration did not bring; name an empty store: another file, another \
+         schema of the database, another namespace of the server",
+        migration.names.1
+    ))
 }
 
 async fn holds_anything(store: &SharedStore) -> Result<Option<String>> {
