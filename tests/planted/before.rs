@@ -1,6 +1,6 @@
 //! Bugs that change what a caller asked for.
 
-use tlo::store::{Change, Commit, Create, Guard, Op};
+use tlo::store::{Change, Commit, Create, Guard, Import, NewEvent, Op};
 use tlo::task::{Due, OnConflict, Settlement, UniqueScope};
 use tlo::{Payload, Result, TaskStatus};
 
@@ -50,6 +50,35 @@ impl Planted {
         Ok(())
     }
 
+    /// What is done instead, when that is something else.
+    async fn spoil_import(&self, import: &mut Import) -> Result<Option<Op>> {
+        match import {
+            Import::Record(record) if self.has(Bug::ImportsForgetRuns) => record.attempts.clear(),
+            Import::Record(record) if self.has(Bug::ImportsOverwrite) => {
+                if record.status != TaskStatus::Running {
+                    let delete = Commit::of([Op::Delete(record.id.clone())]);
+                    self.inner.commit(vec![delete]).await?;
+                }
+            }
+            Import::Events { stream, events, .. } if self.has(Bug::ImportedEventsAppended) => {
+                let new = events.drain(..).map(|event| NewEvent {
+                    kind: event.kind,
+                    key: event.key,
+                    data: event.data,
+                });
+                return Ok(Some(Op::Append(stream.clone(), new.collect())));
+            }
+            Import::Mark(mark) if self.has(Bug::ImportedMarksNeverEnd) => mark.until = None,
+            Import::Key(key) if self.has(Bug::KeysOfTheGoneFree) => {
+                if self.record(&key.owner).await?.is_none() {
+                    key.key = format!("not {}", key.key).into();
+                }
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
     async fn spoil_op(&self, op: &mut Op) -> Result<()> {
         match op {
             Op::Create(create) => self.spoil_create(create).await?,
@@ -75,6 +104,11 @@ impl Planted {
                 }
             }
             Op::Trim(_, before) if self.has(Bug::TrimIgnored) => *before = 0,
+            Op::Import(import) => {
+                if let Some(other) = self.spoil_import(import).await? {
+                    *op = other;
+                }
+            }
             Op::PutMark { key, value, ttl } => {
                 if self.has(Bug::MarksNeverEnd) {
                     *ttl = None;

@@ -146,6 +146,18 @@ bugs! {
     RateIgnored,
     /// a queue is never full
     DepthIgnored,
+    /// a record of a known id is put in over the one that is there
+    ImportsOverwrite,
+    /// records that are put in begin anew
+    ImportsForgetRuns,
+    /// events that are put in are taken for new ones
+    ImportedEventsAppended,
+    /// a mark that is put in stays for ever
+    ImportedMarksNeverEnd,
+    /// keys of tasks that are gone are free
+    KeysOfTheGoneFree,
+    /// of what is held a page is left out
+    HoldingsIncomplete,
     /// retention removes what still waits
     RetentionRemovesWaiting,
     /// retention removes children that their parent still needs
