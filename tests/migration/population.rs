@@ -151,7 +151,7 @@ impl Population {
         for record in &claims.tasks {
             let lease = record.lease.as_ref().unwrap().reference();
             let how = self.rng.u32(0..if is_last { 11 } else { 9 });
-            if how % 2 == 0 {
+            if how.is_multiple_of(2) {
                 self.report(record, lease).await;
             }
             let outcome = match how {
@@ -163,10 +163,7 @@ impl Population {
                 _ => continue,
             };
             let end = decide(Ended::Returned(outcome), record, 0.5);
-            let end = self
-                .rng
-                .choice([end, Settlement::release()].into_iter())
-                .unwrap();
+            let end = self.rng.choice([end, Settlement::release()]).unwrap();
             let settle = Op::Settle(record.id.clone(), Box::new(end));
             self.send(vec![Commit::of([settle]).when(held(record, lease))])
                 .await;

@@ -54,11 +54,11 @@ impl Planted {
     async fn spoil_import(&self, import: &mut Import) -> Result<Option<Op>> {
         match import {
             Import::Record(record) if self.has(Bug::ImportsForgetRuns) => record.attempts.clear(),
-            Import::Record(record) if self.has(Bug::ImportsOverwrite) => {
-                if record.status != TaskStatus::Running {
-                    let delete = Commit::of([Op::Delete(record.id.clone())]);
-                    self.inner.commit(vec![delete]).await?;
-                }
+            Import::Record(record)
+                if self.has(Bug::ImportsOverwrite) && record.status != TaskStatus::Running =>
+            {
+                let delete = Commit::of([Op::Delete(record.id.clone())]);
+                self.inner.commit(vec![delete]).await?;
             }
             Import::Events { stream, events, .. } if self.has(Bug::ImportedEventsAppended) => {
                 let new = events.drain(..).map(|event| NewEvent {
@@ -70,9 +70,9 @@ impl Planted {
             }
             Import::Mark(mark) if self.has(Bug::ImportedMarksNeverEnd) => mark.until = None,
             Import::Key(key) if self.has(Bug::KeysOfTheGoneFree) => {
-                if self.record(&key.owner).await?.is_none() {
-                    key.key = format!("not {}", key.key).into();
-                }
+                let free = self.record(&key.owner).await?.is_none();
+                let prefix = if free { "not " } else { "" };
+                key.key = format!("{prefix}{}", key.key).into();
             }
             _ => {}
         }

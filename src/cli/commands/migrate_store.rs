@@ -141,13 +141,11 @@ fn tell(step: Step, said: &Mutex<Duration>) {
     match step {
         Step::Records { done, of } => output::say(&format!("copied {done} of {of} tasks")),
         Step::Holdings(done) => {
-            output::say(&format!("copied the tasks, and {done} streams and keys"))
+            output::say(&format!("copied the tasks, and {done} streams and keys"));
         }
         Step::Comparing => {
-            output::say("all is copied; reading both sides once more to compare them")
+            output::say("all is copied; reading both sides once more to compare them");
         }
-        #[allow(unreachable_patterns, reason = "there may be more steps some day")]
-        _ => {}
     }
 }
 

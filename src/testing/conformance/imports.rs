@@ -67,7 +67,7 @@ fn waiting(b: &Bench<'_>, text: &str) -> CaseResult<TaskStateRecord> {
     new.parent = Some(id("the parent")?);
     new.tags = ["red", "été"].map(ToOwned::to_owned).into();
     new.headers = [("traceparent".to_owned(), "00-ab-cd-01".to_owned())].into();
-    new.state = Some(Payload::parse(&format!("\"{}\"", "s".repeat(9_000)))?);
+    new.state = Some(Payload::parse(format!("\"{}\"", "s".repeat(9_000)))?);
     let mut record = TaskStateRecord::create(new, before(b, 100), 4_711);
     record.attempt = 23;
     record.lost = 2;
@@ -379,7 +379,7 @@ async fn a_record_that_cannot_be_is_not_imported(b: &Bench<'_>) -> CaseResult {
             record.gates = vec![Gate {
                 key: "k".to_owned(),
                 limit: 0,
-            }]
+            }];
         },
         |record| record.attempts.extend(record.attempts.clone()),
     ];
