@@ -11,7 +11,7 @@ use super::{aside, index, lanes, leases, settle, unique};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{LeaseToken, TaskId, WorkerId};
 use crate::store::{ClaimRequest, Claims};
-use crate::task::{Ended, TaskEvent, TaskStateRecord, TaskStatus, decide, transition};
+use crate::task::{Ended, Parked, TaskEvent, TaskStateRecord, TaskStatus, decide, transition};
 use crate::timestamp::Timestamp;
 
 /// A worker with at most this many names looks each lane up; one with more walks the heads of the queue.
@@ -291,7 +291,7 @@ impl Claiming<'_> {
                 gates::check(table, &gate.key, Some(gate.limit), rule.as_ref())?
             {
                 table.take(queue, lane, row)?;
-                gates::park(table, record, &gate.key, reason, opens_at, true)?;
+                park(table, record, &gate.key, reason, opens_at)?;
                 self.pass_turn_on(table, record, Some(&gate.key))?;
                 return Ok(Step::Gone);
             }
@@ -361,6 +361,28 @@ fn next_lease_end(table: &mut dyn Table) -> Result<Option<Timestamp>> {
         aside::leases(table)?;
     }
     Ok(next)
+}
+
+/// Takes a record that has no ready row any more out of the ready set, to wait behind a gate.
+fn park(
+    table: &mut dyn Table,
+    record: &TaskStateRecord,
+    gate: &str,
+    reason: String,
+    opens_at: Option<Timestamp>,
+) -> Result<()> {
+    let mut parked = record.clone();
+    parked.parked = Some(Box::new(Parked {
+        gate: gate.to_owned(),
+        since: table.moment().now,
+        reason,
+        opens_at,
+    }));
+    index::replace(table, record, parked, true)?;
+    if let Some(at) = opens_at {
+        gates::set_timer(table, gate, at)?;
+    }
+    Ok(())
 }
 
 /// Leases a record that has no ready row any more.

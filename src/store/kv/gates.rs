@@ -9,7 +9,7 @@ use super::{index, marks};
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::store::{GATE_MARK, Hint};
-use crate::task::{GateRule, Parked, Rate, TaskStateRecord, TaskStatus};
+use crate::task::{GateRule, Rate, TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
 /// How many parked records one opening looks at, as long as it brings one of them back.
@@ -289,12 +289,6 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
     for _ in 0..REOPEN_PAGES {
         let looked = look(table, key, next)?;
         next = looked.next;
-        if looked.moved > 0 && looked.opened == 0 && next.is_some() {
-            // The next claim goes on with those behind them.
-            let now = table.moment().now;
-            set_timer(table, key, now)?;
-            return Ok(0);
-        }
         if looked.opened > 0 || next.is_none() {
             return Ok(looked.opened);
         }
@@ -339,8 +333,6 @@ pub(crate) fn forget_sweeps(table: &mut dyn Table, limit: usize) -> Result<()> {
 #[derive(Default)]
 struct Looked {
     opened: usize,
-    /// How many went behind another gate of theirs.
-    moved: usize,
     /// Where the next look begins, when there may be more that it lets through.
     next: Option<Vec<u8>>,
 }
@@ -377,7 +369,7 @@ fn look(table: &mut dyn Table, key: &str, from: Option<Vec<u8>>) -> Result<Looke
         .last()
         .filter(|_| full_page)
         .map(|(last, _)| [last.as_slice(), &[0]].concat());
-    let (mut opened, mut moved) = (0, 0);
+    let mut opened = 0;
     for (row, value) in rows {
         let Some(id) = index::find(table, &value, keys::seq(&row), &[TaskStatus::Pending])? else {
             table.delete(&row)?;
@@ -411,12 +403,6 @@ fn look(table: &mut dyn Table, key: &str, from: Option<Vec<u8>>) -> Result<Looke
             }
             continue;
         }
-        if let Some((other, reason, opens_at)) = closed_besides(table, &record, key)? {
-            // Brought back it would go there in the claim that meets it: a claim for each one of a long backlog.
-            park(table, &record, other, reason, opens_at, false)?;
-            moved += 1;
-            continue;
-        }
         let mut back = TaskStateRecord::clone(&record);
         back.parked = None;
         index::replace(table, &record, back, false)?;
@@ -436,49 +422,5 @@ fn look(table: &mut dyn Table, key: &str, from: Option<Vec<u8>>) -> Result<Looke
         let at = table.moment().now.saturating_add(rate.interval());
         set_timer(table, key, at)?;
     }
-    Ok(Looked {
-        opened,
-        moved,
-        next,
-    })
-}
-
-/// The first gate of a record, besides one, that is closed for it: why, and when it opens by itself.
-fn closed_besides<'r>(
-    table: &mut dyn Table,
-    record: &'r TaskStateRecord,
-    key: &str,
-) -> Result<Option<(&'r str, String, Option<Timestamp>)>> {
-    for gate in record.gates.iter().filter(|gate| gate.key != key) {
-        let rule = Rules::default().of(table, &gate.key)?;
-        if let Verdict::Closed { reason, opens_at } =
-            check(table, &gate.key, Some(gate.limit), rule.as_ref())?
-        {
-            return Ok(Some((&gate.key, reason, opens_at)));
-        }
-    }
-    Ok(None)
-}
-
-/// Sets a record aside to wait behind a gate; `taken` says that it has no ready row any more.
-pub(super) fn park(
-    table: &mut dyn Table,
-    record: &TaskStateRecord,
-    gate: &str,
-    reason: String,
-    opens_at: Option<Timestamp>,
-    taken: bool,
-) -> Result<()> {
-    let mut parked = record.clone();
-    parked.parked = Some(Box::new(Parked {
-        gate: gate.to_owned(),
-        since: table.moment().now,
-        reason,
-        opens_at,
-    }));
-    index::replace(table, record, parked, taken)?;
-    if let Some(at) = opens_at {
-        set_timer(table, gate, at)?;
-    }
-    Ok(())
+    Ok(Looked { opened, next })
 }

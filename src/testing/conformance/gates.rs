@@ -20,7 +20,6 @@ cases! { "gates":
     with_different_limits_on_one_key_each_task_goes_by_its_own,
     many_tasks_of_a_small_limit_do_not_hide_one_of_a_larger,
     a_task_enters_all_its_gates_or_none,
-    a_backlog_between_two_gates_runs_in_order_and_holds_up_nobody,
     a_task_that_was_brought_back_and_is_not_to_run_passes_its_turn_on,
     a_task_that_was_brought_back_and_expired_passes_its_turn_on,
     a_parked_task_that_is_put_off_does_not_keep_the_gate_shut,
@@ -283,66 +282,6 @@ async fn a_task_enters_all_its_gates_or_none(b: &Bench<'_>) -> CaseResult {
     claim_exactly(b, &[]).await?;
     b.succeed(&both[0]).await?;
     claim_exactly(b, &["x2", "y2"]).await?;
-    Ok(())
-}
-
-async fn a_backlog_between_two_gates_runs_in_order_and_holds_up_nobody(
-    b: &Bench<'_>,
-) -> CaseResult {
-    for key in ["x", "y"] {
-        b.add(gated(key, key, 1)?).await?;
-    }
-    let mut holders = claim_exactly(b, &["x", "y"]).await?;
-    let waiting: Vec<String> = (0..100).map(|n| format!("t{n:03}")).collect();
-    let mut crowd = Vec::new();
-    for name in &waiting {
-        let mut both = gated(name, "x", 1)?;
-        both.gates.push(Gate {
-            key: "y".to_owned(),
-            limit: 1,
-        });
-        both.priority = 9;
-        crowd.push(both);
-    }
-    b.add_many(crowd).await?;
-    claim_exactly(b, &[]).await?;
-    // Whichever opens while the other is full, all go behind the other, and it does not take a claim for each.
-    for (n, (opens, full)) in [("x", "y"), ("y", "x"), ("x", "y")].into_iter().enumerate() {
-        let first = holders.remove(0);
-        b.succeed(&first).await?;
-        let mut looked = 0;
-        loop {
-            let claims = b.claims(request("worker", 10)?).await?;
-            check!(
-                claims.tasks.is_empty(),
-                "one runs with only one of its gates open"
-            );
-            if claims.next_due.is_none_or(|due| due > claims.now) {
-                break;
-            }
-            looked += 1;
-            check!(
-                looked < 10,
-                "a claim for each one of a backlog between two gates"
-            );
-        }
-        check_eq!(parked_behind(b, "t000").await?.as_deref(), Some(full));
-        check_eq!(parked_behind(b, "t099").await?.as_deref(), Some(full));
-        // The place is there for one that needs no other, and for one without gates.
-        let (only, free) = (format!("{opens}{n}"), format!("free{n}"));
-        b.add(gated(&only, opens, 1)?).await?;
-        b.add_all(&[&free]).await?;
-        let claimed = claim_exactly(b, &[&only, &free]).await?;
-        holders.push(claimed[0].clone());
-        b.succeed(&claimed[1]).await?;
-    }
-    for holder in &holders {
-        b.succeed(holder).await?;
-    }
-    for name in &waiting[..10] {
-        let claimed = claim_exactly(b, &[name]).await?;
-        b.succeed(&claimed[0]).await?;
-    }
     Ok(())
 }
 

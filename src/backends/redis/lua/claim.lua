@@ -72,6 +72,13 @@ local function pass_turn_on(r, closed)
   end
 end
 
+local function park(r, gate, why, opens)
+  local n = clone(r)
+  n@parked, n@parked_since, n@opens_at = gate, NOWC, opens or ''
+  replace(r, n, true, { 'w', why })
+  if opens then set_timer(gate, opens) end
+end
+
 local function lease_token_of(number)
   return token .. fmt('%08x', number)
 end
@@ -125,7 +132,7 @@ local function candidate(cursor, row)
     local why, opens = check_gate(key, gates[i + 1], rule)
     if why then
       zrem(cursor.key, row)
-      park(r, key, why, opens, true)
+      park(r, key, why, opens)
       pass_turn_on(r, key)
       return 'gone'
     end

@@ -1,47 +1,26 @@
 -- Bringing back what waits behind a gate.
 
--- The first gate of a record, besides one, that is closed for it, with why, and when it opens by itself.
-local function closed_besides(r, key)
-  local gates = r@gates
-  for i = 1, #gates, 2 do
-    if gates[i] ~= key then
-      local why, opens = check_gate(gates[i], gates[i + 1], live_rule(gates[i]))
-      if why then return gates[i], why, opens end
-    end
-  end
-  return nil
-end
-
--- Sets a record aside to wait behind a gate; `taken` says that it has no ready row any more.
-local function park(r, gate, why, opens, taken)
-  local n = clone(r)
-  n@parked, n@parked_since, n@opens_at = gate, NOWC, opens or ''
-  replace(r, n, taken, { 'w', why })
-  if opens then set_timer(gate, opens) end
-end
-
 -- Looks at one page of the records parked behind a gate, behind a row, and brings back what it lets through now.
--- Answers how many, the row behind which the next look begins when there may be more that it lets through, and how many
--- went behind another gate of theirs.
+-- Answers how many, and the row behind which the next look begins when there may be more that it lets through.
 local function look(key, behind)
   local rows_key = P .. 'p:' .. key
-  if not first_row(rows_key) then return 0, nil, 0 end
+  if not first_row(rows_key) then return 0, nil end
   local rule = rule_of(key)
-  if rule and rule.paused then return 0, nil, 0 end
+  if rule and rule.paused then return 0, nil end
   local room, rate = REOPEN_LIMIT, rule and rule.n
   if rate then
     trim_bucket(key, rule)
     room = math.min(room, tokens_of(key, rule))
     if room == 0 then
       set_timer(key, code(next_token(key, rule)))
-      return 0, nil, 0
+      return 0, nil
     end
   end
   local max = rule and rule.max
   local held = holders_of(key)
   local rows = rows_between(rows_key, behind and '(' .. behind or '-', '+', REOPEN_LIMIT)
   local full_page = #rows == REOPEN_LIMIT
-  local following, opened, moved = full_page and rows[#rows] or nil, 0, 0
+  local following, opened = full_page and rows[#rows] or nil, 0
   for i = 1, #rows do
     local row = rows[i]
     local id = sub(row, ORDER + 1)
@@ -58,21 +37,14 @@ local function look(key, behind)
         break
       end
     else
-      local other, why, opens = closed_besides(r, key)
-      if other then
-        -- Brought back it would go there in the claim that meets it: a claim for each one of a long backlog.
-        park(r, other, why, opens, false)
-        moved = moved + 1
-      else
-        local back = clone(r)
-        back@parked = ''
-        replace(r, back, false, nil)
-        held = held + 1
-        opened = opened + 1
-        if opened >= room then
-          following = nil
-          break
-        end
+      local back = clone(r)
+      back@parked = ''
+      replace(r, back, false, nil)
+      held = held + 1
+      opened = opened + 1
+      if opened >= room then
+        following = nil
+        break
       end
     end
   end
@@ -83,20 +55,15 @@ local function look(key, behind)
     -- Those that just left will use up the tokens; the next one comes an interval later.
     set_timer(key, code(NOW + rule.interval))
   end
-  return opened, following, moved
+  return opened, following
 end
 
 -- Brings back the best of the records parked behind a gate, as many as it lets through now. Answers how many.
 reopen = function(key)
   local behind
   for _ = 1, REOPEN_PAGES do
-    local opened, moved
-    opened, behind, moved = look(key, behind)
-    if moved > 0 and opened == 0 and behind then
-      -- The next claim goes on with those behind them.
-      set_timer(key, NOWC)
-      return 0
-    end
+    local opened
+    opened, behind = look(key, behind)
     if opened > 0 or not behind then return opened end
   end
   return 0
