@@ -20,8 +20,8 @@ use super::schema;
 use crate::backends::deadline::within;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Times two connections are compared to find out whether a pooler gives both one session.
-const PROBES: usize = 3;
+/// Times that two connections give their sessions back to find out whether a pooler gives them others.
+const PROBES: usize = 4;
 
 /// What every session, or every transaction behind a pooler, is set to: plans by index whatever the statistics of a young
 /// table say, no compilation of statements that take microseconds, and no new plan for each of them.
@@ -389,23 +389,34 @@ async fn read_back(client: &tokio_postgres::Client, options: &PostgresOptions) -
     })
 }
 
-/// Whether two connections that are open at once are served by one process of the server: then what stands between gives
-/// sessions to transactions.
+/// Whether what stands between gives sessions to transactions: then the server processes of two connections change, at the
+/// latest when each gives its own back and takes the one that is given out next, be it the newest or the oldest.
 async fn is_pooled(
     first: &tokio_postgres::Client,
     config: &tokio_postgres::Config,
     tls: &MakeRustlsConnect,
 ) -> Result<bool> {
-    let second = connect(config, tls).await?;
-    let mut seen = Vec::new();
-    for _ in 0..PROBES {
-        let (one, two) = (process(first).await?, process(&second).await?);
-        if one == two {
+    let second = &connect(config, tls).await?;
+    let before = (process(first).await?, process(second).await?);
+    if before.0 == before.1 {
+        return Ok(true);
+    }
+    for order in [[first, second], [second, first]]
+        .iter()
+        .cycle()
+        .take(PROBES)
+    {
+        for statement in ["BEGIN", "COMMIT"] {
+            for client in order {
+                let done = client.batch_execute(statement).await;
+                done.map_err(|source| fault("open postgres", source))?;
+            }
+        }
+        if (process(first).await?, process(second).await?) != before {
             return Ok(true);
         }
-        seen.push((one, two));
     }
-    Ok(seen.windows(2).any(|pair| pair[0] != pair[1]))
+    Ok(false)
 }
 
 async fn process(client: &tokio_postgres::Client) -> Result<i32> {
