@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Clock;
+use tokio::sync::oneshot;
+
+use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::scheduler::Scheduler;
 
@@ -36,41 +38,39 @@ pub(super) async fn fire(mut scheduler: Scheduler, clock: Arc<dyn Clock>, strict
     }
 }
 
-/// Waits, and after a long wait ends within a fraction of a millisecond: a timer of the runtime is up to two late. The rest of
-/// the wait is slept by a thread; where none is free, a timer ends it after all.
+/// Waits, and after a long wait ends within a fraction of a millisecond: a timer of the runtime is up to two late, so the rest
+/// of the wait is slept by a thread of its own.
 async fn sleep_exactly(clock: &dyn Clock, wait: Duration) {
     if wait < LONG || !clock.is_of_the_machine() {
         return clock.sleep(wait).await;
     }
     let due = clock.steady().at + wait;
     clock.sleep(wait.saturating_sub(LATE)).await;
-    let rest = due.saturating_sub(clock.steady().at);
-    let slept = tokio::task::spawn_blocking(move || std::thread::sleep(rest));
-    tokio::select! {
-        _ = slept => {}
-        () = clock.sleep(rest) => {}
+    let rest = move || due.saturating_sub(SystemClock.steady().at).min(LATE);
+    let (wake, woken) = oneshot::channel();
+    let alarm = move || {
+        std::thread::sleep(rest());
+        // Who waited may have been dropped.
+        let _ = wake.send(());
+    };
+    let thread = std::thread::Builder::new().name("tlo-alarm".to_owned());
+    match thread.spawn(alarm) {
+        Ok(_) => drop(woken.await),
+        // The machine has no thread to give.
+        Err(_) => clock.sleep(rest()).await,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
 
-    #[test]
-    fn a_wait_ends_where_no_thread_is_free() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(1)
-            .build()
-            .unwrap();
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        runtime.block_on(async {
-            let _busy = tokio::task::spawn_blocking(move || held.recv());
+    #[tokio::test]
+    async fn a_wait_is_never_shorter_than_asked_for() {
+        for wait in [Duration::from_millis(1), LONG, LONG + LATE] {
             let before = SystemClock.steady().at;
-            sleep_exactly(&SystemClock, LONG).await;
-            assert!(SystemClock.steady().at - before >= LONG);
-        });
-        drop(release);
+            sleep_exactly(&SystemClock, wait).await;
+            assert!(SystemClock.steady().at - before >= wait, "{wait:?}");
+        }
     }
 }
