@@ -30,25 +30,14 @@ async fn what_a_claim_leaves_beside_a_body_is_part_of_the_record() {
     for task in &claimed {
         // Whoever reads it, and however, sees it as it was handed out.
         assert_eq!(two.read(&task.id).await.unwrap(), **task);
-        let shown = format!(
-            "SELECT record::jsonb #>> '{{status}}', record::jsonb #>> '{{lease,worker}}', record::jsonb #>> '{{lease,until}}', \
-            record::jsonb #>> '{{started_at}}', (record::jsonb -> 'attempt')::int, (record::jsonb -> 'revision')::bigint \
-            FROM {schema}.tasks WHERE id = $1"
-        );
+        let shown = format!("SELECT status, worker FROM {schema}.tasks WHERE id = $1");
         let row = database
             .query_one(&shown, &[&task.id.as_str()])
             .await
             .unwrap();
-        let texts: [String; 4] = std::array::from_fn(|column| row.get(column));
         let lease = task.lease.as_ref().unwrap();
-        assert_eq!(texts[0], "running");
-        assert_eq!(texts[1], lease.worker.as_str());
-        assert_eq!(texts[2].parse::<tlo::Timestamp>().unwrap(), lease.until);
-        assert_eq!(
-            Some(texts[3].parse::<tlo::Timestamp>().unwrap()),
-            task.started_at
-        );
-        assert_eq!((row.get::<_, i32>(4), row.get::<_, i64>(5)), (1, 2));
+        let texts: [&str; 2] = std::array::from_fn(|column| row.get(column));
+        assert_eq!(texts, ["running", lease.worker.as_str()]);
     }
     // Written by a store that did not lease them.
     for task in &claimed {
@@ -76,7 +65,7 @@ async fn a_database_of_the_first_layout_goes_on_with_what_it_has() {
     drop(store);
     let schema = &options.schema;
     let back = format!(
-        "DROP VIEW {schema}.tasks; ALTER TABLE {schema}.task DROP COLUMN plain, DROP COLUMN leased_at, DROP COLUMN token; \
+        "ALTER TABLE {schema}.task DROP COLUMN plain, DROP COLUMN leased_at, DROP COLUMN token; \
          DELETE FROM {schema}.migration WHERE number = 2"
     );
     postgres.run(&back).await.unwrap();

@@ -14,7 +14,7 @@ use super::engine::{Broken, Engine};
 use super::fault::Fault;
 use super::link::{Link, Value};
 use super::pick::{self, FEW_NAMES, Width};
-use super::table::{moment, show};
+use super::table::{Closed, moment, show};
 use crate::error::Result;
 use crate::id::{LeaseToken, TaskId, WorkerId};
 use crate::store::kv::{self, decode, keys};
@@ -54,8 +54,10 @@ pub(super) fn claimed(row: &Row, at: usize, record: &mut TaskStateRecord) -> Res
     let begin: i64 = row.try_get(at + 1)?;
     // Without an end it was set aside while it could not be read.
     let end = row.try_get::<_, Option<i64>>(at)?.unwrap_or(begin);
-    let worker = WorkerId::new(row.try_get::<_, &str>(at + 2)?)
-        .map_err(|_| Fault::Odd("a stored worker is not valid"))?;
+    let Some(worker) = row.try_get::<_, Option<&str>>(at + 2)? else {
+        return Ok(());
+    };
+    let worker = WorkerId::new(worker).map_err(|_| Fault::Odd("a stored worker is not valid"))?;
     let length = Duration::from_micros(u64::try_from(end - begin).unwrap_or(0));
     let moment = moment(Timestamp::from_micros(begin));
     let token = LeaseToken::from_u128(token.as_u128());
@@ -117,8 +119,8 @@ async fn attempt(
     let width = Width::first(request.limit);
     let begin = async { Ok(link.batch(engine.connections.begin()).await?) };
     let leasing = lease(engine, link, request, given, width);
-    // Sent in this order, at once.
-    let ((), rows, times) = try_join!(begin, leasing, pick::times(link, request, given))?;
+    // Sent in this order, at once: what is not due at the time of the first is seen by it, or by the second.
+    let ((), times, rows) = try_join!(begin, pick::times(link, request, given), leasing)?;
     let Some(first) = rows.first() else {
         return Err(Fault::Odd("a claim was not answered"));
     };
@@ -175,7 +177,7 @@ async fn lease(
 ) -> Result<Vec<Row>, Fault> {
     let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let queue: &str = request.lanes.queues.first().map_or("", |queue| queue);
-    let (queues, lanes) = ([queue], pick::lanes(request, queue));
+    let (queues, lanes) = ([queue], pick::lanes(request, queue, &Closed::new()));
     let now = given.map(Timestamp::as_micros);
     let (looked, locked) = (signed(width.looked), signed(width.locked));
     let ttl = i64::try_from(request.ttl.as_micros()).unwrap_or(i64::MAX);
