@@ -183,6 +183,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A paused gate starts nothing and its tasks come back when it goes on.
 /// - A paused queue gives nothing and what runs goes on.
 /// - A paused task name stops that name only.
+/// - However many wait of a name that may not start they hide no other one.
 /// - A rule of a name holds for the older names of its task.
 /// - A limit on a queue or a name bounds what runs.
 /// - A rate lets so many start in its period.

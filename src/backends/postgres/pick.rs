@@ -11,7 +11,7 @@ use super::flush::lane;
 use super::link::Link;
 use super::load::{number, stored};
 use super::loaded::{Home, Loaded};
-use super::table::{Ranks, SERVER};
+use super::table::{Closed, Ranks, SERVER};
 use crate::id::TaskId;
 use crate::store::ClaimRequest;
 use crate::store::kv::{Order, Pairs, Word, keys};
@@ -182,18 +182,20 @@ pub(super) async fn early(
     else {
         return Ok(None);
     };
-    let lanes = lanes(request, queue);
+    let lanes = lanes(request, queue, &Closed::new());
     let rows = rows(link, queue, &lanes, now, width, request);
     try_join!(times(link, request, now), rows).map(Some)
 }
 
-/// Locks the best of each queue and adds them to what can be claimed. Those of the first queue may have been read before.
+/// Locks the best of each queue, but for lanes that are closed, and adds them to what can be claimed. Those of the first queue
+/// may have been read before.
 pub(super) async fn pick(
     link: Link<'_>,
     request: &ClaimRequest,
     now: Option<Timestamp>,
     width: Width,
     mut first: Option<Vec<Row>>,
+    closed: &Closed,
     loaded: &mut Loaded,
 ) -> Result<Ranks, Fault> {
     let mut ranks = Ranks::default();
@@ -206,7 +208,10 @@ pub(super) async fn pick(
         }
         let rows = match first.take() {
             Some(rows) => rows,
-            None => rows(link, queue, &lanes(request, queue), now, width, request).await?,
+            None => {
+                let lanes = lanes(request, queue, closed);
+                rows(link, queue, &lanes, now, width, request).await?
+            }
         };
         let mut last = None;
         let mut looked = 0;
@@ -248,15 +253,20 @@ fn unreadable(ranks: &mut Ranks, row: &Row, id: &TaskId) -> Result<Order, Fault>
     Ok(order)
 }
 
-pub(super) fn lanes(request: &ClaimRequest, queue: &str) -> Vec<Uuid> {
+/// The lanes of a queue that a worker can run, but for those that are closed.
+pub(super) fn lanes(request: &ClaimRequest, queue: &str, closed: &Closed) -> Vec<Uuid> {
     let mut lanes: Vec<Uuid> = Vec::with_capacity(request.lanes.names.len());
+    let word = keys::queue_word(queue);
+    let mut add = |name: &str, version: Option<&str>| {
+        if closed.is_empty() || !closed.contains(&(word, keys::lane_word(name, version))) {
+            lanes.push(lane(queue, name, version));
+        }
+    };
     for (name, version) in &*request.lanes.names {
-        lanes.push(lane(queue, name, None));
-        lanes.extend(
-            version
-                .as_deref()
-                .map(|version| lane(queue, name, Some(version))),
-        );
+        add(name, None);
+        if let Some(version) = version {
+            add(name, Some(version));
+        }
     }
     lanes.sort_unstable();
     lanes.dedup();

@@ -1,6 +1,6 @@
 //! What was read as what the verbs of the port run on. What they write stays here until all of it is known to hold.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::id::{IdSource, LeaseToken, TaskId};
 use crate::store::Hint;
 use crate::store::kv::{
-    Changes, CountRow, Head, Moment, Order, Overlay, Pairs, Place, Ready, Source, Table, Word,
-    boot_and_end, keys,
+    Changes, CountRow, Head, Moment, Order, Overlay, Pairs, Passed, Place, Ready, Source, Table,
+    Word, boot_and_end, keys,
 };
 use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
@@ -50,6 +50,16 @@ impl Ranks {
         }
     }
 
+    /// Keeps what was known of these lanes. The best of others are looked for without them, but a claim has to meet them to
+    /// know when they open.
+    pub(super) fn keep(&mut self, closed: &Closed, known: &Self) {
+        for key in closed {
+            if let Some(lane) = known.lanes.get(key) {
+                self.lanes.insert(*key, lane.clone());
+            }
+        }
+    }
+
     /// Adds one whose record cannot be read, by what its columns say.
     pub(super) fn add_unreadable(&mut self, queue: &str, name: &str, order: Order, id: TaskId) {
         let key = (keys::queue_word(queue), keys::lane_word(name, None));
@@ -76,6 +86,9 @@ fn lane_of(record: &TaskStateRecord) -> (Word, Word) {
         keys::lane_word(&record.name, record.version.as_deref()),
     )
 }
+
+/// Queues and lanes that give nothing more now.
+pub(super) type Closed = BTreeSet<(Word, Word)>;
 
 /// What one transaction does.
 pub(super) struct Done {
@@ -152,6 +165,8 @@ pub(super) struct Sketch<'a> {
     tokens_given: usize,
     numbers: usize,
     ranks: Ranks,
+    /// Lanes that the claim found closed.
+    pub(super) closed: Closed,
     taken: Vec<TaskId>,
     wrote_rule: bool,
     /// Leases by their end are looked at by claims alone, which see those that they give as well.
@@ -175,6 +190,7 @@ impl<'a> Sketch<'a> {
             tokens_given: 0,
             numbers: 0,
             ranks,
+            closed: Closed::new(),
             taken: Vec::new(),
             wrote_rule: false,
             is_claim,
@@ -425,6 +441,26 @@ impl Table for Sketch<'_> {
     fn leave(&mut self, record: &TaskStateRecord) -> Result<()> {
         self.ranks.remove(record);
         Ok(())
+    }
+
+    fn passed(&mut self, what: Passed<'_>) {
+        match what {
+            // Nothing behind its horizon is of use.
+            Passed::Queue(queue) => {
+                self.ranks.horizon.remove(&queue);
+            }
+            Passed::Lane(queue, lane) => {
+                if let Some(lane) = self.ranks.lanes.get_mut(&(queue, lane)) {
+                    lane.rows.clear();
+                }
+                self.closed.insert((queue, lane));
+            }
+            Passed::Row(queue, lane, row) => {
+                if let Some(lane) = self.ranks.lanes.get_mut(&(queue, lane)) {
+                    lane.rows.remove(&row.order);
+                }
+            }
+        }
     }
 
     fn promote(&mut self, _queue: Word, _limit: usize) -> Result<()> {

@@ -18,7 +18,7 @@ use super::load;
 use super::loaded::{Home, Loaded, Stored};
 use super::needs::{Needs, Span};
 use super::pick::{self, Width};
-use super::table::{Done, Ranks, Sketch, Tokens, moment};
+use super::table::{Closed, Done, Ranks, Sketch, Tokens, moment};
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::store::kv::{Word, keys};
@@ -131,7 +131,8 @@ impl Job<'_> {
             };
             times.keep(&mut loaded);
             pick::ended_leases(link, now, &mut loaded).await?;
-            ranks = pick::pick(link, request, self.now, width, rows, &mut loaded).await?;
+            let none = Closed::new();
+            ranks = pick::pick(link, request, self.now, width, rows, &none, &mut loaded).await?;
         } else {
             load::load(link, &first, &mut loaded, true).await?;
         }
@@ -139,8 +140,9 @@ impl Job<'_> {
         if !self.follow(link, &mut loaded, &mut followed).await? {
             return Ok(Tried::Again);
         }
+        let mut closed = Closed::new();
         for _ in 0..ROUNDS {
-            let (answer, done, exhausted) = {
+            let (answer, done, exhausted, found_closed) = {
                 let mut rows = &loaded;
                 let mut sketch = Sketch::new(
                     &mut rows,
@@ -154,7 +156,8 @@ impl Job<'_> {
                 let exhausted = self
                     .claim
                     .and_then(|request| sketch.exhausted(&request.lanes.queues));
-                (answer, sketch.finish(), exhausted)
+                let found_closed = std::mem::take(&mut sketch.closed);
+                (answer, sketch.finish(), exhausted, found_closed)
             };
             let missed = loaded.take_missed();
             if !missed.is_empty() {
@@ -200,11 +203,18 @@ impl Job<'_> {
             }
             let wants_more = self.claim.zip(exhausted).is_some_and(|(request, last)| {
                 let before = request.lanes.queues.get(..=last).unwrap_or_default();
-                done.leased(before) < request.limit && width.locked < 64 + 4 * request.limit
+                // However many wait in a closed lane, they hold up nobody: those behind them are looked for without them.
+                let fits =
+                    width.locked < 64 + 4 * request.limit || !found_closed.is_subset(&closed);
+                done.leased(before) < request.limit && fits
             });
             if let (true, Some(request)) = (wants_more, self.claim) {
                 width = width.wider();
-                ranks = pick::pick(link, request, self.now, width, None, &mut loaded).await?;
+                closed.extend(found_closed);
+                let known = ranks;
+                ranks =
+                    pick::pick(link, request, self.now, width, None, &closed, &mut loaded).await?;
+                ranks.keep(&closed, &known);
                 if !self.follow(link, &mut loaded, &mut followed).await? {
                     return Ok(Tried::Again);
                 }

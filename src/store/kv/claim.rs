@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::gates::{self, Rules, Verdict};
 use super::keys::{self, Order, Word};
-use super::table::{Moment, Ready, Table};
+use super::table::{Moment, Passed, Ready, Table};
 use super::{aside, index, lanes, leases, settle, unique};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{LeaseToken, TaskId, WorkerId};
@@ -191,10 +191,16 @@ impl Claiming<'_> {
                 continue;
             };
             match self.candidate(table, (queue, cursor.lane), &row)? {
-                Step::LaneClosed => continue,
-                Step::QueueClosed => break,
+                Step::LaneClosed => {
+                    table.passed(Passed::Lane(queue, cursor.lane));
+                    continue;
+                }
+                Step::QueueClosed => {
+                    table.passed(Passed::Queue(queue));
+                    break;
+                }
                 Step::Gone => self.taken_out = true,
-                Step::Kept => {}
+                Step::Kept => table.passed(Passed::Row(queue, cursor.lane, &row)),
             }
             if let Some(order) = cursor.peek(table)? {
                 cursors.insert((order, cursor.lane), cursor);

@@ -44,7 +44,7 @@ pub(crate) use overlay::{Written, range_over};
 pub(crate) use read::{count, events, get, list, marks};
 pub(crate) use row_index::other_words;
 pub use rows::{Pairs, RowEngine, Rows};
-pub(crate) use table::{Head, Moment, Owner, Owners, Place, Ready, Source, Table};
+pub(crate) use table::{Head, Moment, Owner, Owners, Passed, Place, Ready, Source, Table};
 #[cfg(feature = "postgres")]
 pub(crate) use {
     aside::look_again,

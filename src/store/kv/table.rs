@@ -147,6 +147,16 @@ pub(crate) trait Source {
     }
 }
 
+/// What a claim passes over, though it is ready.
+pub(crate) enum Passed<'a> {
+    /// The rest of a queue.
+    Queue(Word),
+    /// The rest of a lane of a queue.
+    Lane(Word, Word),
+    /// One row of a lane, which another worker is to have.
+    Row(Word, Word, &'a Ready),
+}
+
 /// Writing. Records are the only rows that are decoded; they never go through `put`.
 pub(crate) trait Table: Source {
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<()>;
@@ -215,6 +225,9 @@ pub(crate) trait Table: Source {
     fn leave(&mut self, record: &TaskStateRecord) -> Result<()> {
         lanes::leave(self, record)
     }
+
+    /// A claim goes on without this. A table that has read only a part of what is ready has to know, for it reads on.
+    fn passed(&mut self, _what: Passed<'_>) {}
 
     /// Moves delayed records of a queue that are due into their lanes, at most `limit`.
     fn promote(&mut self, queue: Word, limit: usize) -> Result<()> {

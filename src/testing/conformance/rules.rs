@@ -19,6 +19,7 @@ cases! { "rules":
     a_paused_gate_starts_nothing_and_its_tasks_come_back_when_it_goes_on,
     a_paused_queue_gives_nothing_and_what_runs_goes_on,
     a_paused_task_name_stops_that_name_only,
+    however_many_wait_of_a_name_that_may_not_start_they_hide_no_other_one,
     a_rule_of_a_name_holds_for_the_older_names_of_its_task,
     a_limit_on_a_queue_or_a_name_bounds_what_runs,
     a_rate_lets_so_many_start_in_its_period,
@@ -110,6 +111,35 @@ async fn a_paused_task_name_stops_that_name_only(b: &Bench<'_>) -> CaseResult {
     check_eq!(names(&b.claim_all(&both).await?), ["b"]);
     b.apply(Op::DropMark("gate/task/work".into())).await?;
     check_eq!(names(&b.claim_all(&both).await?), ["a"]);
+    Ok(())
+}
+
+async fn however_many_wait_of_a_name_that_may_not_start_they_hide_no_other_one(
+    b: &Bench<'_>,
+) -> CaseResult {
+    let mut crowd = Vec::new();
+    for name in ["paused", "slow"] {
+        for n in 0..b.many(1_000) {
+            let mut new = task(&format!("{name}{n:04}"))?;
+            new.name = name.into();
+            new.priority = 255;
+            crowd.push(new);
+        }
+    }
+    b.add_many(crowd).await?;
+    b.add_all(&["last"]).await?;
+    b.rule("task/paused", r#"{"paused": true}"#).await?;
+    b.rule("task/slow", r#"{"rate": {"n": 1, "per": "1m"}}"#)
+        .await?;
+    let mut all = request("worker", 1)?;
+    all.lanes = crate::store::Lanes::new(["default"], ["paused", "slow", "work"]);
+    check_eq!(names(&b.claims(all.clone()).await?.tasks), ["slow0000"]);
+    let claims = b.claims(all).await?;
+    check_eq!(names(&claims.tasks), ["last"]);
+    check!(
+        claims.next_due.is_some(),
+        "when the slow ones go on is not told"
+    );
     Ok(())
 }
 
