@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::progress::{Progress, Stage};
+use super::progress::{MARK, Progress, Stage, taken};
 use super::{Migration, OPERATION, Step, conflict, rest, walk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Cursor;
-use crate::store::{Commit, Event, Holding, Import, Op, Refusal, SharedStore, StreamExtent};
+use crate::payload::Payload;
+use crate::store::{Commit, Event, Holding, Import, Op, Refusal, StreamExtent};
 
 /// Streams and keys read at once.
 pub(super) const HOLDINGS: usize = 500;
 
 /// Streams whose events are read at the same time.
 pub(super) const AT_ONCE: usize = 16;
+
+/// Bytes of payloads in one commit, unless a single record or event has more.
+const COMMIT: usize = 4 << 20;
 
 /// A migration under way.
 pub(super) struct Copying<'a> {
@@ -57,8 +61,32 @@ impl<'a> Copying<'a> {
         }
     }
 
+    /// Puts them in, each by itself, in commits of bounded size.
     async fn put(&self, imports: Vec<Import>) -> Result<()> {
-        put(&self.migration.to, &self.migration.names.1, imports).await
+        let (mut commits, mut bytes) = (Vec::new(), 0);
+        for import in imports.into_iter().flat_map(in_parts) {
+            let more = size(&import);
+            if bytes + more > COMMIT && !commits.is_empty() {
+                self.commit(std::mem::take(&mut commits)).await?;
+                bytes = 0;
+            }
+            bytes += more;
+            // A process that was stopped for a while must not put back what was removed since: it goes on as long as the
+            // mark is as it wrote it, and no longer.
+            let import = Commit::of([Op::Import(Box::new(import))]);
+            commits.push(import.when(self.progress.guard()));
+        }
+        self.commit(commits).await
+    }
+
+    async fn commit(&self, commits: Vec<Commit>) -> Result<()> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        for answer in self.migration.to.commit(commits).await? {
+            answer.map_err(|refusal| refused(self.migration, refusal))?;
+        }
+        Ok(())
     }
 
     async fn marks(&self) -> Result<()> {
@@ -166,28 +194,65 @@ fn of(extent: &StreamExtent, events: Vec<Event>) -> Import {
     }
 }
 
-/// Puts them in, each by itself.
-async fn put(to: &SharedStore, name: &str, imports: Vec<Import>) -> Result<()> {
-    if imports.is_empty() {
-        return Ok(());
+/// Events that are too large for one commit, in several.
+fn in_parts(import: Import) -> Vec<Import> {
+    let Import::Events {
+        stream,
+        first,
+        events,
+    } = import
+    else {
+        return vec![import];
+    };
+    let (mut parts, mut bytes) = (vec![Vec::new()], 0);
+    for event in events {
+        let more = event_size(&event);
+        if bytes + more > COMMIT && bytes > 0 {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += more;
+        if let Some(part) = parts.last_mut() {
+            part.push(event);
+        }
     }
-    let commits = imports
-        .into_iter()
-        .map(|import| Commit::of([Op::Import(Box::new(import))]));
-    for answer in to.commit(commits.collect()).await? {
-        answer.map_err(|refusal| refused(name, refusal))?;
-    }
-    Ok(())
+    let parts = parts.into_iter().map(|events| Import::Events {
+        stream: stream.clone(),
+        first,
+        events,
+    });
+    parts.collect()
 }
 
-fn refused(name: &str, refusal: Refusal) -> Error {
+/// About how many bytes it has: what is large are payloads.
+fn size(import: &Import) -> usize {
+    let payload = |payload: Option<&Payload>| payload.map_or(0, |payload| payload.as_str().len());
+    match import {
+        Import::Record(record) => {
+            let payloads = [&record.progress, &record.result, &record.details.state];
+            let payloads = payloads.into_iter().map(|one| payload(one.as_ref()));
+            payloads.sum::<usize>() + payload(Some(&record.args))
+        }
+        Import::Events { events, .. } => events.iter().map(event_size).sum(),
+        Import::Mark(mark) => payload(Some(&mark.value)),
+        Import::Key(_) => 0,
+    }
+}
+
+fn event_size(event: &Event) -> usize {
+    event.data.as_str().len()
+}
+
+fn refused(migration: &Migration, refusal: Refusal) -> Error {
     let what = match &refusal {
+        Refusal::Mark(key, _) if &**key == MARK => return taken(migration),
         Refusal::Exists(id) => format!("the task \"{id}\""),
         Refusal::Mark(key, _) => format!("the mark \"{key}\""),
         Refusal::KeyTaken { key, .. } => format!("the owner of the unique key \"{key}\""),
         Refusal::Length(stream, _) => format!("the stream \"{stream}\""),
         _ => return Error::from(refusal),
     };
+    let name = &migration.names.1;
     conflict(format!(
         "{what} is in {name} and no longer as it is in the source: one of them was used since the copy began; \
          begin again with an empty store"

@@ -1,7 +1,8 @@
 //! [`Migration`]: everything that one store holds, copied to another one.
 //!
 //! Records keep their ids, their histories and their results, events their numbers and times, marks and unique keys their
-//! values, owners and ends; so what comes next goes on on the other store as it would have here. The source is only read.
+//! values, owners and ends; so what comes next goes on on the other store as it would have here. Of the source nothing is
+//! changed; opening a store may bring its layout up to date before.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> tlo::Result<()> {
@@ -38,7 +39,7 @@
 //!
 //! The source has to be at rest: with a worker that lives, or a task that somebody holds a live lease of, it is refused.
 //! Clients that submit meanwhile are not seen; they are found when both sides are compared at the end, and a second run
-//! copies what they made. A task whose lease has ended is copied as it is, and taken back on the target as it would have
+//! copies the tasks that they added. When tasks changed or went, only a copy into an empty store has it right. A task whose lease has ended is copied as it is, and taken back on the target as it would have
 //! been on the source.
 
 mod copy;
@@ -107,6 +108,13 @@ fn conflict(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Conflict, OPERATION, message)
 }
 
+/// From which store a copy into this one did not come to its end, if there is such.
+#[cfg(feature = "cli")]
+pub(crate) async fn unfinished(store: &SharedStore) -> Result<Option<String>> {
+    let begun = progress::begun_in(store).await?;
+    Ok(begun.map(|(begun, _)| begun.from))
+}
+
 impl Migration {
     /// From one store to another, which is empty or holds what an earlier run of the same migration brought.
     pub fn between(from: SharedStore, to: SharedStore) -> Self {
@@ -148,14 +156,18 @@ impl Migration {
         if let Target::Holds(has, _) = rest::check_target(self).await? {
             return Err(rest::not_empty(self, &has));
         }
-        tally::tally(&self.from, &*self.clock).await
+        let read = tally::read(&self.from).await?;
+        Ok(read.after(self.clock.now()))
     }
 
     /// Copies everything, or what is left of it, and compares both sides.
     ///
     /// # Errors
     /// `Conflict` when the source is not at rest, when the target holds something else than the source, when somebody else copies into it,
-    /// and when a task on the target is no longer as it was copied; those of the stores.
+    /// and when a task on the target is no longer as it was copied. `Corrupt` when an event of the source cannot be read;
+    /// a record that cannot be read is only reported. `Invalid` when the target does not take something as the source has
+    /// it. `Unsupported` when a store cannot be copied, or another version of TLO began the migration. And those of the
+    /// stores.
     pub async fn run(&self) -> Result<MigrationReport> {
         rest::check_source(self).await?;
         let progress = match rest::check_target(self).await? {
@@ -177,7 +189,8 @@ impl Migration {
             from,
             to,
         };
-        if report.agrees() {
+        if report.from == report.to {
+            // What cannot be read does not become readable by another run: the report tells of it, and all else is there.
             copying.progress.finish(self).await?;
         } else {
             // Whatever differs is copied by the next run, from the beginning.
@@ -188,9 +201,10 @@ impl Migration {
 
     async fn tallies(&self) -> Result<(Tally, Tally)> {
         (self.watch)(Step::Comparing);
-        let from = tally::tally(&self.from, &*self.clock).await?;
-        let to = tally::tally(&self.to, &*self.clock).await?;
-        Ok((from, to))
+        let from = tally::read(&self.from).await?;
+        let to = tally::read(&self.to).await?;
+        let now = self.clock.now();
+        Ok((from.after(now), to.after(now)))
     }
 
     /// The end of an earlier run may not have been heard of: then all is there. A target that holds something else stays

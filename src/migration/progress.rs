@@ -109,6 +109,11 @@ impl Progress {
         Ok(progress)
     }
 
+    /// That the migration is still the one of this process.
+    pub(super) fn guard(&self) -> Guard {
+        Guard::Mark(MARK.into(), MarkExpect::Version(self.version))
+    }
+
     pub(super) async fn save(&mut self, migration: &Migration, stage: Stage) -> Result<()> {
         let expected = MarkExpect::Version(self.version);
         self.write(migration, expected, stage).await
@@ -146,9 +151,7 @@ impl Progress {
 
     /// Takes the mark away: everything is there.
     pub(super) async fn finish(&self, migration: &Migration) -> Result<()> {
-        let key: Arc<str> = MARK.into();
-        let guard = Guard::Mark(Arc::clone(&key), MarkExpect::Version(self.version));
-        let drop = Commit::of([Op::DropMark(key)]).when(guard);
+        let drop = Commit::of([Op::DropMark(MARK.into())]).when(self.guard());
         match answer(&migration.to, drop).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(Refusal::Mark(..))) => Err(taken(migration)),
@@ -163,9 +166,9 @@ impl Progress {
     }
 }
 
-fn taken(migration: &Migration) -> Error {
+pub(super) fn taken(migration: &Migration) -> Error {
     conflict(format!(
-        "another process copies into {} as well; let one of them finish",
+        "another process copies into {} as well, or has done so to the end; let one of them finish",
         migration.names.1
     ))
 }

@@ -19,8 +19,9 @@ pub struct MigrationReport {
 }
 
 impl MigrationReport {
-    /// Whether the target holds all that the source holds, and nothing else. Then the target can be used; until then a
-    /// further run goes on with it.
+    /// Whether the target holds all that the source holds, and nothing else. Then the target can be used. When both tallies
+    /// are the same it can be used as well, and only what is [`unreadable`](Self::unreadable) is not there; else a further
+    /// run goes on with it.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.unreadable.is_empty() && self.from == self.to

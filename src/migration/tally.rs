@@ -10,14 +10,13 @@ use twox_hash::XxHash3_128;
 
 use super::copy::{AT_ONCE, HOLDINGS, aborted};
 use super::walk;
-use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::import::anywhere;
-use crate::store::{Holding, SharedStore, StreamExtent};
+use crate::store::{Holding, KeyOwner, Mark, SharedStore, StreamExtent};
 use crate::task::{TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
-/// What ends by itself so soon is not counted: it may end between the looks at two stores.
+/// What ends by itself so soon after both stores were read is not counted: it may have ended between the two.
 const SOON: Duration = Duration::from_secs(60);
 
 /// Tasks of one status and queue.
@@ -41,9 +40,9 @@ pub struct Tally {
     pub streams: u64,
     /// Events that are kept.
     pub events: u64,
-    /// Marks, without those of workers and those that end within a minute.
+    /// Marks, without those of workers and those that had ended a minute after all was read.
     pub marks: u64,
-    /// Unique keys that are owned, without those that are given up within a minute.
+    /// Unique keys that are owned, without those that were given up a minute after all was read.
     pub keys: u64,
     sum: u128,
 }
@@ -56,12 +55,6 @@ impl Tally {
         format!("{:032x}", self.sum)
     }
 
-    /// The sum does not depend on the order, which is each store's own.
-    fn add<T: Serialize>(&mut self, what: &str, value: &T) -> Result<()> {
-        self.sum = self.sum.wrapping_add(hash(what, value)?);
-        Ok(())
-    }
-
     fn add_record(&mut self, record: TaskStateRecord) -> Result<()> {
         let group = Group {
             queue: record.queue.to_string(),
@@ -69,7 +62,64 @@ impl Tally {
         };
         *self.groups.entry(group).or_default() += 1;
         self.records += 1;
-        self.add("record", &anywhere(record))
+        // The sum does not depend on the order, which is each store's own.
+        self.sum = self.sum.wrapping_add(hash("record", &anywhere(record))?);
+        Ok(())
+    }
+}
+
+/// What was read of a store, before it is known what of it counts.
+#[derive(Default)]
+pub(super) struct Read {
+    /// What stays.
+    stays: Tally,
+    /// When a mark ends, and its hash.
+    marks: Vec<(Timestamp, u128)>,
+    /// When a key is given up, and its hash.
+    keys: Vec<(Timestamp, u128)>,
+}
+
+impl Read {
+    /// What is still there a while after a moment. Two stores hold the same only of what outlives the reading of both,
+    /// however long that took; so it is one moment for both, after the last of it.
+    pub(super) fn after(&self, moment: Timestamp) -> Tally {
+        let soon = moment.saturating_add(SOON);
+        let lasting = |timed: &[(Timestamp, u128)]| {
+            let lasting = timed.iter().filter(|(until, _)| *until > soon);
+            lasting.fold((0, 0_u128), |(n, sum), (_, hash)| {
+                (n + 1, sum.wrapping_add(*hash))
+            })
+        };
+        let ((marks, of_marks), (keys, of_keys)) = (lasting(&self.marks), lasting(&self.keys));
+        let mut tally = self.stays.clone();
+        tally.marks += marks;
+        tally.keys += keys;
+        tally.sum = tally.sum.wrapping_add(of_marks).wrapping_add(of_keys);
+        tally
+    }
+
+    fn add_mark(&mut self, mark: &Mark) -> Result<()> {
+        let hash = hash("mark", &(&mark.key, &mark.value, mark.set_at, mark.until))?;
+        match mark.until {
+            Some(until) => self.marks.push((until, hash)),
+            None => {
+                self.stays.marks += 1;
+                self.stays.sum = self.stays.sum.wrapping_add(hash);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_key(&mut self, owner: &KeyOwner) -> Result<()> {
+        let hash = hash("key", &(&owner.key, &owner.owner, owner.until))?;
+        match owner.until {
+            Some(until) => self.keys.push((until, hash)),
+            None => {
+                self.stays.keys += 1;
+                self.stays.sum = self.stays.sum.wrapping_add(hash);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -86,16 +136,14 @@ fn hash<T: Serialize>(what: &str, value: &T) -> Result<u128> {
 }
 
 /// Reads everything.
-pub(super) async fn tally(store: &SharedStore, clock: &dyn Clock) -> Result<Tally> {
-    let mut tally = Tally::default();
-    let soon = clock.now().saturating_add(SOON);
-    let stays = |until: Option<Timestamp>| until.is_none_or(|until| until > soon);
+pub(super) async fn read(store: &SharedStore) -> Result<Read> {
+    let mut read = Read::default();
     let mut after = None;
     loop {
         let page = walk::records(store, after).await?;
         for ids in &page.ids {
             for record in walk::whole(store, ids).await? {
-                tally.add_record(record)?;
+                read.stays.add_record(record)?;
             }
         }
         after = page.next;
@@ -106,10 +154,7 @@ pub(super) async fn tally(store: &SharedStore, clock: &dyn Clock) -> Result<Tall
     let mut after = None;
     loop {
         let (marks, next) = walk::marks(store, after.as_deref()).await?;
-        for mark in marks.iter().filter(|mark| stays(mark.until)) {
-            tally.marks += 1;
-            tally.add("mark", &(&mark.key, &mark.value, mark.set_at, mark.until))?;
-        }
+        marks.iter().try_for_each(|mark| read.add_mark(mark))?;
         after = next;
         if after.is_none() {
             break;
@@ -129,19 +174,18 @@ pub(super) async fn tally(store: &SharedStore, clock: &dyn Clock) -> Result<Tall
                     }
                 }
                 Holding::Key(owner) => {
-                    if stays(owner.until) && seen.insert(hash("key", &owner.key)?) {
-                        tally.keys += 1;
-                        tally.add("key", &(&owner.key, &owner.owner, owner.until))?;
+                    if seen.insert(hash("key", &owner.key)?) {
+                        read.add_key(&owner)?;
                     }
                 }
             }
         }
         for some in streams.chunks(AT_ONCE) {
-            add_streams(&mut tally, store, some).await?;
+            add_streams(&mut read.stays, store, some).await?;
         }
         after = page.next;
         if after.is_none() {
-            return Ok(tally);
+            return Ok(read);
         }
     }
 }

@@ -1,15 +1,21 @@
 //! What a migration refuses, and what it goes on with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tlo::migration::Migration;
+use tempfile::TempDir;
+use tlo::migration::{Migration, Step};
 use tlo::store::{Commit, Op, SharedStore, TaskStateStoreExt};
-use tlo::task::NewTask;
-use tlo::testing::{Fault, ProbeStore, Verb};
-use tlo::{ErrorKind, Payload, TaskId, WorkerId, secs};
+use tlo::task::{NewTask, Unique, UniqueScope};
+use tlo::testing::conformance::StoreFactory;
+use tlo::testing::{Fault, ManualClock, ProbeStore, Verb};
+use tlo::{
+    Clock, ErrorKind, IdSource, MemoryStore, Payload, Steady, TaskId, Timestamp, WorkerId, secs,
+};
 
+use crate::files::Files;
 use crate::population::Population;
-use crate::{memory, records, seed};
+use crate::{memory, open, records, seed};
 
 fn between(from: &SharedStore, to: &SharedStore) -> Migration {
     Migration::between(Arc::clone(from), Arc::clone(to)).named("the old store", "the new store")
@@ -221,4 +227,123 @@ async fn of_two_that_copy_into_one_store_one_goes_on() {
         "{said}"
     );
     assert_eq!(records(&to).await, records(&from).await);
+}
+
+#[tokio::test]
+async fn who_was_stopped_and_wakes_later_puts_nothing_back() {
+    let from = memory();
+    for n in 0..600 {
+        let id = TaskId::new(format!("t{n:04}")).unwrap();
+        let mut new = NewTask::new(id, "work", Payload::null());
+        new.unique = Some(Arc::new(Unique {
+            key: format!("key {n}").into(),
+            scope: UniqueScope::WhileUnfinished,
+            until: None,
+        }));
+        from.create(new).await.unwrap();
+    }
+    let to = memory();
+    let finished = std::sync::Mutex::new(Some((Arc::clone(&from), Arc::clone(&to))));
+    // Stopped after its first page of keys; another one finishes, and the target is used: it gives its keys up.
+    let first = between(&from, &to).watch(move |step| {
+        if !matches!(step, Step::Holdings(_)) {
+            return;
+        }
+        let Some((from, to)) = finished.lock().unwrap().take() else {
+            return;
+        };
+        let other = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            runtime.block_on(async move {
+                assert!(between(&from, &to).run().await.unwrap().agrees());
+                for n in 0..600 {
+                    let id = TaskId::new(format!("t{n:04}")).unwrap();
+                    to.delete(&id).await.unwrap();
+                }
+            });
+        });
+        other.join().unwrap();
+    });
+    let error = first.run().await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert!(
+        error.to_string().contains("another process copies"),
+        "{error}"
+    );
+    let held = to.holdings(None, 1_000).await.unwrap();
+    assert!(held.items.is_empty(), "{:?}", held.items);
+}
+
+/// Each look at it finds it a while later.
+#[derive(Debug)]
+struct Walking(Arc<ManualClock>);
+
+#[async_trait::async_trait]
+impl Clock for Walking {
+    fn now(&self) -> Timestamp {
+        self.0.advance(Duration::from_millis(200));
+        self.0.now()
+    }
+
+    fn steady(&self) -> Steady {
+        self.0.steady()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.sleep(duration).await;
+    }
+}
+
+#[tokio::test]
+async fn what_ends_while_both_sides_are_read_keeps_nobody_from_agreeing() {
+    let clock: Arc<dyn Clock> = Arc::new(Walking(ManualClock::shared()));
+    let store = || -> SharedStore {
+        Arc::new(MemoryStore::new(
+            Arc::clone(&clock),
+            Arc::new(IdSource::random()),
+        ))
+    };
+    let (from, to) = (store(), store());
+    // One that ends every two seconds of a day's first hours, whenever the two are read.
+    for n in 1..=3_000 {
+        from.put_mark(
+            &format!("many/{n}"),
+            Payload::null(),
+            None,
+            Some(secs(600 + 2 * n)),
+        )
+        .await
+        .unwrap();
+    }
+    let report = between(&from, &to)
+        .clock(Arc::clone(&clock))
+        .run()
+        .await
+        .unwrap();
+    assert!(report.agrees(), "{report:?}");
+    assert!((1..3_000).contains(&report.to.marks), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_and_all_else_is_moved_to_the_end() {
+    let files = Files(TempDir::new().unwrap());
+    let (from, to) = (open(&files, "damaged").await, memory());
+    for id in ["a", "b", "c"] {
+        add(&from, id).await;
+    }
+    files
+        .corrupt("damaged", &TaskId::new("b").unwrap())
+        .await
+        .unwrap();
+    let report = between(&from, &to).run().await.unwrap();
+    assert!(!report.agrees() && report.from == report.to, "{report:?}");
+    assert!(
+        report.unreadable.iter().any(|row| row.contains('b')),
+        "{report:?}"
+    );
+    assert_eq!(records(&to).await.len(), 2);
+    // It is finished: the target can be used.
+    assert!(to.marks("migration", None, 1).await.unwrap().is_empty());
 }
