@@ -18,6 +18,9 @@ use crate::migration::{Migration, MigrationReport, Step, Tally};
 use crate::settings::PluginAddress;
 use crate::store::{Durability, SharedStore};
 
+/// Stores whose address names a file; every other one is asked for as it is written.
+const FILES: [&str; 3] = ["sqlite", "lmdb", "jsonl"];
+
 /// How often it says how far it is.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -79,38 +82,39 @@ pub(crate) async fn run(
         table(&[("FROM", &report.from), ("TO", &report.to)])?;
     }
     let Some(error) = fault(&from, &to, &report) else {
-        say_how_to_go_on(&from, &to, &report);
+        let address = whole(&args.to)?;
+        say_how_to_go_on(&from, &address, &report);
         return Ok(ExitCode::SUCCESS);
     };
     output::error(&error);
     Ok(ExitCode::from(exit::code(&error)))
 }
 
-/// The file of a store that is named by one.
+/// The file of a store that is named by one: `sqlite:tlo.db`, `sqlite:///var/tlo.db`.
 fn file(address: &PluginAddress) -> Option<&Path> {
-    let is_server = address.url().is_some_and(|url| {
-        let rest = url.split_once("://").map(|(_, rest)| rest);
-        // `sqlite:///var/tlo.db` is a file as well.
-        rest.is_some_and(|rest| !rest.starts_with('/'))
-    });
-    address.path().filter(|_| !is_server).map(Path::new)
+    let is_file = FILES
+        .iter()
+        .any(|kind| address.name().eq_ignore_ascii_case(kind));
+    address.path().filter(|_| is_file).map(Path::new)
 }
 
-/// What a store is called, wherever the command is given again.
+/// A store as it is called wherever the command is given again, its secrets hidden.
 fn name(address: &PluginAddress) -> Result<String> {
+    Ok(whole(address)?.to_string())
+}
+
+/// The address, from wherever it is looked at.
+fn whole(address: &PluginAddress) -> Result<PluginAddress> {
     let Some(path) = file(address) else {
-        return Ok(address.to_string());
+        return Ok(address.clone());
     };
-    let whole = path.canonicalize().or_else(|_| std::path::absolute(path));
-    let whole = whole.map_err(|source| {
-        let message = format!("\"{}\" is no path: {source}", path.display());
+    let found = path.canonicalize().or_else(|_| std::path::absolute(path));
+    let found = found.map_err(|source| {
+        let message = format!("\"{address}\" names no file: {source}");
         wrong(ErrorKind::Invalid, message)
     })?;
-    Ok(format!(
-        "{}:{}",
-        address.name().to_lowercase(),
-        whole.display()
-    ))
+    let whole = format!("{}:{}", address.name().to_lowercase(), found.display());
+    Ok(PluginAddress::from(whole))
 }
 
 async fn open(
@@ -233,7 +237,7 @@ fn fault(from: &str, to: &str, report: &MigrationReport) -> Option<Error> {
     }
     if report.from == report.to {
         let message = format!(
-            "{} of {from} cannot be read and was not copied: {}; all else is in {to}",
+            "{} of {from} cannot be read and was not copied: {}; all else is in {to}, and the copy is finished",
             counted(report.unreadable.len(), "row"),
             report.unreadable.join("; ")
         );
@@ -255,13 +259,15 @@ fn fault(from: &str, to: &str, report: &MigrationReport) -> Option<Error> {
         false => named.join("; "),
     };
     let message = format!(
-        "{to} does not hold what {from} holds ({named}); when {from} was used meanwhile, stop whoever does, and give the \
-         same command again"
+        "{to} does not hold what {from} holds ({named}); when {from} was used meanwhile, stop whoever does, and copy again \
+         to an empty store: another one, or this one after its file was removed, its schema dropped, or the keys of its \
+         namespace deleted"
     );
     Some(wrong(ErrorKind::Conflict, message))
 }
 
-fn say_how_to_go_on(from: &str, to: &str, report: &MigrationReport) {
+fn say_how_to_go_on(from: &str, address: &PluginAddress, report: &MigrationReport) {
+    let to = address.to_string();
     if report.from == Tally::default() {
         output::say(&format!("{from} holds nothing; {to} holds the same"));
         return;
@@ -271,10 +277,58 @@ fn say_how_to_go_on(from: &str, to: &str, report: &MigrationReport) {
     } else {
         ""
     };
+    // Where secrets are hidden it cannot be given again as it stands here.
+    let go_on = if address.url() == Some(&*to) {
+        format!(
+            "Go on there:\n\n  TLO_TASK_STATE_STORE='{to}' tlo run\n\nor write task_state_store = \"{to}\" to the jobs file."
+        )
+    } else {
+        "Go on there: set TLO_TASK_STATE_STORE, or task_state_store in the jobs file, to the address you gave as TO, and \
+         start tlo run."
+            .to_owned()
+    };
     output::say(&format!(
-        "{to} holds all that {from} holds{again}. Go on there:\n\n  \
-         TLO_TASK_STATE_STORE='{to}' tlo run\n\n\
-         or write task_state_store = \"{to}\" to the jobs file. {from} is as it was: keep it until all is well, and run \
-         nothing on it."
+        "{to} holds all that {from} holds{again}. {go_on} {from} is as it was: keep it until all is well, and run nothing \
+         on it."
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_in_no_name() {
+        for (address, shown) in [
+            (
+                "postgres:///app?host=/run/x&password=secret",
+                "postgres:///app?host=/run/x&password=***",
+            ),
+            (
+                "postgres:host=h password=secret",
+                "postgres:host=h password=***",
+            ),
+            ("redis://me:secret@h/0", "redis://me:***@h/0"),
+            (
+                "my_app.Dynamo:/x?token=secret",
+                "my_app.Dynamo:/x?token=***",
+            ),
+            (
+                "jsonl:/nowhere/a?token=secret",
+                "jsonl:/nowhere/a?token=***",
+            ),
+            ("SQLite:///nowhere/tlo.db", "sqlite:/nowhere/tlo.db"),
+        ] {
+            assert_eq!(name(&PluginAddress::from(address)).unwrap(), shown);
+        }
+        for server in [
+            "postgres:///app",
+            "redis:///0",
+            "my_app.Dynamo:x",
+            "sqlite",
+            "lmdb:",
+        ] {
+            assert_eq!(file(&PluginAddress::from(server)), None, "{server}");
+        }
+    }
 }

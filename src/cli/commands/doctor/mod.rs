@@ -104,6 +104,12 @@ async fn examine(tlo: &TloContext, quick: bool) -> Result<Findings> {
     let mut warnings = machine.warnings(tlo.settings().concurrency);
     warnings.extend(waiting::warnings(tlo, &workers, now, quick).await?);
     warnings.extend(clock_went_back(&client, now).await?);
+    if let Some(from) = crate::migration::unfinished(tlo.store()).await? {
+        warnings.push(format!(
+            "a copy from {from} into this store did not come to its end: give tlo migrate-store again, and use the store \
+             for nothing until then"
+        ));
+    }
     if kept.unreadable > 0 {
         let n = kept.unreadable;
         warnings.push(format!(
