@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tlo::store::SharedStore;
-use tlo::{Clock, IdSource, SqliteOptions, SqliteStore, SystemClock, TaskStatus, Timestamp};
+use tlo::store::{SharedStore, TaskStateStoreExt};
+use tlo::{
+    Clock, IdSource, Payload, SqliteOptions, SqliteStore, SystemClock, TaskStatus, Timestamp,
+};
 
 use crate::operator::{Operator, Running, until};
 use crate::population::{NAMES, PAUSED, Population};
@@ -116,6 +118,22 @@ async fn a_migration_that_is_killed_goes_on_and_work_goes_on_on_the_target() {
         wanted.len()
     );
     works_on(&operator, &last, &wanted);
+}
+
+#[tokio::test]
+async fn the_doctor_warns_of_a_copy_that_is_unfinished() {
+    let operator = Operator::new();
+    operator.write("tlo.toml", JOBS);
+    let begun = Payload::parse(r#"{"from": "sqlite:/var/old.db", "stage": "marks"}"#).unwrap();
+    let store = source(&operator);
+    store
+        .put_mark("migration", begun, None, None)
+        .await
+        .unwrap();
+    drop(store);
+    let found = operator.json(&["doctor", "--json"]);
+    let said = "a copy from sqlite:/var/old.db into this store did not come to its end";
+    assert!(found["warnings"].to_string().contains(said), "{found}");
 }
 
 fn with_store(side: &Value, store: &Value) -> Value {
