@@ -65,6 +65,9 @@ fn record(table: &mut dyn Table, mut record: TaskStateRecord) -> Result<Effect, 
     let record = index::insert(table, record)?;
     if let Some(parked) = &record.parked {
         gates::park_row(table, &parked.gate, &record)?;
+        // Whether that gate is open here is looked at soon; who held it there may never leave it here.
+        let now = table.moment().now;
+        gates::set_timer(table, &parked.gate, now)?;
     }
     Ok(Effect::Created {
         seq: record.seq,

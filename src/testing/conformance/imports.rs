@@ -482,12 +482,14 @@ async fn an_imported_holder_keeps_its_places_and_an_imported_parked_task_waits_b
     let mut later = TaskStateRecord::create(gated("later", "k", 1)?, before(b, 90), 4);
     later.run_at = b.now().saturating_add(SECOND * 5);
     later.parked = Some(behind("k", b));
-    for record in [&holder, &parked, &ready, &later] {
+    let mut free = TaskStateRecord::create(gated("free", "open here", 1)?, before(b, 90), 5);
+    free.parked = Some(behind("open here", b));
+    for record in [&holder, &parked, &ready, &later, &free] {
         import(b, record).await?;
     }
     check_eq!(b.record("parked").await?.parked, parked.parked);
     check_eq!(b.record("later").await?.parked, None);
-    b.check_idle().await?;
+    check_eq!(names(&b.claim("worker", 9).await?), ["free"], "claimed");
     b.succeed(&holder).await?;
     b.succeed(&*b.take("parked").await?).await?;
     b.succeed(&*b.take("ready").await?).await?;

@@ -51,7 +51,11 @@ ops.I = function()
   for i = 1, #r@holds do put_member(P .. 'g:' .. r@holds[i], r@id, true) end
   note_holds(r@id, r@holds)
   insert(r, parts)
-  if is_parked(r) then park_row(r@parked, r) end
+  if is_parked(r) then
+    park_row(r@parked, r)
+    -- Whether that gate is open here is looked at soon; who held it there may never leave it here.
+    set_timer(r@parked, NOWC)
+  end
   return { 'C', r@seq }
 end
 
