@@ -181,6 +181,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A rule replaces the limit that tasks carry.
 /// - A dropped rule brings the limits of the tasks back.
 /// - A paused gate starts nothing and its tasks come back when it goes on.
+/// - A gate that goes on opens also for those behind tasks that wait for another.
 /// - A paused queue gives nothing and what runs goes on.
 /// - A paused task name stops that name only.
 /// - However many wait of a name that may not start they hide no other one.

@@ -11,12 +11,13 @@ use super::cases;
 use super::gates::{claim_exactly, gated, parked_behind};
 use crate::payload::Payload;
 use crate::store::{Commit, Lanes, Op, Refusal};
-use crate::task::Settlement;
+use crate::task::{Gate, Settlement};
 
 cases! { "rules":
     a_rule_replaces_the_limit_that_tasks_carry,
     a_dropped_rule_brings_the_limits_of_the_tasks_back,
     a_paused_gate_starts_nothing_and_its_tasks_come_back_when_it_goes_on,
+    a_gate_that_goes_on_opens_also_for_those_behind_tasks_that_wait_for_another,
     a_paused_queue_gives_nothing_and_what_runs_goes_on,
     a_paused_task_name_stops_that_name_only,
     however_many_wait_of_a_name_that_may_not_start_they_hide_no_other_one,
@@ -79,6 +80,40 @@ async fn a_paused_gate_starts_nothing_and_its_tasks_come_back_when_it_goes_on(
     b.rule("user/7", "{}").await?;
     claim_exactly(b, &["b"]).await?;
     Ok(())
+}
+
+async fn a_gate_that_goes_on_opens_also_for_those_behind_tasks_that_wait_for_another(
+    b: &Bench<'_>,
+) -> CaseResult {
+    b.add(gated("holder", "full", 1)?).await?;
+    let holder = claim_exactly(b, &["holder"]).await?;
+    for (key, goes_on) in [
+        ("plain", "{}"),
+        ("raised", r#"{"max": 10}"#),
+        ("rated", r#"{"rate": {"n": 10, "per": "1h"}}"#),
+    ] {
+        b.rule(key, r#"{"paused": true}"#).await?;
+        // More than one look of a store takes in: the first passes, then come many that wait for another gate too.
+        let mut waiting = vec![gated(&format!("{key}0"), key, 10)?];
+        for n in 0..100 {
+            let mut both = gated(&format!("{key} both {n}"), key, 10)?;
+            both.gates.push(Gate {
+                key: "full".to_owned(),
+                limit: 1,
+            });
+            waiting.push(both);
+        }
+        for n in 1..12 {
+            waiting.push(gated(&format!("{key}{n}"), key, 10)?);
+        }
+        b.add_many(waiting).await?;
+        claim_exactly(b, &[]).await?;
+        b.rule(key, goes_on).await?;
+        let claimed = b.claim_all(&request("worker", 20)?).await?;
+        let wanted: Vec<_> = (0..10).map(|n| format!("{key}{n}")).collect();
+        check_eq!(names(&claimed), wanted, "claimed behind the gate {key}");
+    }
+    b.succeed(&holder[0]).await
 }
 
 async fn a_paused_queue_gives_nothing_and_what_runs_goes_on(b: &Bench<'_>) -> CaseResult {
