@@ -282,10 +282,26 @@ async fn a_limit_that_cannot_be_is_refused_when_the_program_is_built() {
             at_once(1),
             "cannot be kept",
         ),
+        (queue(""), at_once(1), "needs a name"),
+        (Target::Task("a\u{7}b".to_owned()), at_once(1), "a\\u{7}b"),
     ] {
         let builder = TloContext::for_test().with(|builder| builder.limit(target, limits));
         let error = builder.start().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains(wrong), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_a_name_that_is_too_long_is_refused_when_the_program_is_built() {
+    // As a queue it could be; the gate of the queue, where its limits are kept, has a longer name.
+    let long = "mail".repeat(63);
+    for builder in [
+        TloContext::for_test().with(|builder| builder.limit(queue(&long), at_once(1))),
+        TloContext::for_test().set(format!("queues.{long}.limit"), 1),
+    ] {
+        let error = builder.start().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+        assert!(error.to_string().contains("queue/mailmail"), "{error}");
     }
 }

@@ -260,8 +260,10 @@ fn declaration(loaded: &Loaded, given: Vec<DeclaredLimits>) -> Result<Declaratio
             limits: *limits,
         })
         .collect();
-    for one in given {
+    for one in limits.iter().chain(&given) {
         one.limits.check(&one.target)?;
+    }
+    for one in given {
         if limits.iter().all(|other| other.target != one.target) {
             limits.push(one);
         }

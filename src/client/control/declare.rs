@@ -6,7 +6,7 @@ use super::audit::AuditData;
 use super::limit::Limits;
 use super::target::Target;
 use crate::client::{Client, live_workers};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::task::GateRule;
 
 /// What a file or a program says about the limits of a target.
@@ -42,7 +42,7 @@ impl Declaration {
 }
 
 impl Client {
-    /// The declaration with its targets as their rules are kept.
+    /// The declaration with its targets as their rules are kept, without limits that cannot be.
     pub(crate) async fn resolved_declaration(
         &self,
         declaration: &Declaration,
@@ -53,11 +53,13 @@ impl Client {
         };
         for DeclaredLimits { target, limits } in &declaration.limits {
             let target = self.resolved(target).await?;
-            limits.check(&target)?;
-            resolved.limits.push(DeclaredLimits {
-                target,
-                limits: *limits,
-            });
+            match limits.check(&target) {
+                Ok(()) => resolved.limits.push(DeclaredLimits {
+                    target,
+                    limits: *limits,
+                }),
+                Err(error) => not_in_force(&target, &declaration.by, &error),
+            }
         }
         Ok(resolved)
     }
@@ -73,7 +75,7 @@ impl Client {
                     !rule.has_limits() || rule.declared_by.is_some() && Limits::of(rule) != *limits
                 })
                 .await?;
-            if rule.declared_by.is_none() {
+            if rule.is_some_and(|rule| rule.declared_by.is_none()) {
                 stand.push(target.clone());
             }
         }
@@ -133,14 +135,15 @@ impl Client {
             .collect())
     }
 
-    /// Writes a declared limit when the rule is one that it may replace. Answers with the rule that holds.
+    /// Writes a declared limit when the rule is one that it may replace. Answers with the rule that holds; `None` when that of
+    /// this target cannot be written, which is no reason to do without the others.
     async fn put_declared(
         &self,
         target: &Target,
         limits: Limits,
         by: &str,
         may_replace: impl Fn(&GateRule) -> bool + Send + Sync,
-    ) -> Result<GateRule> {
+    ) -> Result<Option<GateRule>> {
         let data = |_: &GateRule| AuditData {
             to: Some(limits.to_string()),
             why: Some(format!("as {by} says")),
@@ -153,8 +156,15 @@ impl Client {
                     rule.declared_by = Some(by.to_owned());
                 }
             })
-            .await?;
-        Ok(changed.rule)
+            .await;
+        match changed {
+            Ok(changed) => Ok(Some(changed.rule)),
+            Err(error) if error.is_retryable() => Err(error),
+            Err(error) => {
+                not_in_force(target, by, &error);
+                Ok(None)
+            }
+        }
     }
 
     /// Takes a declared limit away that is still as it was seen.
@@ -171,5 +181,44 @@ impl Client {
         })
         .await?;
         Ok(())
+    }
+}
+
+fn not_in_force(target: &Target, by: &str, error: &Error) {
+    tracing::warn!(%error, "the limits that {by} declares for the {target} could not be put in force");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_cannot_be_does_not_keep_the_others_from_holding() {
+        let tlo = crate::TloContext::builder().build().await.unwrap();
+        let client = tlo.client();
+        let targets = [
+            Target::Schedule("never".to_owned()),
+            Target::Queue("x".repeat(300)),
+            Target::Queue("mail".to_owned()),
+        ];
+        let max = Some(2);
+        let all = Declaration {
+            by: "here".to_owned(),
+            limits: targets
+                .into_iter()
+                .map(|target| DeclaredLimits {
+                    target,
+                    limits: Limits {
+                        max,
+                        ..Limits::default()
+                    },
+                })
+                .collect(),
+        };
+        assert!(client.declare(&all).await.unwrap().is_empty());
+        let held = client.limits().await.unwrap();
+        assert_eq!((held.len(), held[0].target.name()), (1, "mail"));
+        let resolved = client.resolved_declaration(&all).await.unwrap();
+        assert_eq!(resolved.limits, all.limits[2..]);
     }
 }

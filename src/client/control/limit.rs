@@ -8,6 +8,7 @@ use super::audit::AuditData;
 use super::target::Target;
 use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::id::check_name;
 use crate::schedule::format_duration;
 use crate::store::Change;
 use crate::task::{GateRule, Rate};
@@ -69,7 +70,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// `Invalid` for a limit of 0, for a schedule, and for a depth of what is no queue.
+    /// `Invalid` for a limit of 0, for a schedule, for what no name can be, and for a depth of what is no queue; `TooLarge` for
+    /// a name that is too long.
     pub async fn limit(
         &self,
         target: &Target,
@@ -161,9 +163,13 @@ impl Limits {
             let message = format!("the limit of the {target} {why}");
             Err(Error::invalid("limit", message))
         };
-        if target.gate().is_none() {
+        let Some(gate) = target.gate() else {
             return refuse("cannot be kept; limit the task of that name");
+        };
+        if target.name().is_empty() {
+            return refuse("has nothing to hold for; it needs a name");
         }
+        check_name("a gate key", &gate)?;
         if self.max == Some(0) {
             return refuse("is 0: nothing would ever run; pause it instead");
         }
