@@ -7,15 +7,18 @@ mod engine_kit;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine_kit::{Place, on_each_store};
 use tlo::client::{LimitChange, Limits, Target};
 use tlo::prelude::*;
+use tlo::registry::{InMemoryTaskRegistry, TaskRegistry};
 use tlo::settings::SettingsSource;
 use tlo::store::Change;
+use tlo::task::TaskDef;
 use tlo::testing::{Fault, Harness, HarnessBuilder, ManualClock, Verb};
-use tlo::{Clock, ErrorKind, TloContextBuilder};
+use tlo::{Clock, Error, ErrorKind, TloContextBuilder};
 
 fn queue(name: &str) -> Target {
     Target::Queue(name.to_owned())
@@ -304,4 +307,64 @@ async fn a_limit_of_a_name_that_is_too_long_is_refused_when_the_program_is_built
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
         assert!(error.to_string().contains("queue/mailmail"), "{error}");
     }
+}
+
+/// A registry that does not answer for a while.
+#[derive(Debug, Default)]
+struct Flaky {
+    inner: InMemoryTaskRegistry,
+    away: AtomicBool,
+}
+
+#[tlo::async_trait]
+impl TaskRegistry for Flaky {
+    async fn put(&self, def: TaskDef) -> tlo::Result<()> {
+        self.inner.put(def).await
+    }
+
+    async fn get(&self, name: &str) -> tlo::Result<Option<Arc<TaskDef>>> {
+        match self.away.load(Ordering::SeqCst) {
+            true => Err(Error::new(ErrorKind::Unavailable, "registry", "it is away")),
+            false => self.inner.get(name).await,
+        }
+    }
+
+    async fn list(&self) -> tlo::Result<Vec<Arc<TaskDef>>> {
+        self.inner.list().await
+    }
+
+    async fn remove(&self, name: &str) -> tlo::Result<bool> {
+        self.inner.remove(name).await
+    }
+}
+
+#[tokio::test]
+async fn a_worker_is_seen_while_its_registry_is_away() {
+    let (place, clock) = (Place::new(), ManualClock::shared());
+    let store = place.open_with(Arc::clone(&clock) as Arc<dyn Clock>);
+    let registry = Arc::new(Flaky::default());
+    registry.away.store(true, Ordering::SeqCst);
+    let given = Arc::clone(&registry);
+    let mut tlo = TloContext::for_test()
+        .clock(clock)
+        .store(store)
+        .task(good())
+        .with(|builder| builder.registry(given))
+        .with(|builder| builder.limit(Target::Task("good".to_owned()), at_once(1)))
+        .start()
+        .await
+        .unwrap();
+    tlo.advance(minutes(3)).await.unwrap();
+    let client = tlo.client();
+    let seen = client.workers().await.unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].1.declares.as_ref().unwrap().limits.len(), 1);
+    assert!(client.limits().await.unwrap().is_empty());
+    registry.away.store(false, Ordering::SeqCst);
+    tlo.advance(secs(2)).await.unwrap();
+    assert_eq!(client.limits().await.unwrap().len(), 1);
+    // From then on it need not tell.
+    registry.away.store(true, Ordering::SeqCst);
+    tlo.advance(minutes(3)).await.unwrap();
+    assert_eq!(client.workers().await.unwrap().len(), 1);
 }

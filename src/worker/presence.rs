@@ -31,6 +31,8 @@ pub(super) struct Presence {
     declared: bool,
     /// It has limits of its own, and not only to look whether others left some behind.
     has_limits: bool,
+    /// What it declares, of the targets as their rules are kept, since the registry told.
+    resolved: Option<Declaration>,
 }
 
 impl Presence {
@@ -41,6 +43,7 @@ impl Presence {
             believed_until: None,
             declared: declares.by.is_empty() && declares.limits.is_empty(),
             has_limits: !declares.limits.is_empty(),
+            resolved: None,
         }
     }
 
@@ -88,10 +91,18 @@ impl Presence {
         lanes: &Lanes,
         now: Duration,
     ) -> Result<()> {
-        let declares = &parts.options.declares;
-        let declares = parts.client.resolved_declaration(declares).await?;
+        let resolved = match self.resolved.take() {
+            Some(resolved) => Ok(resolved),
+            None => {
+                let declares = &parts.options.declares;
+                parts.client.resolved_declaration(declares).await
+            }
+        };
+        self.resolved = resolved.as_ref().ok().cloned();
         if self.shared {
-            let value = Payload::of(&info(parts, lanes, &declares))?;
+            // While the registry does not tell, the worker is seen all the same, with what it declares as it is written.
+            let declares = resolved.as_ref().unwrap_or(&parts.options.declares);
+            let value = Payload::of(&info(parts, lanes, declares))?;
             let ttl = Some(BELIEVED);
             parts.store.put_mark(&key(parts), value, None, ttl).await?;
             // Others may have taken back what one declared that they did not believe in any more.
@@ -100,6 +111,7 @@ impl Presence {
             }
             self.believed_until = Some(now + BELIEVED);
         }
+        let declares = resolved?;
         if self.declared {
             return parts.client.keep_declared(&declares).await;
         }
