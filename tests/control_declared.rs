@@ -223,6 +223,49 @@ async fn one_that_was_not_heard_of_for_long_declares_again() {
     assert_eq!(cluster.limit_of("mail").await, Some(2));
 }
 
+/// The store is away for all.
+async fn outage(cluster: &mut Cluster) {
+    for away in [true, false] {
+        for (_, node) in &cluster.nodes {
+            node.store().be_away(away);
+        }
+        if away {
+            cluster.pass(minutes(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_an_outage_of_the_store_the_last_deploy_is_still_right() {
+    let mut cluster = Cluster::new();
+    let file = cluster.write("tlo.toml", MAIL);
+    cluster.start("old", &file).await;
+    cluster.write("tlo.toml", "[queues.mail]\nlimit = 5\n");
+    cluster.start("new", &file).await;
+    outage(&mut cluster).await;
+    cluster.pass(minutes(5)).await;
+    assert_eq!(cluster.limit_of("mail").await, Some(5));
+    assert_eq!(cluster.audited().await, 2);
+    // What nobody says any more goes as always.
+    cluster.kill("new");
+    cluster.pass(minutes(3)).await;
+    assert_eq!(cluster.limit_of("mail").await, Some(2));
+}
+
+#[tokio::test]
+async fn after_an_outage_of_the_store_what_somebody_cleared_is_still_cleared() {
+    let mut cluster = Cluster::new();
+    let file = cluster.write("tlo.toml", MAIL);
+    cluster.start("a", &file).await;
+    cluster.start("b", &file).await;
+    let client = cluster.nodes[0].1.client();
+    let clear = LimitChange::clear();
+    client.limit(&queue("mail"), clear, None).await.unwrap();
+    outage(&mut cluster).await;
+    cluster.pass(minutes(5)).await;
+    assert_eq!(cluster.limit_of("mail").await, None);
+}
+
 fn limited() -> HarnessBuilder {
     let task_limit =
         |builder: TloContextBuilder| builder.limit(Target::Task("good".to_owned()), at_once(1));
@@ -293,6 +336,18 @@ async fn a_limit_that_cannot_be_is_refused_when_the_program_is_built() {
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains(wrong), "{error}");
     }
+}
+
+#[tokio::test]
+async fn of_two_limits_of_one_target_the_last_holds() {
+    let builder = TloContext::for_test().with(|builder| {
+        let first = builder.limit(queue("mail"), at_once(1));
+        first.limit(queue("mail"), at_once(2))
+    });
+    let mut tlo = builder.start().await.unwrap();
+    tlo.run_until_idle().await.unwrap();
+    let limits = tlo.client().limits().await.unwrap();
+    assert_eq!(limits[0].limits, at_once(2));
 }
 
 #[tokio::test]

@@ -29,6 +29,10 @@ pub(super) struct Presence {
     believed_until: Option<Duration>,
     /// Its limits were put in force, as far as they can be.
     declared: bool,
+    /// It was not heard of for longer than it is believed, and has not put back what others took away meanwhile.
+    returns: bool,
+    /// Until when it leaves alone what others declared: they may not have been able to say that they live, either.
+    waits_until: Duration,
     /// It has limits of its own, and not only to look whether others left some behind.
     has_limits: bool,
     /// What it declares, of the targets as their rules are kept, since the registry told.
@@ -42,6 +46,8 @@ impl Presence {
             said_at: None,
             believed_until: None,
             declared: declares.by.is_empty() && declares.limits.is_empty(),
+            returns: false,
+            waits_until: Duration::ZERO,
             has_limits: !declares.limits.is_empty(),
             resolved: None,
         }
@@ -79,7 +85,7 @@ impl Presence {
             Err(error) => {
                 tracing::warn!(%error, "the limits that this process declares could not be put in force");
                 if !error.is_retryable() {
-                    self.declared = true;
+                    (self.returns, self.declared) = (false, true);
                 }
             }
         }
@@ -107,12 +113,21 @@ impl Presence {
             parts.store.put_mark(&key(parts), value, None, ttl).await?;
             // Others may have taken back what one declared that they did not believe in any more.
             if self.believed_until.is_some_and(|until| until < now) {
+                self.waits_until = now + EVERY + EVERY;
+                self.returns |= self.declared;
                 self.declared = false;
             }
             self.believed_until = Some(now + BELIEVED);
         }
         let declares = resolved?;
+        if self.returns {
+            parts.client.declare_what_is_missing(&declares).await?;
+            (self.returns, self.declared) = (false, true);
+        }
         if self.declared {
+            if now < self.waits_until {
+                return Ok(());
+            }
             return parts.client.keep_declared(&declares).await;
         }
         for target in parts.client.declare(&declares).await? {

@@ -9,6 +9,12 @@ use crate::client::{Client, live_workers};
 use crate::error::{Error, Result};
 use crate::task::GateRule;
 
+/// How many of the newest audit events may tell who took a limit away.
+const AUDIT_PAGE: usize = 1_000;
+
+/// Why a declared limit goes, after the place that declared it.
+const SAYS_NO_MORE: &str = "says nothing of it any more";
+
 /// What a file or a program says about the limits of a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeclaredLimits {
@@ -81,6 +87,31 @@ impl Client {
         }
         self.keep_declared(mine).await?;
         Ok(stand)
+    }
+
+    /// Declares again what others took back while they did not believe in this process any more. What somebody set or
+    /// cleared stands, and so does what others declared: whose it is by now shows when all who live could say so.
+    pub(crate) async fn declare_what_is_missing(&self, mine: &Declaration) -> Result<()> {
+        for DeclaredLimits { target, limits } in &mine.limits {
+            if !self.rule(target).await?.has_limits() && !self.was_cleared(target).await? {
+                self.put_declared(target, *limits, &mine.by, |rule| !rule.has_limits())
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody took the limits of a target away, and not a process that says nothing of them any more.
+    async fn was_cleared(&self, target: &Target) -> Result<bool> {
+        let target = target.to_string();
+        let newest = self.audit(None, AUDIT_PAGE).await?;
+        let last = newest
+            .into_iter()
+            .find(|event| event.action == "limit" && event.data.target == target);
+        Ok(last.is_some_and(|event| {
+            let why = event.data.why.unwrap_or_default();
+            event.data.to == Some(Limits::default().to_string()) && !why.ends_with(SAYS_NO_MORE)
+        }))
     }
 
     /// Puts right what other processes left behind when they ended: limits that this process declares and that nobody
@@ -171,7 +202,7 @@ impl Client {
     async fn drop_declared(&self, target: &Target, by: &str, seen: &GateRule) -> Result<()> {
         let data = |_: &GateRule| AuditData {
             to: Some(Limits::default().to_string()),
-            why: Some(format!("{by} says nothing of it any more")),
+            why: Some(format!("{by} {SAYS_NO_MORE}")),
             ..AuditData::default()
         };
         self.change_rule(target, "limit", data, |rule| {
