@@ -63,7 +63,12 @@ impl TloContextBuilder {
     /// all that declare it have stopped, so that a queue does not grow beyond its depth while nobody serves it. It goes
     /// when a process of the same file (or, without a file, of the same program) runs that does not declare it, and none
     /// lives that does: at once after they stopped, and within two minutes after they were killed. Limits that somebody
-    /// set [while it ran](Client::limit) stand until they are cleared; the next process to start declares its own again.
+    /// set [while it ran](Client::limit) stand until they are cleared; the next process to start declares its own again. Of one
+    /// target, what is given last holds.
+    ///
+    /// The file, or the program, is known by its path alone. Two programs at the same path on one store count as one, and
+    /// take each other's limits back: give them different paths. A path that changes with each release, such as
+    /// `/srv/releases/123`, leaves the limits of the old one in force: use a stable path.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> tlo::Result<()> {
@@ -79,6 +84,7 @@ impl TloContextBuilder {
     /// # Ok(()) }
     /// ```
     pub fn limit(mut self, target: Target, limits: Limits) -> Self {
+        self.limits.retain(|one| one.target != target);
         self.limits.push(DeclaredLimits { target, limits });
         self
     }
