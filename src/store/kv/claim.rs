@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::gates::{self, Rules, Verdict};
 use super::keys::{self, Order, Word};
+use super::lane_cursor::LaneCursor;
 use super::table::{Moment, Passed, Ready, Table};
 use super::{aside, index, lanes, leases, settle, unique};
 use crate::error::{Error, ErrorKind, Result};
@@ -100,40 +101,6 @@ enum Step {
     LaneClosed,
     /// Nothing more of this queue now.
     QueueClosed,
-}
-
-/// The ready records of one lane, read ahead a little.
-struct LaneCursor {
-    queue: Word,
-    lane: Word,
-    rows: VecDeque<Ready>,
-    after: Option<Order>,
-    page: usize,
-    exhausted: bool,
-}
-
-impl LaneCursor {
-    fn new(queue: Word, lane: Word) -> Self {
-        Self {
-            queue,
-            lane,
-            rows: VecDeque::new(),
-            after: None,
-            page: 4,
-            exhausted: false,
-        }
-    }
-
-    fn peek(&mut self, table: &dyn Table) -> Result<Option<Order>> {
-        if self.rows.is_empty() && !self.exhausted {
-            let rows = table.ready(self.queue, self.lane, self.after, self.page)?;
-            self.exhausted = rows.len() < self.page;
-            self.after = rows.last().map(|last| last.order).or(self.after);
-            self.rows = rows.into();
-            self.page = (self.page * 4).min(256);
-        }
-        Ok(self.rows.front().map(|ready| ready.order))
-    }
 }
 
 impl Claiming<'_> {

@@ -13,6 +13,7 @@ mod holdings;
 mod import;
 mod index;
 pub(crate) mod keys;
+mod lane_cursor;
 mod lanes;
 mod leases;
 mod maintain;
