@@ -45,12 +45,13 @@ pub(crate) use overlay::{Written, range_over};
 pub(crate) use read::{count, events, get, list, marks};
 pub(crate) use row_index::other_words;
 pub use rows::{Pairs, RowEngine, Rows};
-pub(crate) use table::{Head, Moment, Owner, Owners, Passed, Place, Ready, Source, Table};
+pub(crate) use table::{Head, Moment, Owner, Owners, Place, Ready, Source, Table};
 #[cfg(feature = "postgres")]
 pub(crate) use {
     aside::look_again,
     gates::{forget_sweeps, sweep as sweep_gate},
     marks::sweep as sweep_marks,
     overlay::{Changes, decode, encode},
+    table::Passed,
     unique::sweep as sweep_owners,
 };

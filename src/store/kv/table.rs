@@ -148,6 +148,10 @@ pub(crate) trait Source {
 }
 
 /// What a claim passes over, though it is ready.
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "only a table that reads a part asks what it was")
+)]
 pub(crate) enum Passed<'a> {
     /// The rest of a queue.
     Queue(Word),
