@@ -32,8 +32,9 @@ const TIMERS: usize = 65;
 /// Payloads of a record that is kept until it ends, at most.
 const HELD_BYTES: usize = 8 << 10;
 
-/// Times that a transaction reads what a verb missed before it is given up as a fault.
-const ROUNDS: usize = 2_000;
+/// Times that a transaction reads what a verb missed before it is given up as a fault: a sweep of one gate may look at 2,048
+/// records, each of which is one.
+const ROUNDS: usize = 10_000;
 
 /// What is the same in all tries of a transaction.
 pub(super) struct Job<'a> {
