@@ -96,8 +96,8 @@ async fn what_waits_for_a_place_is_handed_back_when_the_worker_stops() {
     let runner = Runner::new(tlo);
     let stop = runner.handle();
     let running = tokio::spawn(runner.run());
-    until("all are leased", async || {
-        handles[2].status().await.unwrap() == TaskStatus::Running
+    until("all are leased, and the first has begun", async || {
+        handles[2].status().await.unwrap() == TaskStatus::Running && begun.all() == [0]
     })
     .await;
     stop.stop();
