@@ -181,8 +181,8 @@ pub(super) enum Command {
     /// Copy everything from one store to another
     ///
     /// Copies tasks with their histories, logs, schedules, pauses, limits and audit, then compares both sides by counts and
-    /// checksums. FROM is only read, and must be at rest: stop its workers first. TO must be empty. When the command is
-    /// stopped or killed, the same command goes on where it was.
+    /// checksums. Nothing that FROM holds is changed; opening it may bring its layout up to date. It must be at rest: stop
+    /// its workers first. TO must be empty. When the command is stopped or killed, the same command goes on where it was.
     ///
     /// For example: `tlo migrate-store sqlite:tlo.db postgres://app@db/app`
     MigrateStore(MigrateStoreArgs),

@@ -61,10 +61,15 @@ impl Tally {
             status: record.status,
         };
         *self.groups.entry(group).or_default() += 1;
-        self.records += 1;
-        // The sum does not depend on the order, which is each store's own.
-        self.sum = self.sum.wrapping_add(hash("record", &anywhere(record))?);
+        let hash = hash("record", &anywhere(record))?;
+        self.add(hash, |tally| &mut tally.records);
         Ok(())
+    }
+
+    /// Counts one thing. The sum does not depend on the order, which is each store's own.
+    fn add(&mut self, hash: u128, count: impl Fn(&mut Self) -> &mut u64) {
+        *count(self) += 1;
+        self.sum = self.sum.wrapping_add(hash);
     }
 }
 
@@ -84,17 +89,14 @@ impl Read {
     /// however long that took; so it is one moment for both, after the last of it.
     pub(super) fn after(&self, moment: Timestamp) -> Tally {
         let soon = moment.saturating_add(SOON);
-        let lasting = |timed: &[(Timestamp, u128)]| {
-            let lasting = timed.iter().filter(|(until, _)| *until > soon);
-            lasting.fold((0, 0_u128), |(n, sum), (_, hash)| {
-                (n + 1, sum.wrapping_add(*hash))
-            })
-        };
-        let ((marks, of_marks), (keys, of_keys)) = (lasting(&self.marks), lasting(&self.keys));
+        let lasts = |(until, _): &&(Timestamp, u128)| *until > soon;
         let mut tally = self.stays.clone();
-        tally.marks += marks;
-        tally.keys += keys;
-        tally.sum = tally.sum.wrapping_add(of_marks).wrapping_add(of_keys);
+        for (_, hash) in self.marks.iter().filter(lasts) {
+            tally.add(*hash, |tally| &mut tally.marks);
+        }
+        for (_, hash) in self.keys.iter().filter(lasts) {
+            tally.add(*hash, |tally| &mut tally.keys);
+        }
         tally
     }
 
@@ -102,10 +104,7 @@ impl Read {
         let hash = hash("mark", &(&mark.key, &mark.value, mark.set_at, mark.until))?;
         match mark.until {
             Some(until) => self.marks.push((until, hash)),
-            None => {
-                self.stays.marks += 1;
-                self.stays.sum = self.stays.sum.wrapping_add(hash);
-            }
+            None => self.stays.add(hash, |stays| &mut stays.marks),
         }
         Ok(())
     }
@@ -114,10 +113,7 @@ impl Read {
         let hash = hash("key", &(&owner.key, &owner.owner, owner.until))?;
         match owner.until {
             Some(until) => self.keys.push((until, hash)),
-            None => {
-                self.stays.keys += 1;
-                self.stays.sum = self.stays.sum.wrapping_add(hash);
-            }
+            None => self.stays.add(hash, |stays| &mut stays.keys),
         }
         Ok(())
     }
@@ -202,9 +198,8 @@ async fn add_streams(
     }
     while let Some(read) = reading.join_next().await {
         let (events, sum) = read.map_err(aborted)??;
-        tally.streams += 1;
+        tally.add(sum, |tally| &mut tally.streams);
         tally.events += events;
-        tally.sum = tally.sum.wrapping_add(sum);
     }
     Ok(())
 }
