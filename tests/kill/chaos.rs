@@ -17,6 +17,9 @@ const CREW: [&str; 8] = [
     "submit", "submit", "schedule", "schedule", "work", "work", "work", "work",
 ];
 
+/// How often a store that does not keep its word is given the chance to show it.
+const RAGES: usize = 8;
+
 /// Kills of each role.
 type Kills = BTreeMap<&'static str, usize>;
 
@@ -138,15 +141,27 @@ async fn nothing_is_lost_or_done_out_of_turn_however_processes_are_killed() {
 async fn a_store_that_does_not_keep_its_word_is_found_out() {
     let (mut chance, seed) = chance();
     for (name, fault, expected) in Fault::ALL {
-        let home = Home::new(LEASE);
-        rage(&home, &mut chance, 3, Some(name)).await;
-        let (_, _, wrong) = home.violations(false).await;
-        let mut found: BTreeMap<Wrong, usize> = BTreeMap::new();
-        for violation in &wrong {
-            *found.entry(violation.what).or_default() += 1;
+        // What goes wrong takes a meeting of two that may not come about in one short rage on a busy machine.
+        let mut seen = Vec::new();
+        for rage_again in 0..RAGES {
+            let home = Home::new(LEASE);
+            rage(&home, &mut chance, 3 + rage_again, Some(name)).await;
+            let (_, _, wrong) = home.violations(false).await;
+            let mut found: BTreeMap<Wrong, usize> = BTreeMap::new();
+            for violation in &wrong {
+                *found.entry(violation.what).or_default() += 1;
+            }
+            println!("seed {seed}; a store that {name}: {found:?}");
+            let is_found = found.contains_key(&expected);
+            seen.push(found);
+            if is_found {
+                break;
+            }
         }
-        println!("seed {seed}; a store that {name}: {found:?}");
-        assert!(found.contains_key(&expected), "{fault:?}: {wrong:?}");
+        let is_found = seen
+            .last()
+            .is_some_and(|found| found.contains_key(&expected));
+        assert!(is_found, "{fault:?}: {seen:?}");
     }
 }
 

@@ -101,7 +101,7 @@ const COMMIT: &str = "commit";
 /// What became of one commit.
 pub(super) fn committed(answer: Value, sent: &Encoded) -> Result<Committed> {
     if let Value::Int(number) = answer {
-        return Ok(Ok(vec![sent.quick(number)?]));
+        return sent.quick(number).map(Ok);
     }
     let mut values = Values::of(COMMIT, answer)?;
     let code = values.text()?;
@@ -116,13 +116,19 @@ pub(super) fn committed(answer: Value, sent: &Encoded) -> Result<Committed> {
 }
 
 impl Encoded {
-    /// The number that a quick commit is answered with.
-    fn quick(&self, number: i64) -> Result<Effect> {
+    /// The number that a quick commit is answered with: a status, or the first of the numbers of the tasks that were made.
+    fn quick(&self, number: i64) -> Result<Vec<Effect>> {
         match u64::try_from(number) {
-            Ok(seq) if self.form == Form::Create => Ok(Effect::Created { seq, leased: None }),
-            _ => status_of(number)
-                .map(Effect::Status)
-                .ok_or_else(|| unexpected(COMMIT)),
+            Ok(first) if self.form == Form::Create => {
+                let made = (first..).take(self.ids.len());
+                Ok(made
+                    .map(|seq| Effect::Created { seq, leased: None })
+                    .collect())
+            }
+            _ => {
+                let status = status_of(number).ok_or_else(|| unexpected(COMMIT))?;
+                Ok(vec![Effect::Status(status)])
+            }
         }
     }
 }

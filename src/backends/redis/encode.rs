@@ -103,7 +103,7 @@ pub(super) struct Encoded {
 pub(super) enum Form {
     /// All its guards and operations.
     General,
-    /// The short form of a plain task that is made.
+    /// The short form of plain tasks that are made.
     Create,
     /// The short form of a run that its lease holds and that succeeds.
     Settle,

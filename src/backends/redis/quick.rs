@@ -1,5 +1,9 @@
-//! The two commits that nearly all are, in few arguments: a plain task is made, and a run that its lease still holds
+//! The commits that nearly all are, in few arguments: plain tasks are made, and a run that its lease still holds
 //! succeeds (`lua/quick_commit.lua`). What is anything else goes the general way.
+
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
 
 use super::args::Args;
 use super::encode::{Encoded, Form};
@@ -16,7 +20,8 @@ use crate::task::{
 /// The short form of a commit that has one.
 pub(super) fn commit(commit: &Commit) -> Option<Encoded> {
     match (&commit.guards[..], &commit.ops[..]) {
-        ([], [Op::Create(new)]) => create(new),
+        ([], [Op::Create(new)]) => Some(encoded(&new.task.id, create(new)?, Form::Create)),
+        ([], [Op::Create(_), ..]) => creates(&commit.ops),
         ([Guard::Held(held, lease)], [Op::Settle(id, settlement)]) if held == id => {
             settle(id, *lease, settlement)
         }
@@ -35,7 +40,31 @@ fn encoded(id: &TaskId, args: Args, form: Form) -> Encoded {
     }
 }
 
-fn create(create: &Create) -> Option<Encoded> {
+/// All or none: the script looks for each before it makes the first.
+fn creates(ops: &[Op]) -> Option<Encoded> {
+    let mut ids = Args::default();
+    let mut args = Args::default();
+    args.number(format_args!("*{}", ops.len()));
+    let mut seen = HashSet::with_capacity_and_hasher(ops.len(), RandomState::default());
+    for op in ops {
+        let Op::Create(new) = op else {
+            return None;
+        };
+        if !seen.insert(new.task.id.as_str()) {
+            return None;
+        }
+        args.append(&create(new)?);
+        ids.text(new.task.id.as_str());
+    }
+    Some(Encoded {
+        ids,
+        args,
+        wrong: None,
+        form: Form::Create,
+    })
+}
+
+fn create(create: &Create) -> Option<Args> {
     let Create {
         task: new,
         lease_to,
@@ -80,7 +109,7 @@ fn create(create: &Create) -> Option<Encoded> {
     ));
     args.text(&names);
     args.text(fresh(new.id.as_str(), &names, &framed)?);
-    Some(encoded(&new.id, args, Form::Create))
+    Some(args)
 }
 
 /// Nothing that a script must look at when it claims, settles or lists the task.

@@ -1,5 +1,5 @@
 -- Commits: each wholly or not at all, in their order. The ids of the records that they name come first, so that all are
--- read at once; quick commits have one each and take it from there.
+-- read at once; quick commits take theirs from there.
 local function apply(guard_count, op_count)
   for _ = 1, guard_count do guards[arg()]() end
   local effects = { 'ok' }
@@ -21,6 +21,17 @@ local function make_plain(id, how, names, rest)
   set(unsaved, id, true)
   enlist(load(id))
   return seq
+end
+
+-- All of them or, with the first that is refused, none.
+local function make_many(ids_from, from, many)
+  local effects = { 'ok' }
+  for i = 0, many - 1 do
+    local at = from + 3 * i
+    local made = make_plain(ARGV[ids_from + i], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+    effects[i + 2] = type(made) == 'number' and { 'C', made } or made[2]
+  end
+  return effects
 end
 
 local function settle_held(id, how, held)
@@ -52,6 +63,10 @@ for i = 1, num() do
   elseif kind == 'N' or kind == 'n' then
     done, answer = pcall(make_plain, ARGV[next_id], how, arg(), arg())
     next_id = next_id + 1
+  elseif kind == '*' then
+    local many = tonumber(sub(how, 2))
+    done, answer = pcall(make_many, next_id, next_arg + 1, many)
+    next_id, next_arg = next_id + many, next_arg + 3 * many
   else
     local behind = next_arg + tonumber(how)
     next_id = next_id + num()

@@ -1,4 +1,4 @@
--- The two commits that nearly all are, many at once: a plain task is made, and a run that its lease still holds succeeds.
+-- The commits that nearly all are, many at once: plain tasks are made, and a run that its lease still holds succeeds.
 -- They are what commit.lua makes of them, without taking values apart. At the first that is not plain this ends; the
 -- caller sends it and those behind it there.
 local byte, find = string.byte, string.find
@@ -40,15 +40,34 @@ end
 local function next_number()
   number = tonumber(call('GET', P .. 'z') or 0)
   ruled = call('EXISTS', P .. 'R') == 1
+  local is_new = number == 0 and call('EXISTS', P .. 's:0', P .. 's:1', P .. 's:2', P .. 's:3', P .. 's:4') == 0
   -- A counter that is lost is for commit.lua, and so is the depth of a queue.
-  return number > 0 and not ruled
+  return (number > 0 or is_new) and not ruled
+end
+
+-- Of a commit that makes many: whether one of them is there, also by a commit before it in this call.
+local function is_one_there(row, many)
+  for i = row, row + many - 1 do
+    if raws[ARGV[first + i]] then return true end
+  end
+  return false
 end
 
 local CREATED = NOWC .. BLANK .. BLANK .. BLANK
 local ENDED = NOWC .. BLANK
 
-for i = 1, count do
-  local id, how = ARGV[first + i], ARGV[at]
+-- Commits that are answered, and tasks that the one at hand still makes; the first of them has this number.
+local answered, many, lowest = 0, 0, nil
+for row = 1, count do
+  local id, how = ARGV[first + row], ARGV[at]
+  if many == 0 and byte(how) == 42 then
+    many = tonumber(sub(how, 2))
+    -- Behind this nothing refuses one of them.
+    if is_one_there(row, many) or not number and not next_number() or ruled then break end
+    lowest = number + 1
+    at = at + 1
+    how = ARGV[at]
+  end
   local raw, form = raws[id], forms[how]
   if not form then
     form = byte(how) == 70 and { result = sub(how, 2), flag = #how > 1 and '1' or '0' }
@@ -80,8 +99,14 @@ for i = 1, count do
       place.ready[row + 1], place.ready[row + 2] = '0', order .. id
       place.at = row + 2
     end
-    answers[i] = number
     at = at + 3
+    if many > 1 then
+      many = many - 1
+    else
+      answered = answered + 1
+      answers[answered] = many == 1 and lowest or number
+      many = 0
+    end
   else
     local held = ARGV[at + 1]
     if not raw or not RUNS[sub(raw, 1, 8)] or find(raw, held, 168, true) ~= 168 then break end
@@ -115,7 +140,8 @@ for i = 1, count do
     ended_at[2 * done - 1], ended_at[2 * done] = NOW_TEXT, seq .. id
     hints[done] = 'F' .. id
     place.ended = place.ended + 1
-    answers[i] = SUCCEEDED
+    answered = answered + 1
+    answers[answered] = SUCCEEDED
     at = at + 2
   end
 end
