@@ -25,6 +25,7 @@ cases! { "creates":
     creation_sequences_grow_in_the_order_of_creation,
     a_commit_of_many_creates_is_all_or_nothing,
     creates_in_commits_of_their_own_report_each_by_itself,
+    creates_of_one_commit_report_each_in_its_order_also_beside_known_ones,
     a_created_task_can_be_leased_to_its_creator_in_the_same_write,
     a_lease_at_creation_is_not_given_before_the_task_is_due,
     a_lease_at_creation_is_not_given_to_a_task_that_expired,
@@ -225,6 +226,46 @@ async fn creates_in_commits_of_their_own_report_each_by_itself(b: &Bench<'_>) ->
         answers[3]
     );
     check_eq!(names(&b.claim("worker", 9).await?), ["known", "a", "b"]);
+    Ok(())
+}
+
+async fn creates_of_one_commit_report_each_in_its_order_also_beside_known_ones(
+    b: &Bench<'_>,
+) -> CaseResult {
+    let commit = |names: &[&str]| -> CaseResult<Commit> {
+        let ops: CaseResult<Vec<Op>> = names.iter().map(|name| Ok(create(task(name)?))).collect();
+        Ok(Commit::of(ops?))
+    };
+    // The first of a store that is empty, and one behind it that knows a task of the one before.
+    let calls = [
+        vec![commit(&["a", "b", "c"])?, commit(&["d", "c", "e"])?],
+        vec![commit(&["f", "g", "f", "h", "a"])?, commit(&["i", "j"])?],
+    ];
+    let known = [vec![false, false, false], vec![false, true, false]];
+    let known_later = [vec![false, false, true, false, true], vec![false, false]];
+    for (commits, known) in calls.into_iter().zip([known, known_later]) {
+        let sent = commits.clone();
+        let answers = b.store()?.commit(commits).await?;
+        check_eq!(answers.len(), known.len());
+        for ((commit, answer), known) in sent.iter().zip(answers).zip(known) {
+            let effects = answer.map_err(|refusal| Failed::new(format!("{refusal:?}")))?;
+            check_eq!(effects.len(), known.len());
+            for ((op, effect), known) in commit.ops.iter().zip(effects).zip(known) {
+                let Op::Create(create) = op else { continue };
+                let id = &create.task.id;
+                match effect {
+                    Effect::Created { seq, leased: None } if !known => {
+                        check_eq!(b.record(id.as_str()).await?.seq, seq);
+                    }
+                    Effect::Existing { id: found, .. } if known => check_eq!(&found, id),
+                    other => return Err(Failed::new(format!("{id}: {other:?}"))),
+                }
+            }
+        }
+    }
+    let claimed = b.claim("worker", 20).await?;
+    let order = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    check_eq!(names(&claimed), order);
     Ok(())
 }
 
