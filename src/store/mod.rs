@@ -170,6 +170,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - With different limits on one key, each task goes by its own.
 /// - Many tasks of a small limit do not hide one of a larger.
 /// - A task enters all its gates or none.
+/// - A backlog that waits for two gates takes few claims from one to the other.
 /// - A task that was brought back and is not to run passes its turn on.
 /// - A task that was brought back and expired passes its turn on.
 /// - A parked task that is put off does not keep the gate shut.

@@ -93,6 +93,15 @@ impl Loaded {
         missed()
     }
 
+    /// Sees to it that these records were read, all of them at once.
+    pub(super) fn read_ahead(&self, ids: &mut dyn Iterator<Item = TaskId>) -> Result<()> {
+        let unread: Vec<TaskId> = ids.filter(|id| !self.records.contains_key(id)).collect();
+        if unread.is_empty() {
+            return Ok(());
+        }
+        Err(self.miss(|needs| needs.records.extend(unread)))
+    }
+
     pub(super) fn take_missed(&self) -> Needs {
         std::mem::take(&mut self.missed.lock())
     }

@@ -339,10 +339,12 @@ impl Source for Sketch<'_> {
     }
 
     fn ready_record(&self, ready: &Ready) -> Result<Option<Arc<TaskStateRecord>>> {
-        match &ready.id {
-            Some(id) => self.record(id),
-            None => Ok(None),
-        }
+        let id = ready.id.as_ref();
+        id.map_or(Ok(None), |id| self.record(id))
+    }
+
+    fn read_ahead(&self, ids: &mut dyn Iterator<Item = TaskId>) -> Result<()> {
+        self.loaded.read_ahead(ids)
     }
 
     fn has_rules(&self) -> Result<bool> {

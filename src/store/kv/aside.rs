@@ -6,7 +6,7 @@
 use super::claim::quarantine;
 use super::overlay::decode;
 use super::table::{Source, Table};
-use super::{gates, index, keys};
+use super::{gates, index, keys, reopen};
 use crate::error::{ErrorKind, Result};
 use crate::id::TaskId;
 use crate::store::Hint;
@@ -61,7 +61,7 @@ fn leave_gates(table: &mut dyn Table, id: &TaskId) -> Result<()> {
     }
     for (_, gate) in &mine {
         if let Ok(gate) = std::str::from_utf8(gate) {
-            gates::reopen(table, gate)?;
+            reopen::reopen(table, gate)?;
             table.hint(Hint::Unknown);
         }
     }

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gates::{self, Rules, Verdict};
+use super::gates::{self, Known, Verdict};
 use super::keys::{self, Order, Word};
 use super::lane_cursor::LaneCursor;
+use super::reopen::{self, Turns};
 use super::table::{Moment, Passed, Ready, Table};
 use super::{aside, index, lanes, leases, settle, unique};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{LeaseToken, TaskId, WorkerId};
 use crate::store::{ClaimRequest, Claims};
-use crate::task::{Ended, Parked, TaskEvent, TaskStateRecord, TaskStatus, decide, transition};
+use crate::task::{Ended, TaskEvent, TaskStateRecord, TaskStatus, decide, transition};
 use crate::timestamp::Timestamp;
 
 /// A worker with at most this many names looks each lane up; one with more walks the heads of the queue.
@@ -26,18 +27,20 @@ const HEAD_PAGE: usize = 64;
 
 /// Leases tasks to a worker.
 pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Claims> {
-    gates::run_timers(table)?;
     let mut claiming = Claiming {
         request,
         budget: 64 + 4 * request.limit,
-        rules: Rules::default(),
+        known: Known::default(),
+        turns: Turns::default(),
         has_rules: table.has_rules()?,
         tasks: Vec::new(),
         look_again: None,
         taken_out: false,
         unsorted: false,
+        passed_on: false,
         looked_behind: BTreeSet::new(),
     };
+    reopen::run_timers(table, &mut claiming.known, &mut claiming.turns)?;
     for queue in &request.lanes.queues {
         if claiming.is_done() {
             break;
@@ -45,14 +48,15 @@ pub(crate) fn claim(table: &mut dyn Table, request: &ClaimRequest) -> Result<Cla
         claiming.queue(table, queue)?;
     }
     let now = table.moment().now;
-    let again = claiming.is_done() && (claiming.taken_out || claiming.unsorted);
-    let next_due = if claiming.is_done() {
-        Some(now)
+    let (again, next_due) = if claiming.is_done() {
+        (claiming.taken_out || claiming.unsorted, Some(now))
     } else {
-        claiming.next_due(table)?
+        let timer = gates::next_timer(table)?;
+        let waits = timer.is_some_and(|at| at <= now);
+        (waits, claiming.next_due(table, timer)?)
     };
     Ok(Claims {
-        more: again,
+        more: again || claiming.passed_on,
         tasks: claiming.tasks,
         next_due,
         now,
@@ -77,7 +81,8 @@ pub(super) fn quarantine<T: Table + ?Sized>(
 struct Claiming<'a> {
     request: &'a ClaimRequest,
     budget: usize,
-    rules: Rules,
+    known: Known,
+    turns: Turns,
     /// Without any rule the gates that every record has by its queue and name are open.
     has_rules: bool,
     tasks: Vec<Arc<TaskStateRecord>>,
@@ -87,6 +92,8 @@ struct Claiming<'a> {
     taken_out: bool,
     /// More came due at once than a claim puts in order: what is best is not known before the next one.
     unsorted: bool,
+    /// One that waited behind a gate came back in the place of another: it may lie in a part that was passed.
+    passed_on: bool,
     /// Gates that were closed for one task and looked behind for others.
     looked_behind: BTreeSet<String>,
 }
@@ -124,10 +131,7 @@ impl Claiming<'_> {
         }
         if self.has_rules {
             let gate = format!("queue/{name}");
-            let rule = self.rules.of(table, &gate)?;
-            if let Verdict::Closed { opens_at, .. } =
-                gates::check(table, &gate, None, rule.as_ref())?
-            {
+            if let Verdict::Closed { opens_at, .. } = self.known.check(table, &gate, None)? {
                 self.look_again_at(opens_at);
                 return Ok(());
             }
@@ -244,11 +248,10 @@ impl Claiming<'_> {
             gates::implied(record, stands_for.map(|name| &**name))
         });
         for (key, is_queue) in implied.into_iter().flatten() {
-            let Some(rule) = self.rules.of(table, &key)? else {
+            if self.known.rule(table, &key)?.is_none() {
                 continue;
-            };
-            if let Verdict::Closed { opens_at, .. } = gates::check(table, &key, None, Some(&rule))?
-            {
+            }
+            if let Verdict::Closed { opens_at, .. } = self.known.check(table, &key, None)? {
                 self.look_again_at(opens_at);
                 return Ok(if is_queue {
                     Step::QueueClosed
@@ -256,29 +259,27 @@ impl Claiming<'_> {
                     Step::LaneClosed
                 });
             }
-            entering.push((key, Some(rule)));
+            entering.push(key);
         }
         for gate in &record.gates {
-            let rule = self.rules.of(table, &gate.key)?;
             if let Verdict::Closed { reason, opens_at } =
-                gates::check(table, &gate.key, Some(gate.limit), rule.as_ref())?
+                self.known.check(table, &gate.key, Some(gate.limit))?
             {
                 table.take(queue, lane, row)?;
-                park(table, record, &gate.key, reason, opens_at)?;
+                reopen::park(table, record, &gate.key, reason, opens_at, true)?;
                 self.pass_turn_on(table, record, Some(&gate.key))?;
                 return Ok(Step::Gone);
             }
-            entering.push((gate.key.clone(), rule));
+            entering.push(gate.key.clone());
         }
         table.take(queue, lane, row)?;
-        for (key, rule) in &entering {
-            gates::enter(table, key, &record.id, rule.as_ref())?;
+        for key in &entering {
+            self.known.enter(table, key, &record.id)?;
         }
-        let holds = entering.into_iter().map(|(key, _)| key).collect();
         let leased = lease(
             table,
             record,
-            holds,
+            entering,
             self.request.worker.clone(),
             self.request.ttl,
         )?;
@@ -303,14 +304,19 @@ impl Claiming<'_> {
                 }
                 self.looked_behind.insert(key.to_owned());
             }
-            if gates::reopen(table, key)? > 0 {
+            if reopen::pass_on(table, key, &mut self.known, &mut self.turns)? > 0 {
+                self.passed_on = true;
                 self.look_again_at(Some(table.moment().now));
             }
         }
         Ok(())
     }
 
-    fn next_due(&self, table: &mut dyn Table) -> Result<Option<Timestamp>> {
+    fn next_due(
+        &self,
+        table: &mut dyn Table,
+        timer: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>> {
         let mut next = self.look_again;
         let mut consider = |at: Option<Timestamp>| {
             if let Some(at) = at {
@@ -321,7 +327,7 @@ impl Claiming<'_> {
             consider(lanes::next_delayed(table, keys::queue_word(queue))?);
         }
         consider(next_lease_end(table)?);
-        consider(gates::next_timer(table)?);
+        consider(timer);
         Ok(next)
     }
 }
@@ -334,28 +340,6 @@ fn next_lease_end(table: &mut dyn Table) -> Result<Option<Timestamp>> {
         aside::leases(table)?;
     }
     Ok(next)
-}
-
-/// Takes a record that has no ready row any more out of the ready set, to wait behind a gate.
-fn park(
-    table: &mut dyn Table,
-    record: &TaskStateRecord,
-    gate: &str,
-    reason: String,
-    opens_at: Option<Timestamp>,
-) -> Result<()> {
-    let mut parked = record.clone();
-    parked.parked = Some(Box::new(Parked {
-        gate: gate.to_owned(),
-        since: table.moment().now,
-        reason,
-        opens_at,
-    }));
-    index::replace(table, record, parked, true)?;
-    if let Some(at) = opens_at {
-        gates::set_timer(table, gate, at)?;
-    }
-    Ok(())
 }
 
 /// Leases a record that has no ready row any more.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::{Source, Table};
-use super::{create, gates, import, index, leases, marks, settle, streams, unique};
+use super::{create, import, index, leases, marks, reopen, settle, streams, unique};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{TaskId, check_name};
 use crate::payload::PAYLOAD_LIMIT;
@@ -354,7 +354,7 @@ fn wake(table: &mut dyn Table, id: &TaskId) -> Result<Effect, Stop> {
     let parked = record.parked.as_ref().map(|parked| parked.gate.clone());
     index::replace(table, &record, woken, false)?;
     if let Some(gate) = parked {
-        gates::reopen(table, &gate)?;
+        reopen::reopen(table, &gate)?;
     }
     Ok(Effect::Status(record.status))
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::Stop;
-use super::gates::{self, Verdict};
+use super::gates::{self, Known, Verdict};
 use super::table::Table;
-use super::{claim, index, unique};
+use super::{claim, index, reopen, unique};
 use crate::id::TaskId;
 use crate::payload::PAYLOAD_LIMIT;
 use crate::store::{Create, Effect, LeaseTo, Refusal};
@@ -112,7 +112,7 @@ fn conflict(
             .iter()
             .filter(|gate| !new.gates.contains(gate))
         {
-            gates::reopen(table, &gate.key)?;
+            reopen::reopen(table, &gate.key)?;
         }
     }
     Ok(Effect::Existing { id: owner, status })
@@ -145,7 +145,7 @@ fn lease_at_once(
     record: &Arc<TaskStateRecord>,
     to: &LeaseTo,
 ) -> Result<Option<Arc<TaskStateRecord>>, Stop> {
-    let mut entering = Vec::new();
+    let (mut known, mut entering) = (Known::default(), Vec::new());
     // Who makes a task names it as it is: aliases are what a claim knows.
     let implied = gates::implied(record, None).map(|(key, _)| (key, None));
     let own = record
@@ -153,23 +153,18 @@ fn lease_at_once(
         .iter()
         .map(|gate| (gate.key.clone(), Some(gate.limit)));
     for (key, limit) in implied.chain(own) {
-        let rule = gates::Rules::default().of(table, &key)?;
-        if limit.is_none() && rule.is_none() {
+        if limit.is_none() && known.rule(table, &key)?.is_none() {
             continue;
         }
-        if matches!(
-            gates::check(table, &key, limit, rule.as_ref())?,
-            Verdict::Closed { .. }
-        ) {
+        if matches!(known.check(table, &key, limit)?, Verdict::Closed { .. }) {
             return Ok(None);
         }
-        entering.push((key, rule));
+        entering.push(key);
     }
     table.leave(record)?;
-    for (key, rule) in &entering {
-        gates::enter(table, key, &record.id, rule.as_ref())?;
+    for key in &entering {
+        known.enter(table, key, &record.id)?;
     }
-    let holds = entering.into_iter().map(|(key, _)| key).collect();
-    let leased = claim::lease(table, record, holds, to.worker.clone(), to.ttl)?;
+    let leased = claim::lease(table, record, entering, to.worker.clone(), to.ttl)?;
     Ok(Some(leased))
 }

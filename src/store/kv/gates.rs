@@ -4,20 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::keys::{self, Word};
+use super::marks;
+use super::reopen::reopen;
 use super::table::{Source, Table};
-use super::{index, marks};
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::store::{GATE_MARK, Hint};
-use crate::task::{GateRule, Rate, TaskStateRecord, TaskStatus};
+use crate::task::{GateRule, Rate, TaskStateRecord};
 use crate::timestamp::Timestamp;
-
-/// How many parked records one opening looks at, as long as it brings one of them back.
-const REOPEN_LIMIT: usize = 64;
-
-/// How many times as many it looks at when it brings none back: with limits of their own, those in front may all be
-/// narrower than one behind them.
-const REOPEN_PAGES: usize = 8;
 
 /// Whether a gate lets a task through now.
 pub(super) enum Verdict {
@@ -29,21 +23,85 @@ pub(super) enum Verdict {
     },
 }
 
-/// The rules of gates, each read once in a claim.
+/// Gates as a claim knows them: their rules are read once, and so are their holders, whom only the claim itself adds to.
 #[derive(Default)]
-pub(super) struct Rules(HashMap<String, Option<GateRule>>);
+pub(super) struct Known {
+    rules: HashMap<String, Option<GateRule>>,
+    /// With how many were asked for: there are no more when it is fewer than that.
+    held: HashMap<String, (u32, u32)>,
+}
 
-impl Rules {
-    pub(super) fn of(&mut self, table: &mut dyn Table, key: &str) -> Result<Option<GateRule>> {
-        if let Some(rule) = self.0.get(key) {
+impl Known {
+    pub(super) fn rule(&mut self, table: &mut dyn Table, key: &str) -> Result<Option<GateRule>> {
+        if let Some(rule) = self.rules.get(key) {
             return Ok(rule.clone());
         }
         let rule = rule(table, key)?;
         if let Some(rate) = rule.as_ref().and_then(|rule| rule.rate) {
             trim_bucket(table, key, rate)?;
         }
-        self.0.insert(key.to_owned(), rule.clone());
+        self.rules.insert(key.to_owned(), rule.clone());
         Ok(rule)
+    }
+
+    /// How many hold a place, as far as it matters to a limit.
+    pub(super) fn held(&mut self, table: &dyn Source, key: &str, limit: u32) -> Result<u32> {
+        if let Some((held, asked)) = self.held.get(key)
+            && (held < asked || limit <= *asked)
+        {
+            return Ok(limit.min(*held));
+        }
+        let held = holders(table, keys::gate_word(key), limit)?;
+        self.held.insert(key.to_owned(), (held, limit));
+        Ok(held)
+    }
+
+    /// Whether the gate lets one more through; `limit` is what the task itself asks for, if anything.
+    pub(super) fn check(
+        &mut self,
+        table: &mut dyn Table,
+        key: &str,
+        limit: Option<u32>,
+    ) -> Result<Verdict> {
+        let rule = self.rule(table, key)?;
+        if let Some(rule) = rule.as_ref().filter(|rule| rule.paused) {
+            let why = rule.reason.as_deref().unwrap_or("no reason given");
+            let by = rule.by.as_ref().map(|by| format!(" by {by}"));
+            return Ok(Verdict::Closed {
+                reason: format!("paused{}: {why}", by.unwrap_or_default()),
+                opens_at: None,
+            });
+        }
+        if let Some(max) = rule.as_ref().and_then(|rule| rule.max).or(limit) {
+            let held = self.held(table, key, max)?;
+            if held >= max {
+                return Ok(Verdict::Closed {
+                    reason: format!("{held} of {max} places are taken"),
+                    opens_at: None,
+                });
+            }
+        }
+        if let Some(rate) = rule.and_then(|rule| rule.rate) {
+            let now = table.moment().now;
+            let opens_at = next_token(table, keys::gate_word(key), rate)?;
+            if opens_at > now {
+                let per = crate::schedule::format_duration(rate.per);
+                return Ok(Verdict::Closed {
+                    reason: format!("rate of {} per {per} is used up", rate.n),
+                    opens_at: Some(opens_at),
+                });
+            }
+        }
+        Ok(Verdict::Open)
+    }
+
+    /// Takes a place in a gate that was checked.
+    pub(super) fn enter(&mut self, table: &mut dyn Table, key: &str, id: &TaskId) -> Result<()> {
+        let rule = self.rule(table, key)?;
+        if let Some((held, _)) = self.held.get_mut(key) {
+            *held = held.saturating_add(1);
+        }
+        enter(table, key, id, rule.as_ref())
     }
 }
 
@@ -74,45 +132,6 @@ pub(super) fn implied(
         stands_for.map(|name| (format!("task/{name}"), false)),
     ];
     keys.into_iter().flatten()
-}
-
-/// Whether the gate lets one more through; `limit` is what the task itself asks for, if anything.
-pub(super) fn check(
-    table: &dyn Source,
-    key: &str,
-    limit: Option<u32>,
-    rule: Option<&GateRule>,
-) -> Result<Verdict> {
-    let gate = keys::gate_word(key);
-    if let Some(rule) = rule.filter(|rule| rule.paused) {
-        let why = rule.reason.as_deref().unwrap_or("no reason given");
-        let by = rule.by.as_ref().map(|by| format!(" by {by}"));
-        return Ok(Verdict::Closed {
-            reason: format!("paused{}: {why}", by.unwrap_or_default()),
-            opens_at: None,
-        });
-    }
-    if let Some(max) = rule.and_then(|rule| rule.max).or(limit) {
-        let held = holders(table, gate, max)?;
-        if held >= max {
-            return Ok(Verdict::Closed {
-                reason: format!("{held} of {max} places are taken"),
-                opens_at: None,
-            });
-        }
-    }
-    if let Some(rate) = rule.and_then(|rule| rule.rate) {
-        let now = table.moment().now;
-        let opens_at = next_token(table, gate, rate)?;
-        if opens_at > now {
-            let per = crate::schedule::format_duration(rate.per);
-            return Ok(Verdict::Closed {
-                reason: format!("rate of {} per {per} is used up", rate.n),
-                opens_at: Some(opens_at),
-            });
-        }
-    }
-    Ok(Verdict::Open)
 }
 
 /// Takes a place in a gate that was checked.
@@ -200,7 +219,7 @@ pub(super) fn rule_changed(table: &mut dyn Table, key: &str) -> Result<()> {
 }
 
 /// When the next start is allowed.
-fn next_token(table: &dyn Source, gate: Word, rate: Rate) -> Result<Timestamp> {
+pub(super) fn next_token(table: &dyn Source, gate: Word, rate: Rate) -> Result<Timestamp> {
     let now = table.moment().now;
     let empty_at = bucket(table, gate)?.map_or(now, |at| at.max(now));
     Ok(empty_at
@@ -209,8 +228,9 @@ fn next_token(table: &dyn Source, gate: Word, rate: Rate) -> Result<Timestamp> {
 }
 
 /// How many starts are allowed at once now.
-fn tokens(table: &dyn Source, gate: Word, rate: Rate) -> Result<usize> {
-    let now = table.moment().now;
+pub(super) fn tokens(table: &mut dyn Table, key: &str, rate: Rate) -> Result<usize> {
+    trim_bucket(table, key, rate)?;
+    let (gate, now) = (keys::gate_word(key), table.moment().now);
     let used = bucket(table, gate)?.map_or(Duration::ZERO, |at| at.since(now));
     let free = full(rate).saturating_sub(used).as_micros() / rate.interval().as_micros().max(1);
     Ok(usize::try_from(free).unwrap_or(usize::MAX))
@@ -246,7 +266,7 @@ pub(super) fn unpark_row(table: &mut dyn Table, key: &str, record: &TaskStateRec
 }
 
 /// The limit that a task itself gives one of its gates.
-fn own_limit(record: &TaskStateRecord, key: &str) -> Option<u32> {
+pub(super) fn own_limit(record: &TaskStateRecord, key: &str) -> Option<u32> {
     let own = record.gates.iter().find(|gate| gate.key == key);
     own.map(|gate| gate.limit)
 }
@@ -257,6 +277,14 @@ pub(super) fn lets_others_through(table: &dyn Source, key: &str) -> Result<bool>
     Ok(limit.is_some_and(|limit| limit.is_empty()))
 }
 
+/// The limit that all go by who wait behind a gate; `None` when they have different ones, or it is not known.
+pub(super) fn limit_of_all(table: &dyn Source, gate: Word) -> Result<Option<u32>> {
+    let limit = table.get(&keys::parked_limit(gate))?;
+    Ok(limit
+        .and_then(|limit| limit.try_into().ok())
+        .map(u32::from_be_bytes))
+}
+
 /// Wakes a gate at an instant.
 pub(super) fn set_timer(table: &mut dyn Table, key: &str, at: Timestamp) -> Result<()> {
     table.put(
@@ -265,162 +293,8 @@ pub(super) fn set_timer(table: &mut dyn Table, key: &str, at: Timestamp) -> Resu
     )
 }
 
-/// Opens the gates whose time has come.
-pub(super) fn run_timers(table: &mut dyn Table) -> Result<()> {
-    let due = keys::due(keys::GATE_TIMERS, table.moment().now);
-    for (row, value) in table.range(keys::GATE_TIMERS, &due, REOPEN_LIMIT, false)? {
-        table.delete(&row)?;
-        if let Ok(key) = std::str::from_utf8(&value) {
-            reopen(table, key)?;
-        }
-    }
-    Ok(())
-}
-
 /// When the next gate opens by itself.
 pub(super) fn next_timer(table: &dyn Source) -> Result<Option<Timestamp>> {
     let first = table.first(keys::GATE_TIMERS, &keys::after(keys::GATE_TIMERS))?;
     Ok(first.and_then(|(key, _)| keys::time_at(&key, 1)))
-}
-
-/// Brings back the best of the records parked behind a gate, as many as it lets through now. Answers how many.
-pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
-    let mut next = None;
-    for _ in 0..REOPEN_PAGES {
-        let looked = look(table, key, next)?;
-        next = looked.next;
-        if looked.opened > 0 || next.is_none() {
-            return Ok(looked.opened);
-        }
-    }
-    Ok(0)
-}
-
-/// As [`reopen`], from where the last sweep of this gate came to: what no opening reaches behind a long backlog is
-/// reached by the sweeps, a bounded part at a time, and then they begin anew.
-pub(crate) fn sweep(table: &mut dyn Table, key: &str, pages: usize) -> Result<usize> {
-    let reached = keys::swept_to(keys::gate_word(key));
-    let mut next = table.get(&reached)?;
-    let goes_on = next.is_some();
-    let mut opened = 0;
-    for _ in 0..pages {
-        let looked = look(table, key, next)?;
-        opened += looked.opened;
-        next = looked.next;
-        if next.is_none() {
-            break;
-        }
-    }
-    match next {
-        Some(next) => table.put(reached, next)?,
-        None if goes_on => table.delete(&reached)?,
-        None => {}
-    }
-    Ok(opened)
-}
-
-/// Forgets how far the sweeps came in gates that have no parked record any more.
-pub(crate) fn forget_sweeps(table: &mut dyn Table, limit: usize) -> Result<()> {
-    for (row, _) in table.range(keys::SWEPT, &keys::after(keys::SWEPT), limit, false)? {
-        if table.get(&keys::parked_gate_of(&row))?.is_none() {
-            table.delete(&row)?;
-        }
-    }
-    Ok(())
-}
-
-/// What a look at parked records found.
-#[derive(Default)]
-struct Looked {
-    opened: usize,
-    /// Where the next look begins, when there may be more that it lets through.
-    next: Option<Vec<u8>>,
-}
-
-/// Looks at one page of the records parked behind a gate, from a row on, and brings back what it lets through now.
-fn look(table: &mut dyn Table, key: &str, from: Option<Vec<u8>>) -> Result<Looked> {
-    let gate = keys::gate_word(key);
-    if table.get(&keys::parked_gate(gate))?.is_none() {
-        return Ok(Looked::default());
-    }
-    let rule = rule(table, key)?;
-    if rule.as_ref().is_some_and(|rule| rule.paused) {
-        return Ok(Looked::default());
-    }
-    let mut room = REOPEN_LIMIT;
-    if let Some(rate) = rule.as_ref().and_then(|rule| rule.rate) {
-        trim_bucket(table, key, rate)?;
-        room = room.min(tokens(table, gate, rate)?);
-        if room == 0 {
-            let at = next_token(table, gate, rate)?;
-            set_timer(table, key, at)?;
-            return Ok(Looked::default());
-        }
-    }
-    let max = rule.as_ref().and_then(|rule| rule.max);
-    let mut held = holders(table, gate, max.unwrap_or(u32::MAX))?;
-    let prefix = keys::parked_all(gate);
-    let from = from
-        .filter(|from| from.starts_with(&prefix))
-        .unwrap_or_else(|| prefix.clone());
-    let rows = table.range(&from, &keys::after(&prefix), REOPEN_LIMIT, false)?;
-    let full_page = rows.len() == REOPEN_LIMIT;
-    let mut next = rows
-        .last()
-        .filter(|_| full_page)
-        .map(|(last, _)| [last.as_slice(), &[0]].concat());
-    let mut opened = 0;
-    for (row, value) in rows {
-        let Some(id) = index::find(table, &value, keys::seq(&row), &[TaskStatus::Pending])? else {
-            table.delete(&row)?;
-            continue;
-        };
-        let record = match table.record(&id) {
-            Ok(Some(record))
-                if record
-                    .parked
-                    .as_ref()
-                    .is_some_and(|parked| parked.gate == key) =>
-            {
-                record
-            }
-            Ok(_) => {
-                table.delete(&row)?;
-                continue;
-            }
-            Err(error) => {
-                table.delete(&row)?;
-                super::claim::quarantine(table, &id, error)?;
-                continue;
-            }
-        };
-        let own = own_limit(&record, key);
-        if held >= max.or(own).unwrap_or(u32::MAX) {
-            // With a limit of its own on each task, another one may still pass.
-            if max.is_some() {
-                next = None;
-                break;
-            }
-            continue;
-        }
-        let mut back = TaskStateRecord::clone(&record);
-        back.parked = None;
-        index::replace(table, &record, back, false)?;
-        held += 1;
-        opened += 1;
-        if opened >= room {
-            next = None;
-            break;
-        }
-    }
-    if opened == REOPEN_LIMIT && full_page {
-        // More may pass: go on at the next claim instead of walking a long backlog in this write.
-        let now = table.moment().now;
-        set_timer(table, key, now)?;
-    } else if let Some(rate) = rule.and_then(|rule| rule.rate).filter(|_| opened >= room) {
-        // Those that just left will use up the tokens; the next one comes an interval later.
-        let at = table.moment().now.saturating_add(rate.interval());
-        set_timer(table, key, at)?;
-    }
-    Ok(Looked { opened, next })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::{Place, Ready, Source, Table};
-use super::{gates, keys, unique};
+use super::{gates, keys, reopen, unique};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::store::Hint;
@@ -53,7 +53,7 @@ pub(super) fn replace(
     }
     if old.status == TaskStatus::Pending && old.parked.is_none() && !taken {
         for gate in &old.gates {
-            gates::reopen(table, &gate.key)?;
+            reopen::reopen(table, &gate.key)?;
         }
     }
     Ok(new)
@@ -69,7 +69,7 @@ pub(super) fn remove(table: &mut dyn Table, record: &TaskStateRecord) -> Result<
     table.remove(record)?;
     if record.status == TaskStatus::Pending && record.parked.is_none() {
         for gate in &record.gates {
-            gates::reopen(table, &gate.key)?;
+            reopen::reopen(table, &gate.key)?;
         }
     }
     Ok(())

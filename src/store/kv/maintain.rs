@@ -1,7 +1,7 @@
 //! Upkeep, in small steps.
 
 use super::table::Table;
-use super::{gates, index, keys, marks, unique};
+use super::{index, keys, marks, reopen, unique};
 use crate::error::{ErrorKind, Result};
 use crate::store::{Maintain, Maintained};
 use crate::task::TaskStateRecord;
@@ -118,7 +118,7 @@ fn is_awaited(table: &dyn Table, record: &TaskStateRecord) -> Result<bool> {
 
 /// Opens gates that should be open: a safety net, for what opens a gate opens it in the same write.
 fn sweep_gates(table: &mut dyn Table, limit: usize) -> Result<u64> {
-    gates::forget_sweeps(table, limit)?;
+    reopen::forget_sweeps(table, limit)?;
     let all = table.range(
         keys::PARKED_GATES,
         &keys::after(keys::PARKED_GATES),
@@ -130,7 +130,7 @@ fn sweep_gates(table: &mut dyn Table, limit: usize) -> Result<u64> {
     let mut opened = 0;
     for (_, value) in all {
         if let Ok(key) = std::str::from_utf8(&value) {
-            opened += gates::sweep(table, key, pages)? as u64;
+            opened += reopen::sweep(table, key, pages)? as u64;
         }
     }
     Ok(opened)

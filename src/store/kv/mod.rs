@@ -22,6 +22,7 @@ mod marks;
 mod overlay;
 mod owner_rows;
 mod read;
+mod reopen;
 mod row_index;
 mod rows;
 mod settle;
@@ -49,9 +50,9 @@ pub(crate) use table::{Head, Moment, Owner, Owners, Place, Ready, Source, Table}
 #[cfg(feature = "postgres")]
 pub(crate) use {
     aside::look_again,
-    gates::{forget_sweeps, sweep as sweep_gate},
     marks::sweep as sweep_marks,
     overlay::{Changes, decode, encode},
+    reopen::{forget_sweeps, sweep as sweep_gate},
     table::Passed,
     unique::sweep as sweep_owners,
 };

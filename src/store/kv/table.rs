@@ -141,6 +141,11 @@ pub(crate) trait Source {
         index::ended(self)
     }
 
+    /// Records that are likely asked for next; stores that pay for each time they read have all of them at hand then.
+    fn read_ahead(&self, _ids: &mut dyn Iterator<Item = TaskId>) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether there may be a rule that an operator set for a gate; stores that know without a look say so.
     fn has_rules(&self) -> Result<bool> {
         Ok(true)

@@ -20,6 +20,7 @@ cases! { "gates":
     with_different_limits_on_one_key_each_task_goes_by_its_own,
     many_tasks_of_a_small_limit_do_not_hide_one_of_a_larger,
     a_task_enters_all_its_gates_or_none,
+    a_backlog_that_waits_for_two_gates_takes_few_claims_from_one_to_the_other,
     a_task_that_was_brought_back_and_is_not_to_run_passes_its_turn_on,
     a_task_that_was_brought_back_and_expired_passes_its_turn_on,
     a_parked_task_that_is_put_off_does_not_keep_the_gate_shut,
@@ -282,6 +283,67 @@ async fn a_task_enters_all_its_gates_or_none(b: &Bench<'_>) -> CaseResult {
     claim_exactly(b, &[]).await?;
     b.succeed(&both[0]).await?;
     claim_exactly(b, &["x2", "y2"]).await?;
+    Ok(())
+}
+
+async fn a_backlog_that_waits_for_two_gates_takes_few_claims_from_one_to_the_other(
+    b: &Bench<'_>,
+) -> CaseResult {
+    let count = b.many(1_000);
+    for key in ["x", "y"] {
+        b.add(gated(key, key, 1)?).await?;
+    }
+    let mut holders = claim_exactly(b, &["x", "y"]).await?;
+    let (first, last) = ("t000".to_owned(), format!("t{:03}", count - 1));
+    let mut crowd = Vec::new();
+    for n in 0..count {
+        let mut both = gated(&format!("t{n:03}"), "x", 1)?;
+        both.gates.push(Gate {
+            key: "y".to_owned(),
+            limit: 1,
+        });
+        both.priority = 9;
+        crowd.push(both);
+    }
+    b.add_many(crowd).await?;
+    claim_exactly(b, &[]).await?;
+    // Whichever opens while the other is full, all go behind the other.
+    for (n, (opens, full)) in [("x", "y"), ("y", "x"), ("x", "y")].into_iter().enumerate() {
+        check_eq!(parked_behind(b, &last).await?.as_deref(), Some(opens));
+        b.succeed(&holders.remove(0)).await?;
+        let mut claims = 0;
+        loop {
+            let answer = b.claims(request("worker", 10)?).await?;
+            check!(answer.tasks.is_empty(), "one runs with one of its gates");
+            claims += 1;
+            check!(
+                claims <= 5 + count / 32,
+                "{claims} claims for {count} tasks between two gates"
+            );
+            let again = answer.next_due.is_some_and(|due| due <= answer.now);
+            check_eq!(answer.more, again, "more is to be had, and it is not said");
+            if !again {
+                break;
+            }
+        }
+        for waits in [&first, &last] {
+            check_eq!(parked_behind(b, waits).await?.as_deref(), Some(full));
+        }
+        // The place is there for one that needs no other, and for one without gates.
+        let (only, free) = (format!("{opens}{n}"), format!("free{n}"));
+        b.add(gated(&only, opens, 1)?).await?;
+        b.add_all(&[&free]).await?;
+        let claimed = claim_exactly(b, &[&only, &free]).await?;
+        holders.push(claimed[0].clone());
+        b.succeed(&claimed[1]).await?;
+    }
+    for holder in &holders {
+        b.succeed(holder).await?;
+    }
+    for n in 0..5 {
+        let claimed = claim_exactly(b, &[&format!("t{n:03}")]).await?;
+        b.succeed(&claimed[0]).await?;
+    }
     Ok(())
 }
 

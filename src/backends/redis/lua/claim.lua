@@ -28,7 +28,8 @@ local function knows(lane)
 end
 
 local tasks, expired, look_again, taken_out, unsorted = {}, {}, nil, false, false
-local looked_behind, gates_ruled = {}, has_rules()
+local looked_behind, passed_on, gates_ruled = {}, false, has_rules()
+turns = REOPEN_LIMIT
 local found = 0
 
 local function is_done()
@@ -68,15 +69,11 @@ local function pass_turn_on(r, closed)
       skip = looked_behind[key] or not lets_others_through(key)
       if not skip then looked_behind[key] = true end
     end
-    if not skip and reopen(key) > 0 then look_again_at(NOWC) end
+    if not skip and reopen(key) > 0 then
+      passed_on = true
+      look_again_at(NOWC)
+    end
   end
-end
-
-local function park(r, gate, why, opens)
-  local n = clone(r)
-  n@parked, n@parked_since, n@opens_at = gate, NOWC, opens or ''
-  replace(r, n, true, { 'w', why })
-  if opens then set_timer(gate, opens) end
 end
 
 local function lease_token_of(number)
@@ -132,7 +129,7 @@ local function candidate(cursor, row)
     local why, opens = check_gate(key, gates[i + 1], rule)
     if why then
       zrem(cursor.key, row)
-      park(r, key, why, opens)
+      park(r, key, why, opens, true)
       pass_turn_on(r, key)
       return 'gone'
     end

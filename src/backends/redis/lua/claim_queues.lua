@@ -153,9 +153,12 @@ if not done and found == 0 then
   finish()
   return { 'C', reason(failed) }
 end
-local more = is_done() and (taken_out or unsorted)
-local due = is_done() and NOWC or next_due()
+local more, due = taken_out or unsorted, NOWC
+if not is_done() then
+  local timer = next_timer()
+  more, due = timer and timer <= NOWC, next_due()
+end
 for i = 1, found do tasks[i] = whole(tasks[i]) end
 for i = 1, #expired do expired[i] = whole(expired[i]) end
 finish()
-return { 'ok', NOWC, due, more and 1 or 0, tasks, expired }
+return { 'ok', NOWC, due, (more or passed_on) and 1 or 0, tasks, expired }

@@ -1,26 +1,60 @@
 -- Bringing back what waits behind a gate.
 
+-- How many more records a claim may bring back or send on, of all gates: the next claim goes on. Nil in other calls.
+local turns
+
+-- Sets a record aside to wait behind a gate; `taken` says that it has no ready row any more.
+local function park(r, gate, why, opens, taken)
+  local n = clone(r)
+  n@parked, n@parked_since, n@opens_at = gate, NOWC, opens or ''
+  replace(r, n, taken, { 'w', why })
+  if opens then set_timer(gate, opens) end
+end
+
+-- The first gate of a record, besides one, that is closed for it, with why, and when it opens by itself. One that expired
+-- is to end, not to wait.
+local function closed_besides(r, key)
+  if r@expires_at ~= '' and r@expires_at <= NOWC then return nil end
+  local gates = r@gates
+  for i = 1, #gates, 2 do
+    if gates[i] ~= key then
+      local why, opens = check_gate(gates[i], gates[i + 1], live_rule(gates[i]))
+      if why then return gates[i], why, opens end
+    end
+  end
+  return nil
+end
+
 -- Looks at one page of the records parked behind a gate, behind a row, and brings back what it lets through now.
--- Answers how many, and the row behind which the next look begins when there may be more that it lets through.
+-- Answers how many, the row behind which the next look begins when there may be more that it lets through, and how many
+-- a claim sent on behind another gate of theirs: brought back they would get there in the claim that meets them, a claim
+-- for each one of a long backlog.
 local function look(key, behind)
   local rows_key = P .. 'p:' .. key
-  if not first_row(rows_key) then return 0, nil end
+  if not first_row(rows_key) then return 0, nil, 0 end
   local rule = rule_of(key)
-  if rule and rule.paused then return 0, nil end
-  local room, rate = REOPEN_LIMIT, rule and rule.n
+  if rule and rule.paused then return 0, nil, 0 end
+  local tokens, rate = math.huge, rule and rule.n
   if rate then
     trim_bucket(key, rule)
-    room = math.min(room, tokens_of(key, rule))
-    if room == 0 then
+    tokens = tokens_of(key, rule)
+    if tokens == 0 then
       set_timer(key, code(next_token(key, rule)))
-      return 0, nil
+      return 0, nil, 0
     end
   end
   local max = rule and rule.max
-  local held = holders_of(key)
+  -- The limit that all go by who wait here, when that is one.
+  local all = max or tonumber(hget(P .. 'L', key) or '') or NO_LIMIT
+  local held, room = holders_of(key), turns or REOPEN_LIMIT
+  if held >= all then return 0, nil, 0 end
+  if room == 0 then
+    set_timer(key, NOWC)
+    return 0, nil, 0
+  end
   local rows = rows_between(rows_key, behind and '(' .. behind or '-', '+', REOPEN_LIMIT)
   local full_page = #rows == REOPEN_LIMIT
-  local following, opened = full_page and rows[#rows] or nil, 0
+  local opened, sent_on = 0, 0
   for i = 1, #rows do
     local row = rows[i]
     local id = sub(row, ORDER + 1)
@@ -30,43 +64,50 @@ local function look(key, behind)
       quarantine(id, r)
     elseif not r or r@parked ~= key or r@status ~= PENDING then
       zrem(rows_key, row)
-    elseif held >= (max or own_limit(r, key) or NO_LIMIT) then
-      -- With a limit of its own on each task, another one may still pass.
-      if max then
-        following = nil
-        break
+    -- With a limit of its own on each task, another one may still pass.
+    elseif held < (max or own_limit(r, key) or NO_LIMIT) then
+      local other, why, opens
+      if turns then
+        turns = turns - 1
+        other, why, opens = closed_besides(r, key)
       end
-    else
-      local back = clone(r)
-      back@parked = ''
-      replace(r, back, false, nil)
-      held = held + 1
-      opened = opened + 1
-      if opened >= room then
-        following = nil
-        break
+      if other then
+        park(r, other, why, opens, false)
+        sent_on = sent_on + 1
+      else
+        local back = clone(r)
+        back@parked = ''
+        replace(r, back, false, nil)
+        held = held + 1
+        opened = opened + 1
+      end
+      if opened >= tokens then
+        -- Those that just left will use up the tokens; the next one comes an interval later.
+        set_timer(key, code(NOW + rule.interval))
+        return opened, nil, sent_on
+      end
+      if held >= all then return opened, nil, sent_on end
+      if opened + sent_on >= room then
+        -- More may pass: at the next claim, instead of walking a long backlog in this write.
+        if full_page or i < #rows then set_timer(key, NOWC) end
+        return opened, nil, sent_on
       end
     end
   end
-  if opened == REOPEN_LIMIT and full_page then
-    -- More may pass: at the next claim, instead of walking a long backlog in this write.
-    set_timer(key, NOWC)
-  elseif rate and opened >= room then
-    -- Those that just left will use up the tokens; the next one comes an interval later.
-    set_timer(key, code(NOW + rule.interval))
-  end
-  return opened, following
+  return opened, full_page and rows[#rows] or nil, sent_on
 end
 
 -- Brings back the best of the records parked behind a gate, as many as it lets through now. Answers how many.
 reopen = function(key)
-  local behind
+  local opened, behind, sent_on, all_sent_on = 0, nil, 0, 0
   for _ = 1, REOPEN_PAGES do
-    local opened
-    opened, behind = look(key, behind)
-    if opened > 0 or not behind then return opened end
+    opened, behind, sent_on = look(key, behind)
+    all_sent_on = all_sent_on + sent_on
+    if opened > 0 or not behind then break end
   end
-  return 0
+  -- Those that went have left their turns to some behind them.
+  if all_sent_on > 0 and behind then set_timer(key, NOWC) end
+  return opened
 end
 
 -- As reopen, from where the last sweep of this gate came to.
@@ -91,6 +132,7 @@ end
 local function run_timers()
   local rows = rows_between(P .. 'v', '-', DUE, REOPEN_LIMIT)
   for i = 1, #rows do
+    if turns == 0 then break end
     zrem(P .. 'v', rows[i])
     reopen(sub(rows[i], 21))
   end
