@@ -79,13 +79,23 @@ struct Run {
     left_behind: AtomicBool,
     /// In microseconds.
     needed_grace: AtomicU64,
-    progress: Mutex<Option<Payload>>,
+    progress: Mutex<Reports>,
     log: RunLog,
     /// Rung when there is something to write of a run that had nothing.
     bell: Option<Arc<Notify>>,
     /// Set when the run begins: one that is leased ahead waits for its place before.
     deadline: OnceLock<Timestamp>,
+    /// On the steady clock.
+    begun_at: OnceLock<Duration>,
     surroundings: Arc<Surroundings>,
+}
+
+/// What a run reported of how far it is.
+#[derive(Default)]
+struct Reports {
+    latest: Option<Payload>,
+    /// On its way: whether it was written is not known yet.
+    sent: Option<Payload>,
 }
 
 impl TaskContext {
@@ -132,7 +142,8 @@ impl TaskContext {
                 interruption: AtomicU8::new(0),
                 left_behind: AtomicBool::new(false),
                 needed_grace: AtomicU64::new(0),
-                progress: Mutex::new(None),
+                progress: Mutex::default(),
+                begun_at: OnceLock::new(),
                 log: RunLog::default(),
                 bell,
                 deadline: OnceLock::new(),
@@ -225,6 +236,19 @@ impl TaskContext {
     pub fn is_cancelled(&self) -> bool {
         let token = self.run.cancellation.get();
         token.is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Notes that the run begins.
+    pub(crate) fn begin(&self) {
+        let _ = self.run.begun_at.set(self.clock().steady().at);
+    }
+
+    /// How long ago the run began.
+    pub(crate) fn ran_for(&self) -> Duration {
+        let begun_at = self.run.begun_at.get();
+        begun_at.map_or(Duration::ZERO, |at| {
+            self.clock().steady().at.saturating_sub(*at)
+        })
     }
 
     /// Waits until the run should end.
@@ -353,21 +377,46 @@ impl TaskContext {
     pub fn progress(&self, progress: impl Serialize) -> Result<()> {
         let payload = Payload::of(&progress)?;
         payload.check_size("progress", self.payload_limit())?;
-        *self.run.progress.lock() = Some(payload);
+        self.run.progress.lock().latest = Some(payload);
         Ok(())
     }
 
     /// The latest report that was not taken yet; for workers.
     #[must_use]
     pub fn take_progress(&self) -> Option<Payload> {
-        self.run.progress.lock().take()
+        let mut reports = self.run.progress.lock();
+        let latest = reports.latest.take();
+        if latest.is_some() {
+            reports.sent.clone_from(&latest);
+        }
+        latest
+    }
+
+    /// The latest report that is not known to be written, at the end of the run.
+    pub(crate) fn last_progress(&self) -> Option<Payload> {
+        let mut reports = self.run.progress.lock();
+        let sent = reports.sent.take();
+        reports.latest.take().or(sent)
     }
 
     /// Gives back a report that could not be written, unless there is a later one; for workers.
     pub(crate) fn return_progress(&self, report: Option<Payload>) {
-        let mut latest = self.run.progress.lock();
-        if latest.is_none() {
-            *latest = report;
+        let mut reports = self.run.progress.lock();
+        if reports.latest.is_none() {
+            reports.latest = report;
+        }
+    }
+
+    /// What was taken is not on its way any more: it was written, or the store does not take it.
+    pub(crate) fn forget_sent(&self, report: Option<&Payload>, log: &[LogBatch]) {
+        if report.is_some() {
+            let mut reports = self.run.progress.lock();
+            if reports.sent.as_ref() == report {
+                reports.sent = None;
+            }
+        }
+        if !log.is_empty() {
+            self.run.log.forget(log);
         }
     }
 

@@ -39,6 +39,8 @@ struct Lines {
     waiting: Vec<LogLine>,
     /// Batches that could not be written.
     returned: Vec<LogBatch>,
+    /// Batches that are on their way: whether they were written is not known yet.
+    sent: Vec<LogBatch>,
     batches: u64,
     kept: usize,
     dropped: u64,
@@ -76,13 +78,18 @@ impl RunLog {
             .is_some_and(|log| !log.waiting.is_empty() || !log.returned.is_empty())
     }
 
-    /// The lines to write next.
+    /// The lines to write next. Whoever takes them says what became of them.
     pub(super) fn take(&self) -> Vec<LogBatch> {
         let mut log = self.0.lock();
-        log.as_mut().map(|log| log.take()).unwrap_or_default()
+        let Some(log) = log.as_mut() else {
+            return Vec::new();
+        };
+        let batches = log.take();
+        log.sent.extend(batches.iter().cloned());
+        batches
     }
 
-    /// The last lines, with what was dropped; nothing is kept any more.
+    /// The last lines, with what was dropped and what is on its way, which may come too late; nothing is kept any more.
     pub(super) fn close(&self, now: impl FnOnce() -> Timestamp) -> Vec<LogBatch> {
         let mut log = self.0.lock();
         let Some(log) = log.as_mut() else {
@@ -96,12 +103,23 @@ impl RunLog {
             log.say(now(), &text);
         }
         log.closed = true;
-        log.take()
+        let mut last = std::mem::take(&mut log.sent);
+        last.append(&mut log.take());
+        last.sort_by_key(|batch| batch.number);
+        last
     }
 
-    /// Takes back what could not be written.
-    pub(super) fn give_back(&self, batches: Vec<LogBatch>) {
+    /// These are not on their way any more: they were written, or the store does not take them.
+    pub(super) fn forget(&self, batches: &[LogBatch]) {
         if let Some(log) = self.0.lock().as_mut() {
+            log.forget(batches);
+        }
+    }
+
+    /// Takes back what could not be written, unless it went with the end of the run.
+    pub(super) fn give_back(&self, batches: Vec<LogBatch>) {
+        if let Some(log) = self.0.lock().as_mut().filter(|log| !log.closed) {
+            log.forget(&batches);
             // Two writes may have failed, one after the other.
             log.returned.extend(batches);
             log.returned.sort_by_key(|batch| batch.number);
@@ -124,6 +142,11 @@ impl Lines {
             text: text.to_owned(),
         });
         self.waiting.len() == 1
+    }
+
+    fn forget(&mut self, batches: &[LogBatch]) {
+        let known = |sent: &LogBatch| batches.iter().any(|batch| batch.number == sent.number);
+        self.sent.retain(|sent| !known(sent));
     }
 
     fn take(&mut self) -> Vec<LogBatch> {
@@ -181,6 +204,11 @@ mod tests {
         log.give_back(second.to_vec());
         log.give_back(first.to_vec());
         assert_eq!(log.take(), both);
+        // What is on its way goes with the end as well, unless it has arrived.
+        log.forget(first);
+        assert_eq!(log.close(|| Timestamp::UNIX_EPOCH), second);
+        log.give_back(second.to_vec());
+        assert!(log.take().is_empty());
     }
 
     #[test]
@@ -196,8 +224,8 @@ mod tests {
         assert!(kept.last().unwrap().text.contains("256 KiB"));
         push(&log, "small, but after the others");
         let last = log.close(|| Timestamp::UNIX_EPOCH);
-        assert_eq!(last[0].lines.len(), 1);
-        assert_eq!(last[0].lines[0].text, "dropped: lines 58, bytes 57027");
+        assert_eq!((last.len(), last[1].lines.len()), (2, 1));
+        assert_eq!(last[1].lines[0].text, "dropped: lines 58, bytes 57027");
         // A run that ended says nothing any more.
         assert!(!push(&log, "late"));
         assert!(log.close(|| Timestamp::UNIX_EPOCH).is_empty());

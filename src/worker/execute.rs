@@ -22,6 +22,8 @@ pub(super) struct Finished {
     pub(super) context: TaskContext,
     pub(super) lease: LeaseRef,
     pub(super) ended: Ended,
+    /// How long it ran.
+    pub(super) took: Duration,
     /// The last report of the run, when it is not written yet.
     pub(super) progress: Option<Payload>,
     /// The last lines that it said, when they are not written yet.
@@ -31,6 +33,7 @@ pub(super) struct Finished {
 impl Finished {
     pub(super) fn new(context: TaskContext, lease: LeaseRef, ended: Ended) -> Self {
         Self {
+            took: context.ran_for(),
             context,
             lease,
             ended,
@@ -143,6 +146,7 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
             return;
         }
     }
+    context.begin();
     let mut running = Box::pin(run(handler, context, grace));
     // Nobody is woken by this waker; what waits is asked again at once, by the task that it becomes.
     let mut quiet = std::task::Context::from_waker(Waker::noop());

@@ -155,6 +155,12 @@ impl<'a> Renewal<'a> {
         }
     }
 
+    /// What it carried is not on its way any more.
+    fn forget(&self) {
+        let context = &self.task.context;
+        context.forget_sent(self.progress.as_ref(), &self.log);
+    }
+
     const fn has_report(&self) -> bool {
         self.progress.is_some() || !self.log.is_empty()
     }
@@ -174,6 +180,7 @@ async fn renew_once<'a>(shared: &Shared, renewals: Vec<Renewal<'a>>) -> Option<V
                         if renewal.has_report() =>
                     {
                         tracing::warn!(id = %task.record().id, reason = message, "the store does not take what a run said; it is left out");
+                        renewal.forget();
                         refused.push(Renewal {
                             task,
                             progress: None,
@@ -181,6 +188,7 @@ async fn renew_once<'a>(shared: &Shared, renewals: Vec<Renewal<'a>>) -> Option<V
                         });
                     }
                     Ok(effects) => {
+                        renewal.forget();
                         heed(shared, task, Ok(effects.first()));
                         if !renewal.log.is_empty() {
                             written.push((renewal, effects));

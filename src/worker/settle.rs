@@ -9,7 +9,7 @@ use super::{Shared, logs};
 use crate::handler::Interruption;
 use crate::observe::Lifecycle;
 use crate::store::{Commit, Effect, Guard, Op, Patch, Refusal};
-use crate::task::{AttemptEnd, Ended, Outcome, Settlement, TaskError, TaskStateRecord, decide};
+use crate::task::{AttemptEnd, Ended, Outcome, Settlement, TaskError, decide};
 
 /// Waits between tries while the store does not answer.
 const TRY_AGAIN: [Duration; 4] = [
@@ -84,12 +84,12 @@ async fn try_once(shared: &Shared, mut finished: Vec<Finished>) -> (Vec<Finished
                     // A cancel that came in the last moment wins over going on.
                     told.status = *status;
                 }
-                tell(shared, finished.record(), end, told.as_ref());
+                tell(shared, &finished, end, told.as_ref());
                 if !finished.log.is_empty() {
                     logs::trim(shared, finished.record(), &finished.log, &effects).await;
                 }
             }
-            Err(Refusal::AlreadyDone(_)) => tell(shared, finished.record(), end, told.as_ref()),
+            Err(Refusal::AlreadyDone(_)) => tell(shared, &finished, end, told.as_ref()),
             Err(Refusal::Invalid(message) | Refusal::TooLarge(message)) => {
                 unstorable.push(with_less(finished, message));
                 continue;
@@ -129,7 +129,7 @@ fn with_less(finished: Finished, message: String) -> Finished {
 /// What becomes of a run.
 fn decided(shared: &Shared, finished: &mut Finished) -> Settlement {
     if finished.progress.is_none() {
-        finished.progress = finished.context.take_progress();
+        finished.progress = finished.context.last_progress();
     }
     // A renewal that failed at the same time may have given lines back since the last try.
     finished.log.extend(finished.context.close_log());
@@ -174,20 +174,13 @@ fn tell_left_behind(shared: &Shared, finished: &Finished) {
     });
 }
 
-fn tell(
-    shared: &Shared,
-    record: &Arc<TaskStateRecord>,
-    end: Option<AttemptEnd>,
-    told: Option<&Settlement>,
-) {
+fn tell(shared: &Shared, finished: &Finished, end: Option<AttemptEnd>, told: Option<&Settlement>) {
     if end == Some(AttemptEnd::Released) {
         shared.released.fetch_add(1, Ordering::Relaxed);
     }
     if let Some(settlement) = told {
         shared.parts.observers.notify(|| {
-            let started = record.started_at.unwrap_or(record.run_at);
-            let took = shared.parts.clock.now().since(started);
-            Lifecycle::settled(Arc::clone(record), settlement, took)
+            Lifecycle::settled(Arc::clone(finished.record()), settlement, finished.took)
         });
     }
 }

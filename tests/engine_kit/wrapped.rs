@@ -1,13 +1,16 @@
 //! A store with a fault of its own.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use tlo::store::{
     Capability, ClaimRequest, Claims, Commit, Committed, CountBy, Counts, Event, HintSender,
-    HintStream, Holdings, Maintain, Maintained, Mark, SharedStore, StreamId, TaskFilter,
+    HintStream, Holdings, Maintain, Maintained, Mark, Op, SharedStore, StreamId, TaskFilter,
     TaskStateStore,
 };
 use tlo::task::TaskSummary;
 use tlo::{Page, PageRequest, Result, TaskId, TaskStateRecord};
+use tokio::sync::Notify;
 
 /// Another store, except for what the fields say.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub struct Wrapped {
     pub marks_at_first: Mutex<Option<Vec<Mark>>>,
     /// Its hints end at once.
     pub is_mute: bool,
+    /// The first renewal that carries lines rings the first bell, and reaches the store when a settle has rung the second.
+    pub late_renewal: Option<(Arc<Notify>, Arc<Notify>)>,
 }
 
 impl Wrapped {
@@ -25,6 +30,7 @@ impl Wrapped {
             inner,
             marks_at_first: Mutex::new(None),
             is_mute: false,
+            late_renewal: None,
         }
     }
 }
@@ -36,7 +42,20 @@ impl TaskStateStore for Wrapped {
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>> {
-        self.inner.commit(commits).await
+        let has = |what: fn(&Op) -> bool| commits.iter().flat_map(|commit| &commit.ops).any(what);
+        let settles = has(|op| matches!(op, Op::Settle(..)));
+        if let Some((comes, settled)) = &self.late_renewal
+            && !settles
+            && has(|op| matches!(op, Op::Append(..)))
+        {
+            comes.notify_one();
+            settled.notified().await;
+        }
+        let answers = self.inner.commit(commits).await;
+        if let Some((_, settled)) = self.late_renewal.as_ref().filter(|_| settles) {
+            settled.notify_one();
+        }
+        answers
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claims> {
