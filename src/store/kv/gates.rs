@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keys::{self, Word};
 use super::marks;
-use super::reopen::reopen;
+use super::reopen::{give_place, reopen};
 use super::table::{Source, Table};
 use crate::error::Result;
 use crate::id::TaskId;
@@ -160,7 +160,7 @@ pub(super) fn exit(table: &mut dyn Table, record: &TaskStateRecord) -> Result<()
         table.delete(&keys::holder(keys::gate_word(key), &record.id))?;
     }
     for key in &record.holds {
-        reopen(table, key)?;
+        give_place(table, key)?;
         // Behind the gate of a queue or a name nothing is parked: who waits there is told to look again.
         if key.starts_with("queue/") {
             table.hint(Hint::Ready(std::sync::Arc::clone(&record.queue)));

@@ -49,7 +49,12 @@ pub(super) fn run_timers(
 
 /// Brings back the best of the records parked behind a gate, as many as it lets through now. Answers how many.
 pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
-    open(table, key, None)
+    open(table, key, usize::MAX, None)
+}
+
+/// As [`reopen`], for one place that somebody left: of many who leave in one write, each brings back one.
+pub(super) fn give_place(table: &mut dyn Table, key: &str) -> Result<()> {
+    open(table, key, 1, None).map(drop)
 }
 
 /// As [`reopen`], in a claim: one that finds another of its gates closed is sent on behind that one at once. Brought back it
@@ -60,16 +65,21 @@ pub(super) fn pass_on(
     known: &mut Known,
     turns: &mut Turns,
 ) -> Result<usize> {
-    open(table, key, Some((known, turns)))
+    open(table, key, usize::MAX, Some((known, turns)))
 }
 
 /// What a claim knows, and what it may still do.
 type InClaim<'a> = (&'a mut Known, &'a mut Turns);
 
-fn open(table: &mut dyn Table, key: &str, mut claim: Option<InClaim<'_>>) -> Result<usize> {
+fn open(
+    table: &mut dyn Table,
+    key: &str,
+    places: usize,
+    mut claim: Option<InClaim<'_>>,
+) -> Result<usize> {
     let (mut next, mut opened, mut sent_on) = (None, 0, 0);
     for _ in 0..REOPEN_PAGES {
-        let looked = look(table, key, next, claim.as_mut())?;
+        let looked = look(table, key, next, places, &mut claim)?;
         (next, opened) = (looked.next, looked.opened);
         sent_on += looked.sent_on;
         if opened > 0 || next.is_none() {
@@ -92,7 +102,7 @@ pub(crate) fn sweep(table: &mut dyn Table, key: &str, pages: usize) -> Result<us
     let goes_on = next.is_some();
     let mut opened = 0;
     for _ in 0..pages {
-        let looked = look(table, key, next, None)?;
+        let looked = look(table, key, next, usize::MAX, &mut None)?;
         opened += looked.opened;
         next = looked.next;
         if next.is_none() {
@@ -144,7 +154,7 @@ impl Opening {
     fn of(
         table: &mut dyn Table,
         key: &str,
-        claim: Option<&mut InClaim<'_>>,
+        claim: &mut Option<InClaim<'_>>,
     ) -> Result<Option<Self>> {
         let gate = keys::gate_word(key);
         if table.get(&keys::parked_gate(gate))?.is_none() {
@@ -199,10 +209,11 @@ fn look(
     table: &mut dyn Table,
     key: &str,
     from: Option<Vec<u8>>,
-    mut claim: Option<&mut InClaim<'_>>,
+    places: usize,
+    claim: &mut Option<InClaim<'_>>,
 ) -> Result<Looked> {
     let mut looked = Looked::default();
-    let Some(mut opening) = Opening::of(table, key, claim.as_deref_mut())? else {
+    let Some(mut opening) = Opening::of(table, key, claim)? else {
         return Ok(looked);
     };
     let now = table.moment().now;
@@ -225,7 +236,7 @@ fn look(
             // With a limit of its own on each task, another one may still pass.
             continue;
         }
-        let closed = match claim.as_deref_mut() {
+        let closed = match claim {
             Some((known, turns)) => {
                 turns.left -= 1;
                 closed_besides(table, &record, key, known)?
@@ -255,7 +266,7 @@ fn look(
             gates::set_timer(table, key, at)?;
             return Ok(looked);
         }
-        if opening.is_full() {
+        if opening.is_full() || looked.opened >= places {
             return Ok(looked);
         }
         if looked.opened + looked.sent_on >= room {

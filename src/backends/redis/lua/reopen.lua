@@ -25,11 +25,12 @@ local function closed_besides(r, key)
   return nil
 end
 
--- Looks at one page of the records parked behind a gate, behind a row, and brings back what it lets through now.
+-- Looks at one page of the records parked behind a gate, behind a row, and brings back what it lets through now, so many
+-- at most when that is given.
 -- Answers how many, the row behind which the next look begins when there may be more that it lets through, and how many
 -- a claim sent on behind another gate of theirs: brought back they would get there in the claim that meets them, a claim
 -- for each one of a long backlog.
-local function look(key, behind)
+local function look(key, behind, places)
   local rows_key = P .. 'p:' .. key
   if not first_row(rows_key) then return 0, nil, 0 end
   local rule = rule_of(key)
@@ -86,7 +87,7 @@ local function look(key, behind)
         set_timer(key, code(NOW + rule.interval))
         return opened, nil, sent_on
       end
-      if held >= all then return opened, nil, sent_on end
+      if held >= all or opened == places then return opened, nil, sent_on end
       if opened + sent_on >= room then
         -- More may pass: at the next claim, instead of walking a long backlog in this write.
         if full_page or i < #rows then set_timer(key, NOWC) end
@@ -97,11 +98,12 @@ local function look(key, behind)
   return opened, full_page and rows[#rows] or nil, sent_on
 end
 
--- Brings back the best of the records parked behind a gate, as many as it lets through now. Answers how many.
-reopen = function(key)
+-- Brings back the best of the records parked behind a gate, as many as it lets through now, or so many at most. Answers
+-- how many.
+reopen = function(key, places)
   local opened, behind, sent_on, all_sent_on = 0, nil, 0, 0
   for _ = 1, REOPEN_PAGES do
-    opened, behind, sent_on = look(key, behind)
+    opened, behind, sent_on = look(key, behind, places)
     all_sent_on = all_sent_on + sent_on
     if opened > 0 or not behind then break end
   end
@@ -143,7 +145,8 @@ local function leave_gates(id, holds, queue)
   for i = 1, #holds do put_member(P .. 'g:' .. holds[i], id, false) end
   for i = 1, #holds do
     local key = holds[i]
-    reopen(key)
+    -- Of many who leave in one write, each brings back one.
+    reopen(key, 1)
     -- Behind the gate of a queue or a name nothing is parked: who waits there is told to look again.
     if not queue then
       hint('U')
