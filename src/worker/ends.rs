@@ -13,7 +13,8 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    pub(super) fn push(&self, finished: Finished) {
+    /// Answers whether this woke who takes them.
+    pub(super) fn push(&self, finished: Finished) -> bool {
         let mut list = self.list.lock();
         let is_first = list.is_empty();
         list.push(finished);
@@ -21,6 +22,7 @@ impl Ends {
         if is_first {
             self.some.notify_one();
         }
+        is_first
     }
 
     /// Moves what there is behind what is in `taken`; the room on both sides is kept for what ends next.

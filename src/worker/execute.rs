@@ -112,7 +112,8 @@ pub(super) fn start(shared: &Arc<Shared>, records: Vec<Arc<TaskStateRecord>>, pr
 }
 
 /// Runs the handler up to its first wait: most are over by then and need no task of their own. The rest of it is spawned.
-pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
+/// Answers whether this woke or spawned something, which this thread may keep to itself.
+pub(super) fn begin(shared: &Arc<Shared>, start: Start) -> bool {
     let Start {
         context,
         lease,
@@ -125,17 +126,15 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
         run: Some((context.clone(), lease)),
     };
     let Some(handler) = handler else {
-        place.finish(without_handler(&context));
-        return;
+        return place.finish(without_handler(&context));
     };
     // What was handed back may run elsewhere by now.
     if shared.starters.is_closed() {
-        return;
+        return true;
     }
     // It may have waited for its place.
     if let Some(why) = context.interruption() {
-        place.finish(why.ended());
-        return;
+        return place.finish(why.ended());
     }
     // Nor does it begin late: the store ends it when it comes back. How long it waited is measured here, for the clock of
     // the store may be another.
@@ -143,7 +142,7 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
     if let (Some(expires), Some(started)) = (record.expires_at, record.started_at) {
         let waited = shared.parts.clock.steady().at.saturating_sub(held_at);
         if started.saturating_add(waited) >= expires {
-            return;
+            return true;
         }
     }
     context.begin();
@@ -152,7 +151,7 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
     let mut quiet = std::task::Context::from_waker(Waker::noop());
     let first = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(&mut quiet)));
     match first {
-        Ok(Poll::Ready(ended)) => place.finish(ended),
+        Ok(Poll::Ready(ended)) => return place.finish(ended),
         Ok(Poll::Pending) => {
             let running = tokio::spawn(async move {
                 place.finish(running.await);
@@ -166,6 +165,7 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
         // Its layers let a panic through; the place hands the task back.
         Err(_) => {}
     }
+    true
 }
 
 /// Runs the handler. One that was asked to end and does not is left behind after its grace.
@@ -217,11 +217,13 @@ struct Place {
 }
 
 impl Place {
-    fn finish(&mut self, ended: Ended) {
-        if let Some((context, lease)) = self.run.take() {
-            self.shared.begun.fetch_sub(1, Ordering::AcqRel);
-            self.shared.ends.push(Finished::new(context, lease, ended));
-        }
+    /// Answers whether this woke somebody.
+    fn finish(&mut self, ended: Ended) -> bool {
+        let Some((context, lease)) = self.run.take() else {
+            return false;
+        };
+        self.shared.begun.fetch_sub(1, Ordering::AcqRel);
+        self.shared.ends.push(Finished::new(context, lease, ended))
     }
 }
 

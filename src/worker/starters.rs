@@ -71,13 +71,25 @@ fn spawn(shared: &Arc<Shared>) {
 async fn work(shared: Arc<Shared>) {
     shared.starters.0.lock().coming -= 1;
     let mut begun = 0;
-    while let Some(start) = next(&shared) {
-        execute::begin(&shared, start);
+    // Whether something was woken or spawned here that has not run.
+    let mut leaves_some = false;
+    while let Some((start, has_spawned)) = next(&shared) {
+        if leaves_some || has_spawned {
+            leave_to_others();
+        }
+        leaves_some = execute::begin(&shared, start);
         begun += 1;
         if begun % TURN == 0 {
             tokio::task::yield_now().await;
+            leaves_some = false;
         }
     }
+}
+
+/// A thread of a runtime keeps what was woken or spawned on it last for itself, and what comes next on this one may keep the
+/// thread for long. Something else that is spawned takes that place, and any thread can take up the former.
+fn leave_to_others() {
+    drop(tokio::spawn(std::future::ready(())));
 }
 
 /// Goes on beginning what waits for a place, after a run has ended.
@@ -134,8 +146,8 @@ fn has_place(shared: &Shared) -> bool {
     begun.saturating_sub(stuck) < options.concurrency
 }
 
-/// The next task to begin; leaves another starter behind when there are more.
-fn next(shared: &Arc<Shared>) -> Option<Start> {
+/// The next task to begin; spawns another starter when there are more and none is coming, and says whether it did.
+fn next(shared: &Arc<Shared>) -> Option<(Start, bool)> {
     let mut waiting = shared.starters.0.lock();
     if !has_place(shared) {
         return None;
@@ -148,5 +160,5 @@ fn next(shared: &Arc<Shared>) -> Option<Start> {
     if needs_another {
         spawn(shared);
     }
-    Some(start)
+    Some((start, needs_another))
 }
