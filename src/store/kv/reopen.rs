@@ -52,9 +52,10 @@ pub(super) fn reopen(table: &mut dyn Table, key: &str) -> Result<usize> {
     open(table, key, usize::MAX, None)
 }
 
-/// As [`reopen`], for one place that somebody left: of many who leave in one write, each brings back one.
+/// As [`reopen`], for a place that somebody left: one comes back for it, and one for a place whose own came back before and
+/// cannot run, as in a queue that is paused. When many leave in one write, each of them would else bring back a page.
 pub(super) fn give_place(table: &mut dyn Table, key: &str) -> Result<()> {
-    open(table, key, 1, None).map(drop)
+    open(table, key, 2, None).map(drop)
 }
 
 /// As [`reopen`], in a claim: one that finds another of its gates closed is sent on behind that one at once. Brought back it

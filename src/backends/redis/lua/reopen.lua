@@ -145,8 +145,8 @@ local function leave_gates(id, holds, queue)
   for i = 1, #holds do put_member(P .. 'g:' .. holds[i], id, false) end
   for i = 1, #holds do
     local key = holds[i]
-    -- Of many who leave in one write, each brings back one.
-    reopen(key, 1)
+    -- One for the place, and one for a place whose own came back before and cannot run.
+    reopen(key, 2)
     -- Behind the gate of a queue or a name nothing is parked: who waits there is told to look again.
     if not queue then
       hint('U')
