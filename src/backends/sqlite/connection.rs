@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{fault, was_busy};
 use super::options::{SqliteDurability, SqliteOptions};
+use super::patience::{wait_at_most, wait_when_busy};
 use super::place::Place;
 use super::schema;
 use crate::clock::{Clock, SystemClock};
@@ -41,8 +42,8 @@ impl Connector {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(self.place.path(), flags);
         let mut connection = opened.map_err(|source| self.fault("open sqlite", source))?;
-        self.wait_when_busy(&mut connection)
-            .map_err(|source| self.fault("open sqlite", source))?;
+        wait_at_most(self.options.busy_timeout);
+        wait_when_busy(&mut connection).map_err(|source| self.fault("open sqlite", source))?;
         Ok(connection)
     }
 
@@ -192,26 +193,5 @@ impl Connector {
             connection
                 .pragma_update_and_check(None, "max_page_count", pages.max(1), |row| row.get(0))?;
         Ok(())
-    }
-
-    /// Waits in short steps of random length, so that processes that write at the same time do not keep in step.
-    fn wait_when_busy(&self, connection: &mut Connection) -> rusqlite::Result<()> {
-        let ids = Arc::clone(&self.ids);
-        let limit = self.options.busy_timeout;
-        let mut waited = Duration::ZERO;
-        connection.busy_handler(Some(move |times: i32| {
-            if times == 0 {
-                waited = Duration::ZERO;
-            }
-            if waited >= limit {
-                return false;
-            }
-            // Others hold the lock for one commit: about a millisecond. A long holder is asked less often.
-            let longest = if times < 50 { 1_000.0 } else { 10_000.0 };
-            let step = Duration::from_secs_f64((0.1 + 0.9 * ids.unit()) * longest * 1e-6);
-            std::thread::park_timeout(step);
-            waited += step;
-            true
-        }))
     }
 }

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use super::connection::Connector;
 use super::fault::spoils;
 use super::options::{SqliteDurability, SqliteOptions};
+use super::patience::wait_at_most;
 use super::place::Place;
 use super::readers::Readers;
 use super::rows::SqliteRows;
@@ -146,6 +147,7 @@ impl SqliteEngine {
         seen: &mut i64,
         run: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> Result<()> {
+        wait_at_most(self.connector.options.busy_timeout);
         self.execute(connection, "BEGIN IMMEDIATE")?;
         let done = self.look(connection, seen).and_then(|()| {
             run(&mut SqliteRows::new(
@@ -264,6 +266,7 @@ impl RowEngine for SqliteEngine {
         // A writer at work looks for itself, at the start of each transaction.
         if let Some(mut writer) = self.writer.try_lock() {
             let writer = &mut *writer;
+            wait_at_most(self.connector.options.busy_timeout);
             if let Some(connection) = &writer.connection {
                 self.look(connection, &mut writer.seen)?;
             }

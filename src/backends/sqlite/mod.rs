@@ -19,6 +19,7 @@ mod engine;
 mod enlist;
 mod fault;
 mod options;
+mod patience;
 mod place;
 mod readers;
 mod rows;

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use super::connection::Connector;
 use super::fault::spoils;
+use super::patience::wait_at_most;
 use crate::error::Result;
 
 #[derive(Default)]
@@ -38,6 +39,7 @@ impl Readers {
             None => connector.reader()?,
         };
         let connection = lent.connection.insert(connection);
+        wait_at_most(connector.options.busy_timeout);
         let answer = read(connection);
         lent.keep = match &answer {
             Ok(_) => true,
