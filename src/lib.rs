@@ -51,12 +51,16 @@
 //! | `sqlite` (default) | the embedded durable store |
 //! | `lmdb` | the store in LMDB |
 //! | `jsonl` | the store in memory and a log that a person can read |
+//! | `redis`, `redis-tls` | the store on a Redis server; `rediss://` |
+//! | `postgres` | the store in a PostgreSQL database |
+//! | `sqlx` | submits inside PostgreSQL transactions of `sqlx` 0.9 |
 //! | `testing` | manual clock, harness, conformance suite |
 //! | `command` | tasks that run programs |
 //! | `log-capture` | what handlers say with `tracing` becomes the log of their run |
 //! | `metrics` | what happens as counters, histograms and gauges of the `metrics` facade |
 //! | `cli` | the commands of the binary |
-//! | `full` | everything |
+//! | `opentelemetry` | runs as spans of OpenTelemetry |
+//! | `full` | everything but `opentelemetry` and `sqlx` |
 
 mod clock;
 mod error;

@@ -132,9 +132,30 @@ impl<R> Prepared<R> {
     /// }
     /// ```
     ///
+    /// With the feature `sqlx`, pass `&mut transaction` of an `sqlx::Transaction<'_, Postgres>`, or an `&mut PgConnection` on
+    /// which a transaction is open, of `sqlx` 0.9:
+    ///
+    #[cfg_attr(feature = "sqlx", doc = "```")]
+    #[cfg_attr(not(feature = "sqlx"), doc = "```ignore")]
+    /// use tlo::prelude::*;
+    ///
+    /// async fn buy(client: &Client, pool: &sqlx::PgPool, order: i64) -> Result<TaskHandle, Box<dyn std::error::Error>> {
+    ///     let ship = client.task("ship").args(&order).prepare().await?;
+    ///     let mut transaction = pool.begin().await?;
+    ///     let insert = sqlx::query("INSERT INTO orders (id, task) VALUES ($1, $2)").bind(order).bind(ship.id().as_str());
+    ///     insert.execute(&mut *transaction).await?;
+    ///     let handle = ship.submit_within(&mut transaction).await?;
+    ///     transaction.commit().await?;
+    ///     Ok(handle)
+    /// }
+    /// ```
+    ///
+    /// Roll the transaction back when you give this call up before it has answered: a part of it may be written.
+    ///
     /// # Errors
-    /// As for [`submit`](Self::submit), and `Invalid` when the database has no store where the client's is.
-    pub async fn submit_within(self, transaction: &impl EnlistAsync) -> Result<TaskHandle<R>> {
+    /// As for [`submit`](Self::submit), and `Invalid` when the database has no store where the client's is, or when there is
+    /// no open transaction.
+    pub async fn submit_within(self, transaction: impl EnlistAsync) -> Result<TaskHandle<R>> {
         let parts = &self.client.0;
         let commit = Commit::of([self.create()]);
         let answer = transaction

@@ -45,20 +45,21 @@ impl Tables {
     }
 }
 
-/// As [`Enlist`], for a database that is asked over a network.
+/// As [`Enlist`], for a database that is asked over a network: what is implemented is a reference to the transaction, `&mut`
+/// where the database's library wants that.
 ///
 /// # Contract
 /// - What the commit writes is kept when the caller commits, and gone when the caller rolls back.
 /// - A refused or failed commit leaves the transaction as it was before.
 #[async_trait]
-pub trait EnlistAsync: Sync {
+pub trait EnlistAsync: Send + Sized {
     /// Writes the commit into the transaction, where `store` has its tables. The clock and the ids are those that the store
     /// has.
     ///
     /// # Errors
     /// `Invalid` when the database holds no store, or the store is of another kind, and those of the database.
     async fn enlist(
-        &self,
+        self,
         commit: Commit,
         store: &dyn TaskStateStore,
         clock: &dyn Clock,

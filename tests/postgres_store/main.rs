@@ -5,6 +5,8 @@
 #[path = "../durable/crash.rs"]
 mod crash;
 mod enlist;
+#[cfg(feature = "sqlx")]
+mod enlist_sqlx;
 mod faults;
 mod kit;
 mod open;

@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::flush::lane;
-use super::link::Link;
+use super::link::{Answer, Link};
 use crate::error::Result;
 use crate::store::kv::{boot_and_end, encode};
 use crate::task::{TaskStateRecord, TaskStatus};
@@ -46,8 +46,6 @@ const UPDATE_ENDED: &str = "UPDATE @ended e SET status = u.status, queue = u.que
     FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) \
         AS u (seq, status, queue, error_group, finished_at, body) \
     WHERE e.seq = u.seq";
-
-type Answer = Result<u64, tokio_postgres::Error>;
 
 fn seq(record: &TaskStateRecord) -> i64 {
     i64::try_from(record.seq).unwrap_or(i64::MAX)
@@ -119,7 +117,7 @@ impl Identities {
         self.created.push(record.created_at.as_micros());
     }
 
-    pub(super) async fn insert(&self, link: Link<'_>) -> Answer {
+    pub(super) async fn insert(&self, link: Link<'_>) -> Answer<u64> {
         link.execute(
             INSERT_IDENTITIES,
             &[
@@ -180,7 +178,7 @@ impl Tasks {
         Ok(())
     }
 
-    pub(super) async fn insert(&self, link: Link<'_>) -> Answer {
+    pub(super) async fn insert(&self, link: Link<'_>) -> Answer<u64> {
         link.execute(
             INSERT_TASKS,
             &[
@@ -203,7 +201,7 @@ impl Tasks {
         .await
     }
 
-    pub(super) async fn update(&self, link: Link<'_>) -> Answer {
+    pub(super) async fn update(&self, link: Link<'_>) -> Answer<u64> {
         link.execute(
             UPDATE_TASKS,
             &[
@@ -262,7 +260,7 @@ impl Turns {
         Ok(())
     }
 
-    pub(super) async fn update(&self, link: Link<'_>) -> Answer {
+    pub(super) async fn update(&self, link: Link<'_>) -> Answer<u64> {
         link.execute(
             UPDATE_LEASES,
             &[
@@ -308,7 +306,7 @@ impl Ended {
         Ok(())
     }
 
-    pub(super) async fn insert(&self, link: Link<'_>) -> Answer {
+    pub(super) async fn insert(&self, link: Link<'_>) -> Answer<u64> {
         link.execute(
             INSERT_ENDED,
             &[
@@ -324,7 +322,7 @@ impl Ended {
         .await
     }
 
-    pub(super) async fn update(&self, link: Link<'_>) -> Answer {
+    pub(super) async fn update(&self, link: Link<'_>) -> Answer<u64> {
         link.execute(
             UPDATE_ENDED,
             &[

@@ -223,10 +223,9 @@ impl Engine {
         } else {
             "ROLLBACK"
         };
-        let Err(error) = link.batch(end).await else {
+        let Err(fault) = link.batch(end).await else {
             return Ok(true);
         };
-        let fault = Fault::from(error);
         if fault.is_collision() {
             return Ok(false);
         }
@@ -255,8 +254,9 @@ impl Engine {
         }
         self.tallied.store(0, Ordering::Relaxed);
         if let Ok(object) = lent.object()
-            && let Err(error) = self.connections.link(object).execute(FOLD, &[]).await
+            && let Err(fault) = self.connections.link(object).execute(FOLD, &[]).await
         {
+            let error = fault.into_error("fold the tally");
             tracing::debug!(%error, "the tally was not folded");
         }
     }

@@ -9,6 +9,9 @@ use crate::error::{Error, ErrorKind};
 pub(super) enum Fault {
     /// The server or the connection.
     Server(tokio_postgres::Error),
+    /// The same, on a connection of `sqlx`.
+    #[cfg(feature = "sqlx")]
+    Sqlx(sqlx::Error),
     /// Something of ours, kept as it is.
     Own(Error),
     /// The database does not hold what it should.
@@ -21,6 +24,13 @@ impl From<tokio_postgres::Error> for Fault {
     }
 }
 
+#[cfg(feature = "sqlx")]
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sqlx(error)
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self::Own(error)
@@ -28,32 +38,64 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
+    /// A failure as TLO's error: what happened and the way out.
     pub(super) fn into_error(self, operation: &'static str) -> Error {
+        let code = self.code();
         match self {
-            Self::Server(error) => fault(operation, error),
+            Self::Server(error) => {
+                let message = error.as_db_error().map(|error| error.message().to_owned());
+                let said = message.unwrap_or_else(|| said(&error));
+                told(operation, code, &said).with_source(error)
+            }
+            #[cfg(feature = "sqlx")]
+            Self::Sqlx(error) => {
+                let answer = error.as_database_error();
+                let message = answer.map(|error| error.message().to_owned());
+                let said = message.unwrap_or_else(|| said(&error));
+                told(operation, code, &said).with_source(error)
+            }
             Self::Own(error) => error,
             Self::Odd(message) => Error::new(ErrorKind::Corrupt, operation, message),
         }
     }
 
+    /// What the server answered with.
+    pub(super) fn code(&self) -> Option<SqlState> {
+        match self {
+            Self::Server(error) => error.code().cloned(),
+            #[cfg(feature = "sqlx")]
+            Self::Sqlx(error) => {
+                let code = error.as_database_error()?.code()?;
+                Some(SqlState::from_code(&code))
+            }
+            Self::Own(_) | Self::Odd(_) => None,
+        }
+    }
+
     /// Whether others were in the way, so that the same may succeed at once.
     pub(super) fn is_collision(&self) -> bool {
-        let Self::Server(error) = self else {
-            return false;
-        };
-        matches!(
-            error.code(),
-            Some(code) if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::LOCK_NOT_AVAILABLE
-        )
+        self.code().is_some_and(|code| is_collision(&code))
+    }
+
+    /// Whether somebody else holds a lock that was asked for without patience.
+    pub(super) fn is_busy(&self) -> bool {
+        self.code() == Some(SqlState::LOCK_NOT_AVAILABLE)
     }
 
     /// Whether the connection is of no use any more.
     pub(super) fn is_cut(&self) -> bool {
         match self {
-            Self::Server(error) => error.is_closed() || error.code().is_none_or(is_shutdown),
             Self::Own(_) | Self::Odd(_) => false,
+            Self::Server(error) if error.is_closed() => true,
+            _ => self.code().is_none_or(|code| is_shutdown(&code)),
         }
     }
+}
+
+fn is_collision(code: &SqlState) -> bool {
+    *code == SqlState::T_R_SERIALIZATION_FAILURE
+        || *code == SqlState::T_R_DEADLOCK_DETECTED
+        || *code == SqlState::LOCK_NOT_AVAILABLE
 }
 
 fn is_shutdown(code: &SqlState) -> bool {
@@ -64,21 +106,18 @@ fn is_shutdown(code: &SqlState) -> bool {
         || code.code().starts_with("08")
 }
 
-/// Whether somebody else holds a lock that was asked for without patience.
-pub(super) fn is_busy(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+/// A failure of the server as TLO's error.
+pub(super) fn fault(operation: &'static str, source: tokio_postgres::Error) -> Error {
+    Fault::from(source).into_error(operation)
 }
 
-/// A failure as TLO's error: what happened and the way out.
-pub(super) fn fault(operation: &'static str, source: tokio_postgres::Error) -> Error {
-    let said = source
-        .as_db_error()
-        .map_or_else(|| said(&source), |error| error.message().to_owned());
-    let Some(code) = source.code().cloned() else {
+/// What a code of the server means, or that there is none because the connection failed.
+fn told(operation: &'static str, code: Option<SqlState>, said: &str) -> Error {
+    let Some(code) = code else {
         let message = format!(
             "the connection to the PostgreSQL server failed: {said}; check that it runs and can be reached, the store goes on by itself"
         );
-        return Error::new(ErrorKind::Unavailable, operation, message).with_source(source);
+        return Error::new(ErrorKind::Unavailable, operation, message);
     };
     let (kind, message) = match &code.code()[..2] {
         _ if is_shutdown(&code) => (
@@ -107,15 +146,10 @@ pub(super) fn fault(operation: &'static str, source: tokio_postgres::Error) -> E
             ErrorKind::Timeout,
             format!("the PostgreSQL server gave up: {said}"),
         ),
-        _ if code == SqlState::T_R_SERIALIZATION_FAILURE
-            || code == SqlState::T_R_DEADLOCK_DETECTED
-            || code == SqlState::LOCK_NOT_AVAILABLE =>
-        {
-            (
-                ErrorKind::Unavailable,
-                format!("others were in the way again and again: {said}; try again"),
-            )
-        }
+        _ if is_collision(&code) => (
+            ErrorKind::Unavailable,
+            format!("others were in the way again and again: {said}; try again"),
+        ),
         "53" => (
             ErrorKind::Unavailable,
             format!(
@@ -141,7 +175,7 @@ pub(super) fn fault(operation: &'static str, source: tokio_postgres::Error) -> E
             format!("PostgreSQL failed with {}: {said}", code.code()),
         ),
     };
-    Error::new(kind, operation, message).with_source(source)
+    Error::new(kind, operation, message)
 }
 
 /// What an error and its causes say.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::columns::{Ended, Identities, Tasks, Turns};
 use super::fault::Fault;
-use super::link::Link;
+use super::link::{Answer, Link};
 use super::loaded::{Home, Loaded, Stored};
 use super::table::Done;
 use crate::error::Result;
@@ -214,7 +214,7 @@ impl Plan {
     pub(super) async fn write(&self, link: Link<'_>) -> Result<bool, Fault> {
         let tally = Tally::of(&self.tally);
         let mut wanted: Vec<(usize, bool)> = Vec::new();
-        let mut sent: Vec<BoxFuture<'_, Result<u64, tokio_postgres::Error>>> = Vec::new();
+        let mut sent: Vec<BoxFuture<'_, Answer<u64>>> = Vec::new();
         // Each in the same order everywhere, so that nobody waits in a circle.
         macro_rules! send {
             ($rows:expr, $strict:expr, $sql:expr, $($value:expr, $type:ident);+) => {

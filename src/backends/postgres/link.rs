@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row, Transaction};
+use tokio_postgres::{Client, Transaction};
 
+use super::fault::Fault;
 use super::names::Names;
+#[cfg(feature = "sqlx")]
+use super::over_sqlx::Borrowed;
 use super::pool::Connections;
+use super::row::Row;
 use crate::backends::deadline::within;
 use crate::clock::{Clock, SystemClock};
 
@@ -26,6 +30,9 @@ pub(super) enum Way<'a> {
     Unnamed(&'a Client),
     /// A transaction of the caller.
     Enlisted(&'a Transaction<'a>),
+    /// The same on a connection of `sqlx`.
+    #[cfg(feature = "sqlx")]
+    EnlistedSqlx(&'a Borrowed<'a>),
 }
 
 /// A connection and the names of the tables.
@@ -37,14 +44,17 @@ pub(super) struct Link<'a> {
     pub(super) watch: Option<&'a Connections>,
 }
 
-type Answer<T> = Result<T, tokio_postgres::Error>;
+pub(super) type Answer<T> = Result<T, Fault>;
 
 impl Link<'_> {
     /// Waits for an answer. A connection on which nothing comes while the server is reached on another, and works on
     /// nothing of ours there, is dead, though nobody said so: what is between forgot it.
-    async fn answer<T>(&self, asked: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
+    async fn answer<T>(
+        &self,
+        asked: impl Future<Output = Result<T, tokio_postgres::Error>> + Send,
+    ) -> Answer<T> {
         let Some(connections) = self.watch else {
-            return asked.await;
+            return Ok(asked.await?);
         };
         // In a box: the futures of whole transactions hold this one, and the stack of a thread is not large.
         let mut asked = Box::pin(asked);
@@ -52,7 +62,7 @@ impl Link<'_> {
         let end = SystemClock.steady().at + connections.limit + SILENT_AFTER;
         loop {
             if let Some(answer) = within(SILENT_AFTER, asked.as_mut()).await {
-                return answer;
+                return Ok(answer?);
             }
             let looking = Box::pin(connections.works_on_nothing());
             let looked = within(SILENT_AFTER, looking).await;
@@ -61,15 +71,15 @@ impl Link<'_> {
             }
             // What it just ended may be on its way.
             return match within(SILENT_AFTER / 2, asked.as_mut()).await {
-                Some(answer) => answer,
-                None => Err(tokio_postgres::Error::__private_api_timeout()),
+                Some(answer) => Ok(answer?),
+                None => Err(tokio_postgres::Error::__private_api_timeout().into()),
             };
         }
     }
 
     pub(super) async fn query(&self, template: &str, values: &[Value<'_>]) -> Answer<Vec<Row>> {
         let sql = self.names.fill(template);
-        match self.way {
+        let rows = match self.way {
             Way::Prepared(client) => {
                 let types: Vec<Type> = values.iter().map(|(_, of)| of.clone()).collect();
                 let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|(v, _)| *v).collect();
@@ -77,11 +87,16 @@ impl Link<'_> {
                     let statement = client.prepare_typed_cached(&sql, &types).await?;
                     client.query(&statement, &values).await
                 };
-                self.answer(asked).await
+                self.answer(asked).await?
             }
-            Way::Unnamed(client) => self.answer(client.query_typed(&sql, values)).await,
-            Way::Enlisted(transaction) => transaction.query_typed(&sql, values).await,
-        }
+            Way::Unnamed(client) => self.answer(client.query_typed(&sql, values)).await?,
+            Way::Enlisted(transaction) => transaction.query_typed(&sql, values).await?,
+            #[cfg(feature = "sqlx")]
+            Way::EnlistedSqlx(connection) => {
+                return Box::pin(connection.query(sql, values)).await;
+            }
+        };
+        Ok(rows.into_iter().map(Row::Native).collect())
     }
 
     /// How many rows a statement changed.
@@ -98,7 +113,9 @@ impl Link<'_> {
                 self.answer(asked).await
             }
             Way::Unnamed(client) => self.answer(client.execute_typed(&sql, values)).await,
-            Way::Enlisted(transaction) => transaction.execute_typed(&sql, values).await,
+            Way::Enlisted(transaction) => Ok(transaction.execute_typed(&sql, values).await?),
+            #[cfg(feature = "sqlx")]
+            Way::EnlistedSqlx(connection) => Box::pin(connection.execute(sql, values)).await,
         }
     }
 
@@ -107,7 +124,9 @@ impl Link<'_> {
         match self.way {
             Way::Prepared(client) => self.answer(client.batch_execute(sql)).await,
             Way::Unnamed(client) => self.answer(client.batch_execute(sql)).await,
-            Way::Enlisted(transaction) => transaction.batch_execute(sql).await,
+            Way::Enlisted(transaction) => Ok(transaction.batch_execute(sql).await?),
+            #[cfg(feature = "sqlx")]
+            Way::EnlistedSqlx(connection) => Box::pin(connection.batch(sql)).await,
         }
     }
 }

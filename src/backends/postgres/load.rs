@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::try_join;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::fault::{Fault, is_busy};
-use super::link::Link;
+use super::fault::Fault;
+use super::link::{Answer, Link};
 use super::loaded::{Home, Loaded, Stored};
 use super::needs::{Needs, Span};
 use super::quick;
+use super::row::Row;
 use super::table::show;
 use crate::error::Result;
 use crate::id::{TaskId, stable_hash};
@@ -59,8 +59,6 @@ const DEPTHS: &str = "SELECT line, queue, name, status, sum(n)::bigint FROM @tal
 /// Rules read with every transaction; where there are more, each is read when it is asked for.
 const RULES: usize = 256;
 
-type Answer<T> = std::result::Result<T, Fault>;
-
 /// The time of the server, with numbers to give.
 pub(super) async fn start(link: Link<'_>, numbers: usize) -> Answer<(Timestamp, Vec<u64>)> {
     let wanted = i64::try_from(numbers).unwrap_or(i64::MAX);
@@ -82,7 +80,7 @@ pub(super) async fn writer(link: Link<'_>, asked: bool) -> Answer<Option<Arc<str
     let row = rows
         .first()
         .ok_or(Fault::Odd("the transaction was not told"))?;
-    Ok(Some(Arc::from(row.try_get::<_, &str>(0)?)))
+    Ok(Some(Arc::from(row.try_get::<&str>(0)?)))
 }
 
 /// The rules of gates, or the first of many, and what else is read in any case.
@@ -123,7 +121,7 @@ pub(super) async fn lock_gates(
     let rows = link.query(TRY_GATES, &values).await?;
     Ok(rows
         .first()
-        .is_some_and(|row| row.get::<_, Option<bool>>(0) == Some(true)))
+        .is_some_and(|row| row.get::<Option<bool>>(0) == Some(true)))
 }
 
 fn lock_of(space: u64, gate: Word) -> i64 {
@@ -145,7 +143,7 @@ pub(super) async fn load(
     }
     loaded.gates.extend(gates);
     match read(link, needs, loaded, patient).await {
-        Err(Fault::Server(error)) if !patient && is_busy(&error) => Ok(false),
+        Err(fault) if !patient && fault.is_busy() => Ok(false),
         other => other.map(|()| true),
     }
 }
@@ -224,7 +222,7 @@ pub(super) fn stored(row: &Row, home: Home) -> Answer<(TaskId, Stored)> {
     let stored = Stored {
         seq: number(row.try_get(1)?),
         home,
-        status: u8::try_from(row.try_get::<_, i16>(2)?).unwrap_or(u8::MAX),
+        status: u8::try_from(row.try_get::<i16>(2)?).unwrap_or(u8::MAX),
         queue: row.try_get(3)?,
         name: row.try_get(4)?,
         record: None,
@@ -242,8 +240,8 @@ pub(super) fn stored(row: &Row, home: Home) -> Answer<(TaskId, Stored)> {
 
 /// The record of a row of id, body and what a claim changed.
 pub(super) fn record(row: &Row) -> Result<(TaskId, Result<TaskStateRecord>)> {
-    let id = TaskId::new(row.get::<_, &str>(0))?;
-    let body = row.get::<_, Option<&str>>(1).unwrap_or_default();
+    let id = TaskId::new(row.get::<&str>(0))?;
+    let body = row.get::<Option<&str>>(1).unwrap_or_default();
     let mut record = decode(&id, body.as_bytes());
     if let Ok(record) = &mut record {
         let claimed = quick::claimed(row, 2, record);
@@ -289,7 +287,7 @@ pub(super) async fn spans(link: Link<'_>, wanted: &[Span]) -> Answer<Vec<Pairs>>
     let rows = link.query(SPANS, &values).await?;
     let mut found = vec![Pairs::new(); wanted.len()];
     for row in rows {
-        let n = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
+        let n = usize::try_from(row.try_get::<i64>(0)?).unwrap_or(0);
         if let Some(pairs) = found.get_mut(n.wrapping_sub(1)) {
             pairs.push((row.try_get(1)?, row.try_get(2)?));
         }
@@ -301,7 +299,7 @@ async fn records(link: Link<'_>, sql: &str, ids: &[&str]) -> Answer<Vec<Row>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(link.query(sql, &[(&ids, Type::TEXT_ARRAY)]).await?)
+    link.query(sql, &[(&ids, Type::TEXT_ARRAY)]).await
 }
 
 async fn depths(
@@ -316,7 +314,7 @@ async fn depths(
     let mut counts = Vec::with_capacity(rows.len());
     for row in rows {
         let (queue, name): (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
-        let status = row.try_get::<_, i16>(3)?;
+        let status = row.try_get::<i16>(3)?;
         let known = TaskStatus::ALL
             .into_iter()
             .find(|known| *known as i16 == status);

@@ -109,23 +109,21 @@ async fn retire(engine: &Engine, request: &Maintain, limit: usize) -> Result<(u6
     let mut lent = engine.lend("maintain").await?;
     lent.clean = false;
     let link = engine.connections.link(lent.object()?);
-    let fault = |error: tokio_postgres::Error| Fault::from(error).into_error("maintain");
+    let failed = |fault: Fault| fault.into_error("maintain");
     link.batch(engine.connections.begin())
         .await
-        .map_err(fault)?;
+        .map_err(failed)?;
     let now = engine.given_now();
-    let (seen, _) = super::load::start(link, 0)
-        .await
-        .map_err(|fault| fault.into_error("maintain"))?;
+    let (seen, _) = super::load::start(link, 0).await.map_err(failed)?;
     let retired = remove(link, request, limit, now.unwrap_or(seen)).await;
     let end = if retired.is_ok() {
         "COMMIT"
     } else {
         "ROLLBACK"
     };
-    link.batch(end).await.map_err(fault)?;
+    link.batch(end).await.map_err(failed)?;
     lent.clean = true;
-    retired.map_err(|fault| fault.into_error("maintain"))
+    retired.map_err(failed)
 }
 
 async fn remove(
@@ -158,8 +156,8 @@ async fn remove(
             more = true;
             break;
         }
-        let id = TaskId::new(row.try_get::<_, &str>(1)?)?;
-        if let Err(error) = decode(&id, row.try_get::<_, &str>(3)?.as_bytes()) {
+        let id = TaskId::new(row.try_get::<&str>(1)?)?;
+        if let Err(error) = decode(&id, row.try_get::<&str>(3)?.as_bytes()) {
             tracing::error!(%id, %error, "a stored record cannot be read; it was set aside");
             aside.push((seq, keys::corrupt(&id), error.to_string().into_bytes()));
             continue;

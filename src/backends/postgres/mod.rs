@@ -49,10 +49,13 @@ mod maintain;
 mod names;
 mod needs;
 mod options;
+#[cfg(feature = "sqlx")]
+mod over_sqlx;
 mod pick;
 mod pool;
 mod quick;
 mod read;
+mod row;
 mod schema;
 mod table;
 mod tell;

@@ -2,7 +2,6 @@
 //! have locked.
 
 use futures_util::try_join;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -11,6 +10,7 @@ use super::flush::lane;
 use super::link::Link;
 use super::load::{number, stored};
 use super::loaded::{Home, Loaded};
+use super::row::Row;
 use super::table::{Closed, Ranks, SERVER};
 use crate::id::TaskId;
 use crate::store::ClaimRequest;
@@ -217,8 +217,8 @@ pub(super) async fn pick(
         let mut looked = 0;
         let mut locked = 0;
         for row in &rows {
-            looked = usize::try_from(row.try_get::<_, i64>(12)?).unwrap_or(0);
-            if row.try_get::<_, Option<&str>>(0)?.is_none() {
+            looked = usize::try_from(row.try_get::<i64>(12)?).unwrap_or(0);
+            if row.try_get::<Option<&str>>(0)?.is_none() {
                 continue;
             }
             locked += 1;
@@ -246,7 +246,7 @@ pub(super) async fn pick(
 /// Ranks a record that cannot be read by what its columns say.
 fn unreadable(ranks: &mut Ranks, row: &Row, id: &TaskId) -> Result<Order, Fault> {
     let (queue, name): (&str, &str) = (row.try_get(3)?, row.try_get(4)?);
-    let priority = u8::try_from(row.try_get::<_, i16>(10)?).unwrap_or(0);
+    let priority = u8::try_from(row.try_get::<i16>(10)?).unwrap_or(0);
     let due = Timestamp::from_micros(row.try_get(11)?);
     let order = Order::at(priority, due, number(row.try_get(1)?));
     ranks.add_unreadable(queue, name, order, id.clone());
@@ -353,7 +353,7 @@ pub(super) async fn times(
         times.delayed.push((queue, due));
     }
     if let Some(row) = leases.first() {
-        let id = TaskId::new(row.try_get::<_, &str>(1)?)
+        let id = TaskId::new(row.try_get::<&str>(1)?)
             .map_err(|_| Fault::Odd("a stored id is not valid"))?;
         let end = number(row.try_get(0)?);
         times

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::try_join;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -14,6 +13,7 @@ use super::engine::{Broken, Engine};
 use super::fault::Fault;
 use super::link::{Link, Value};
 use super::pick::{self, FEW_NAMES, Width};
+use super::row::Row;
 use super::table::{Closed, moment, show};
 use crate::error::Result;
 use crate::id::{LeaseToken, TaskId, WorkerId};
@@ -48,13 +48,13 @@ impl Pause {
 /// What such a claim changed of a record, read from four columns that begin here: the end of the lease, its begin, the worker
 /// and the token.
 pub(super) fn claimed(row: &Row, at: usize, record: &mut TaskStateRecord) -> Result<(), Fault> {
-    let Some(token) = row.try_get::<_, Option<Uuid>>(at + 3)? else {
+    let Some(token) = row.try_get::<Option<Uuid>>(at + 3)? else {
         return Ok(());
     };
     let begin: i64 = row.try_get(at + 1)?;
     // Without an end it was set aside while it could not be read.
-    let end = row.try_get::<_, Option<i64>>(at)?.unwrap_or(begin);
-    let Some(worker) = row.try_get::<_, Option<&str>>(at + 2)? else {
+    let end = row.try_get::<Option<i64>>(at)?.unwrap_or(begin);
+    let Some(worker) = row.try_get::<Option<&str>>(at + 2)? else {
         return Ok(());
     };
     let worker = WorkerId::new(worker).map_err(|_| Fault::Odd("a stored worker is not valid"))?;
@@ -117,7 +117,7 @@ async fn attempt(
 ) -> Result<Option<Found>, Fault> {
     let given = engine.given_now();
     let width = Width::first(request.limit);
-    let begin = async { Ok(link.batch(engine.connections.begin()).await?) };
+    let begin = link.batch(engine.connections.begin());
     let leasing = lease(engine, link, request, given, width);
     // Sent in this order, at once: what is not due at the time of the first is seen by it, or by the second.
     let ((), times, rows) = try_join!(begin, pick::times(link, request, given), leasing)?;
@@ -125,12 +125,12 @@ async fn attempt(
         return Err(Fault::Odd("a claim was not answered"));
     };
     let now = Timestamp::from_micros(first.try_get(6)?);
-    if !first.try_get::<_, bool>(7)? {
+    if !first.try_get::<bool>(7)? {
         engine.pause.begin();
         return Ok(None);
     }
-    let locked = usize::try_from(first.try_get::<_, i64>(8)?).unwrap_or(0);
-    let looked = first.try_get::<_, Option<i64>>(9)?.unwrap_or(0);
+    let locked = usize::try_from(first.try_get::<i64>(8)?).unwrap_or(0);
+    let looked = first.try_get::<Option<i64>>(9)?.unwrap_or(0);
     let is_full = locked >= request.limit;
     let is_cut = usize::try_from(looked).unwrap_or(0) >= width.looked;
     let lost = times.lease_end().is_some_and(|end| end <= now);
@@ -138,12 +138,12 @@ async fn attempt(
     if !is_full && (is_cut || lost) {
         return Ok(None);
     }
-    let writer = first.try_get::<_, Option<&str>>(10)?.map(Arc::from);
+    let writer = first.try_get::<Option<&str>>(10)?.map(Arc::from);
     let mut tasks = Vec::with_capacity(locked);
     for row in rows.iter().take(locked) {
-        let id = TaskId::new(row.try_get::<_, &str>(0)?)
+        let id = TaskId::new(row.try_get::<&str>(0)?)
             .map_err(|_| Fault::Odd("a stored id is not valid"))?;
-        let Ok(mut record) = decode(&id, row.try_get::<_, &str>(1)?.as_bytes()) else {
+        let Ok(mut record) = decode(&id, row.try_get::<&str>(1)?.as_bytes()) else {
             // It is set aside by a claim that looks at what it takes.
             engine.pause.begin();
             return Ok(None);
@@ -214,5 +214,5 @@ async fn lease(
     } else {
         pick::LEASE_QUEUE
     };
-    Ok(link.query(sql, &values).await?)
+    link.query(sql, &values).await
 }

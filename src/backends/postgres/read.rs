@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::columns::plain;
 use super::engine::Engine;
-use super::fault::Fault;
 use super::link::Value;
 use super::load::{number, record};
+use super::row::Row;
 use crate::error::Result;
 use crate::id::TaskId;
 use crate::page::{Cursor, PAGE_LIMIT, Page, PageRequest};
@@ -35,7 +34,7 @@ async fn rows(engine: &Engine, sql: &str, values: &[Value<'_>]) -> Result<Vec<Ro
     loop {
         let mut lent = engine.lend("read").await?;
         let link = engine.connections.link(lent.object()?);
-        let read = link.query(sql, values).await.map_err(Fault::from);
+        let read = link.query(sql, values).await;
         lent.keep_unless_cut(&read);
         match read {
             Ok(rows) => return Ok(rows),
@@ -279,7 +278,7 @@ pub(super) async fn list(
     let last: Option<i64> = rows.first().and_then(|row| row.get(8));
     let rows: Vec<&Row> = rows
         .iter()
-        .filter(|row| row.get::<_, Option<&str>>(0).is_some())
+        .filter(|row| row.get::<Option<&str>>(0).is_some())
         .collect();
     let mut items = Vec::with_capacity(rows.len().min(limit));
     for row in rows.iter().take(limit) {
@@ -390,7 +389,7 @@ pub(super) async fn check(engine: &Engine) -> Result<Vec<String>> {
         };
         after = last.get(6);
         for row in &rows {
-            if row.get::<_, Option<&str>>(1).is_none() {
+            if row.get::<Option<&str>>(1).is_none() {
                 let id: &str = row.get(0);
                 wrong.push(format!("the task \"{id}\" has an identity and no record"));
             } else if let (_, Err(error)) = record(row)? {

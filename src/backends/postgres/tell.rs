@@ -131,7 +131,7 @@ impl Teller {
         );
         let link = engine.connections.link(lent.object()?);
         let told = link.batch(&sql).await;
-        told.map_err(|source| super::fault::fault("notify", source))?;
+        told.map_err(|fault| fault.into_error("notify"))?;
         lent.clean = true;
         Ok(())
     }

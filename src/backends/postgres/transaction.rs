@@ -92,7 +92,7 @@ impl Job<'_> {
         let gates: Vec<Word> = self.needs.gates.iter().copied().collect();
         let begin = async {
             match self.begin {
-                Some(begin) => link.batch(begin).await.map_err(Fault::from),
+                Some(begin) => link.batch(begin).await,
                 None => Ok(()),
             }
         };
