@@ -153,8 +153,8 @@ impl<R> Prepared<R> {
     /// Roll the transaction back when you give this call up before it has answered: a part of it may be written.
     ///
     /// # Errors
-    /// As for [`submit`](Self::submit), and `Invalid` when the database has no store where the client's is, or when there is
-    /// no open transaction.
+    /// As for [`submit`](Self::submit), and `Invalid` when the database has no store where the client's is, when there is no
+    /// open transaction, or when a statement of it failed before.
     pub async fn submit_within(self, transaction: impl EnlistAsync) -> Result<TaskHandle<R>> {
         let parts = &self.client.0;
         let commit = Commit::of([self.create()]);

@@ -145,3 +145,21 @@ async fn a_transaction_elsewhere_is_refused_and_stays_usable() {
     let none = store.read(&super::kit::id("none")).await.unwrap_err();
     assert_eq!(none.kind(), ErrorKind::NotFound);
 }
+
+#[tokio::test]
+async fn a_transaction_in_which_a_statement_failed_is_told_so() {
+    let Some(postgres) = Postgres::start() else {
+        return;
+    };
+    let store = open(postgres.options("enlist_failed")).await;
+    let client = program(&store).await.client();
+    let mut database = connect(postgres.url()).await.unwrap();
+    let transaction = database.transaction().await.unwrap();
+    transaction.batch_execute("SELECT 1 / 0").await.unwrap_err();
+    let prepared = client.task("ship").args(&1).prepare().await.unwrap();
+    let error = prepared.submit_within(&transaction).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("failed before"), "{error}");
+    transaction.rollback().await.unwrap();
+    assert_eq!(total(&*store).await, 0);
+}

@@ -231,6 +231,13 @@ async fn what_is_no_transaction_on_the_store_is_refused() {
     let error = ship().await.submit_within(&mut database).await.unwrap_err();
     expect(error, "no open transaction");
 
+    let mut transaction = database.begin().await.unwrap();
+    insert(&mut transaction, 1, "").await.unwrap();
+    insert(&mut transaction, 1, "").await.unwrap_err();
+    let late = ship().await.submit_within(&mut transaction).await;
+    expect(late.unwrap_err(), "failed before");
+    transaction.rollback().await.unwrap();
+
     let create = "CREATE DATABASE elsewhere_sqlx";
     postgres.run(create).await.unwrap();
     let elsewhere = postgres.url().replace("/postgres?", "/elsewhere_sqlx?");

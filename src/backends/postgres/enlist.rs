@@ -154,6 +154,10 @@ fn failed(fault: Fault) -> Error {
             "submit",
             "this connection has no open transaction; begin one, or submit without it",
         ),
+        Some(code) if code == SqlState::IN_FAILED_SQL_TRANSACTION => Error::invalid(
+            "submit",
+            "a statement of this transaction failed before; roll it back and begin anew",
+        ),
         _ => fault.into_error("submit"),
     }
 }
