@@ -4,7 +4,8 @@
 //! | recurring SCHEDULES SECONDS spread|common | idle SCHEDULES SECONDS
 //! | claims memory|DIRECTORY few|ready|future|finished|parked TIMES | server STORE TASKS CALLERS CONCURRENCY PREFETCH | pickup STORE TIMES
 //! | bare redis URL TASKS CONCURRENCY
-//! | bare postgres URL TASKS BATCH | start memory|DIRECTORY TIMES | beside TIMES`
+//! | bare postgres URL TASKS BATCH | start memory|DIRECTORY TIMES | beside TIMES
+//! | soak STORE SECONDS RATE`
 
 mod backlog;
 mod bare_postgres;
@@ -13,6 +14,8 @@ mod measure;
 mod memory;
 mod queue;
 mod recurring;
+mod soak;
+mod soak_gauges;
 mod sqlite;
 
 use std::path::Path;
@@ -39,7 +42,8 @@ fn main() {
             Some("bare") => bare_postgres::run(&args[2], number(3), number(4)).await,
             Some("start") => queue::start(&args[1], number(2)).await,
             Some("beside") => queue::beside(number(1)).await,
-            _ => panic!("memory | sqlite | lone | recurring | idle | claims | server | pickup | bare | start | beside"),
+            Some("soak") => soak::run(&args[1], number(2), number(3)).await,
+            _ => panic!("memory | sqlite | lone | recurring | idle | claims | server | pickup | bare | start | beside | soak"),
         }
     });
     println!("{line}");

@@ -46,3 +46,11 @@ pub fn most_memory() -> f64 {
     unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
     usage.ru_maxrss as f64 / 1024.0
 }
+
+/// The memory of this process now, in MiB.
+pub fn resident() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|line| line.split(' ').nth(1)?.parse::<f64>().ok());
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.map_or(f64::NAN, |pages| pages * size as f64 / f64::from(1 << 20))
+}
