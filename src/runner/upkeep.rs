@@ -11,6 +11,9 @@ use crate::timestamp::Timestamp;
 const EVERY: Duration = Duration::from_secs(60);
 const AT_LEAST: Duration = Duration::from_secs(1);
 
+/// At most, on a store of this process alone: what is kept too long there takes memory, and to look costs next to nothing.
+const EVERY_ALONE: Duration = Duration::from_secs(10);
+
 /// Rows that one round should find to remove: when it finds more, the next one comes sooner.
 const ROUND: u64 = 10_000;
 
@@ -28,14 +31,15 @@ pub(super) async fn tidy(context: &TloContext) {
         .settings()
         .retention
         .over(store.capability().retention);
-    let mut wait = if store.capability().shared {
+    let (mut wait, every) = if store.capability().shared {
         // Spread, so that nodes that were started together do not all tidy together.
-        EVERY.mul_f64(0.5 + context.ids().unit())
+        (EVERY.mul_f64(0.5 + context.ids().unit()), EVERY)
     } else {
-        AT_LEAST
+        (AT_LEAST, EVERY_ALONE)
     };
     let mut unreadable = 0;
     let mut removed = 0;
+    let mut last_round = clock.steady().at;
     loop {
         clock.sleep(wait).await;
         let begun = clock.steady().at;
@@ -66,7 +70,9 @@ pub(super) async fn tidy(context: &TloContext) {
                     let took = clock.steady().at.saturating_sub(begun);
                     (took * 3).clamp(SHORTEST_BREATH, LONGEST_BREATH)
                 } else {
-                    until_next_round(std::mem::take(&mut removed))
+                    let now = clock.steady().at;
+                    let since = now.saturating_sub(std::mem::replace(&mut last_round, now));
+                    until_next_round(since, std::mem::take(&mut removed)).min(every)
                 }
             }
             Err(error) => {
@@ -88,21 +94,36 @@ async fn trim(store: &SharedStore, now: Timestamp) -> bool {
     }
 }
 
-/// After a round that removed so many.
-fn until_next_round(removed: u64) -> Duration {
-    let rounds = u32::try_from(removed / ROUND).unwrap_or(u32::MAX).max(1);
-    (EVERY / rounds).max(AT_LEAST)
+/// After a round that removed so many, which is what had ended since the one before: as long as it takes about [`ROUND`] of
+/// them to end. At most twice as long as before, for it may become more.
+fn until_next_round(since: Duration, removed: u64) -> Duration {
+    let rounds = removed as f64 / ROUND as f64;
+    since.div_f64(rounds.max(0.5)).clamp(AT_LEAST, EVERY)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The waits between rounds, from this one on, when so many end in a second.
+    fn waits(first: Duration, a_second: u64) -> Vec<u64> {
+        let next = |wait: &Duration| Some(until_next_round(*wait, a_second * wait.as_secs()));
+        let waits = std::iter::successors(Some(first), next);
+        waits.take(9).map(|wait| wait.as_secs()).collect()
+    }
+
     #[test]
     fn the_more_ends_the_sooner_upkeep_comes_back() {
-        assert_eq!(until_next_round(0), EVERY);
-        assert_eq!(until_next_round(10_000), EVERY);
-        assert_eq!(until_next_round(60_000), Duration::from_secs(10));
-        assert_eq!(until_next_round(u64::MAX), AT_LEAST);
+        assert_eq!(until_next_round(EVERY, 0), EVERY);
+        assert_eq!(until_next_round(EVERY, 10_000), EVERY);
+        assert_eq!(until_next_round(EVERY, 60_000), Duration::from_secs(10));
+        assert_eq!(until_next_round(EVERY, u64::MAX), AT_LEAST);
+    }
+
+    #[test]
+    fn while_as_much_ends_the_wait_stays() {
+        assert_eq!(waits(EVERY, 1_000), [60, 10, 10, 10, 10, 10, 10, 10, 10]);
+        assert_eq!(waits(EVERY, 20_000), [60, 1, 1, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(waits(AT_LEAST, 100), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     }
 }
