@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 
 use super::fault::Fault;
+use super::floor::{Floor, Since};
 use super::held::HeldRecords;
 use super::link::Link;
 use super::needs::Needs;
@@ -45,6 +46,7 @@ pub(super) struct Engine {
     spare: Spare,
     held: HeldRecords,
     pub(super) pause: Pause,
+    pub(super) floor: Floor,
 }
 
 /// A connection on loan. Given back in the middle of a transaction it is closed.
@@ -99,12 +101,21 @@ impl Engine {
             spare: Spare::default(),
             held: HeldRecords::default(),
             pause: Pause::default(),
+            floor: Floor::default(),
         }
     }
 
     /// The time to go by, when it is not that of the server.
     pub(super) fn given_now(&self) -> Option<Timestamp> {
         (!self.clock.is_of_the_machine()).then(|| self.clock.now())
+    }
+
+    /// From where on a claim looks. By a clock that is stepped nothing takes long.
+    pub(super) fn from(&self, request: &ClaimRequest) -> Since {
+        match self.given_now() {
+            Some(_) => Since::START,
+            None => self.floor.next(request),
+        }
     }
 
     pub(super) async fn lend(&self, operation: &'static str) -> Result<Lent> {
@@ -127,6 +138,8 @@ impl Engine {
             tokens: Tokens::new(&self.ids, Some(&self.spare)),
             now: None,
             claim,
+            from: claim.map_or(Since::START, |request| self.from(request)),
+            floor: Some(&self.floor),
             fresh: fresh.into_iter().collect(),
             held: self.held.take(&needs.records),
             begin: Some(self.connections.begin()),

@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::NAME;
 use super::fault::Fault;
+use super::floor::Since;
 use super::link::{Link, Way};
 use super::loaded::is_missed;
 use super::names::Names;
@@ -107,6 +108,8 @@ async fn write(
         tokens: Tokens::new(ids, None),
         now: (!clock.is_of_the_machine()).then(|| clock.now()),
         claim: None,
+        from: Since::START,
+        floor: None,
         fresh,
         needs,
         begin: None,

@@ -39,6 +39,7 @@ mod columns;
 mod engine;
 mod enlist;
 mod fault;
+mod floor;
 mod flush;
 mod held;
 mod link;

@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::fault::Fault;
+use super::floor::Since;
 use super::flush::lane;
 use super::link::Link;
 use super::load::{number, stored};
@@ -26,22 +27,22 @@ const ENDED_LEASES: i64 = 64;
 // `h` is what is not empty: lanes (or queues) with their priorities. Where that is one, its first rows are locked as they are
 // met; else the best of all of them (`c`) have to be known first.
 macro_rules! candidates {
-    ($of:literal, $every:literal, $also:literal) => {
+    ($of:literal, $every:literal, $also:literal, $from:literal) => {
         concat!(
             "WITH RECURSIVE moment AS MATERIALIZED ( \
                 SELECT coalesce($2::bigint, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS now), \
             p AS ( \
-                SELECT l.k, (SELECT t.priority FROM @task t WHERE t.ready AND t.", $of, " = l.k ORDER BY t.priority DESC LIMIT 1) AS priority \
+                SELECT l.k, (SELECT t.priority FROM @task t WHERE t.ready AND t.", $of, " = l.k AND t.run_at >= ", $from, " ORDER BY t.priority DESC LIMIT 1) AS priority \
                 FROM ", $every, " AS l (k) \
                 UNION ALL \
                 SELECT p.k, (SELECT t.priority FROM @task t WHERE t.ready AND t.", $of, " = p.k AND t.priority < p.priority \
-                    ORDER BY t.priority DESC LIMIT 1) \
+                    AND t.run_at >= ", $from, " ORDER BY t.priority DESC LIMIT 1) \
                 FROM p WHERE p.priority IS NOT NULL), \
             h AS MATERIALIZED (SELECT p.k, p.priority, count(*) OVER () AS n FROM p WHERE p.priority IS NOT NULL), \
             c AS MATERIALIZED ( \
                 SELECT r.seq FROM h AS p CROSS JOIN LATERAL ( \
                     SELECT t.seq, t.priority, t.run_at FROM @task t \
-                    WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at <= (SELECT now FROM moment) ", $also, " \
+                    WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at >= ", $from, " AND t.run_at <= (SELECT now FROM moment) ", $also, " \
                     ORDER BY t.run_at, t.seq LIMIT $3) AS r \
                 WHERE p.n > 1 ORDER BY r.priority DESC, r.run_at, r.seq LIMIT $3) "
         )
@@ -50,12 +51,12 @@ macro_rules! candidates {
 
 /// The best of the candidates, locked: columns of each, then how many were looked at.
 macro_rules! locked {
-    ($of:literal, $also:literal, $columns:literal) => {
+    ($of:literal, $also:literal, $from:literal, $columns:literal) => {
         concat!(
             "(SELECT ", $columns, ", 0::bigint AS looked \
             FROM h AS p CROSS JOIN LATERAL ( \
                 SELECT t.* FROM @task t \
-                WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at <= (SELECT now FROM moment) ", $also, " \
+                WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at >= ", $from, " AND t.run_at <= (SELECT now FROM moment) ", $also, " \
                 ORDER BY t.run_at, t.seq LIMIT $4 FOR UPDATE SKIP LOCKED) AS t \
             WHERE p.n = 1) \
             UNION ALL \
@@ -70,10 +71,11 @@ macro_rules! locked {
 macro_rules! pick {
     ($of:literal, $every:literal, $also:literal) => {
         concat!(
-            candidates!($of, $every, $also),
+            candidates!($of, $every, $also, "$6"),
             locked!(
                 $of,
                 $also,
+                "$6",
                 "t.id, t.seq, t.status, t.queue, t.name, t.body, t.lease_end, t.leased_at, t.worker, t.token, t.priority, t.run_at"
             )
         )
@@ -84,9 +86,9 @@ macro_rules! pick {
 macro_rules! lease {
     ($of:literal, $every:literal, $also:literal) => {
         concat!(
-            candidates!($of, $every, $also),
+            candidates!($of, $every, $also, "$13"),
             ", picked AS MATERIALIZED (",
-            locked!($of, $also, "t.seq, t.plain, t.priority, t.run_at"),
+            locked!($of, $also, "$13", "t.seq, t.plain, t.priority, t.run_at"),
             "), \
             sorted AS MATERIALIZED ( \
                 SELECT seq, row_number() OVER (ORDER BY priority DESC, run_at, seq) AS n FROM picked WHERE seq IS NOT NULL), \
@@ -131,35 +133,37 @@ pub(super) const LEASE_QUEUE: &str = lease!(
 const DELAYED: &str = "WITH RECURSIVE moment AS MATERIALIZED ( \
         SELECT coalesce($2::bigint, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS now), \
     p AS ( \
-        SELECT q.queue, (SELECT t.priority FROM @task t WHERE t.ready AND t.queue = q.queue ORDER BY t.priority DESC LIMIT 1) AS priority \
+        SELECT q.queue, (SELECT t.priority FROM @task t WHERE t.ready AND t.queue = q.queue AND t.run_at >= $3 ORDER BY t.priority DESC LIMIT 1) AS priority \
         FROM unnest($1::text[]) AS q (queue) \
         UNION ALL \
         SELECT p.queue, (SELECT t.priority FROM @task t WHERE t.ready AND t.queue = p.queue AND t.priority < p.priority \
-            ORDER BY t.priority DESC LIMIT 1) \
+            AND t.run_at >= $3 ORDER BY t.priority DESC LIMIT 1) \
         FROM p WHERE p.priority IS NOT NULL) \
     SELECT p.queue, min(r.run_at) FROM p CROSS JOIN LATERAL ( \
         SELECT t.run_at FROM @task t WHERE t.ready AND t.queue = p.queue AND t.priority = p.priority \
             AND t.run_at > (SELECT now FROM moment) ORDER BY t.run_at LIMIT 1) AS r \
     WHERE p.priority IS NOT NULL GROUP BY p.queue";
 
-const FIRST_LEASE: &str =
-    "SELECT lease_end, id FROM @task WHERE lease_end IS NOT NULL ORDER BY lease_end LIMIT 1";
+const FIRST_LEASE: &str = "SELECT lease_end, id FROM @task \
+    WHERE lease_end IS NOT NULL AND lease_end >= $1 ORDER BY lease_end LIMIT 1";
 
 const ENDED_LEASE: &str = "SELECT id, seq, status, queue, name, body, lease_end, leased_at, worker, token FROM @task \
     WHERE lease_end IS NOT NULL AND lease_end <= $1 ORDER BY lease_end LIMIT $2 FOR UPDATE SKIP LOCKED";
 
-/// How many ready tasks are looked at, and how many of them locked.
+/// How many ready tasks are looked at, how many of them locked, and from where on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Width {
     pub(super) looked: usize,
     pub(super) locked: usize,
+    pub(super) from: Since,
 }
 
 impl Width {
-    pub(super) fn first(limit: usize) -> Self {
+    pub(super) fn first(limit: usize, from: Since) -> Self {
         Self {
             looked: limit.saturating_mul(2).saturating_add(32),
             locked: limit,
+            from,
         }
     }
 
@@ -167,6 +171,7 @@ impl Width {
         Self {
             looked: self.looked.saturating_mul(4),
             locked: self.locked.saturating_mul(4).max(16),
+            ..self
         }
     }
 }
@@ -184,7 +189,7 @@ pub(super) async fn early(
     };
     let lanes = lanes(request, queue, &Closed::new());
     let rows = rows(link, queue, &lanes, now, width, request);
-    try_join!(times(link, request, now), rows).map(Some)
+    try_join!(times(link, request, now, width.from), rows).map(Some)
 }
 
 /// Locks the best of each queue, but for lanes that are closed, and adds them to what can be claimed. Those of the first queue
@@ -253,6 +258,15 @@ fn unreadable(ranks: &mut Ranks, row: &Row, id: &TaskId) -> Result<Order, Fault>
     Ok(order)
 }
 
+/// When the first of these rows was due, as far as it is not later.
+pub(super) fn first_due(rows: &[Row]) -> Option<Timestamp> {
+    let due = |row: &Row| row.try_get::<_, Option<i64>>(11).ok().flatten();
+    rows.iter()
+        .filter_map(due)
+        .min()
+        .map(Timestamp::from_micros)
+}
+
 /// The lanes of a queue that a worker can run, but for those that are closed.
 pub(super) fn lanes(request: &ClaimRequest, queue: &str, closed: &Closed) -> Vec<Uuid> {
     let mut lanes: Vec<Uuid> = Vec::with_capacity(request.lanes.names.len());
@@ -292,6 +306,8 @@ async fn rows(
                 (&now, Type::INT8),
                 (&looked, Type::INT8),
                 (&locked, Type::INT8),
+                (&lanes, Type::UUID_ARRAY),
+                (&width.from.due, Type::INT8),
             ],
         )
         .await?
@@ -305,6 +321,7 @@ async fn rows(
                 (&looked, Type::INT8),
                 (&locked, Type::INT8),
                 (&lanes, Type::UUID_ARRAY),
+                (&width.from.due, Type::INT8),
             ],
         )
         .await?
@@ -341,12 +358,21 @@ pub(super) async fn times(
     link: Link<'_>,
     request: &ClaimRequest,
     now: Option<Timestamp>,
+    from: Since,
 ) -> Result<Times, Fault> {
     let mut times = Times::default();
     let queues: Vec<&str> = request.lanes.queues.iter().map(|queue| &**queue).collect();
     let given = now.map(Timestamp::as_micros);
-    let values: [super::link::Value<'_>; 2] = [(&queues, Type::TEXT_ARRAY), (&given, Type::INT8)];
-    let (delayed, leases) = try_join!(link.query(DELAYED, &values), link.query(FIRST_LEASE, &[]))?;
+    let values: [super::link::Value<'_>; 3] = [
+        (&queues, Type::TEXT_ARRAY),
+        (&given, Type::INT8),
+        (&from.due, Type::INT8),
+    ];
+    let first: [super::link::Value<'_>; 1] = [(&from.lease_end, Type::INT8)];
+    let (delayed, leases) = try_join!(
+        link.query(DELAYED, &values),
+        link.query(FIRST_LEASE, &first)
+    )?;
     for row in &delayed {
         let due = Timestamp::from_micros(row.try_get(1)?);
         let queue = keys::queue_word(row.try_get(0)?);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::engine::{Broken, Engine};
 use super::fault::Fault;
+use super::floor::Look;
 use super::link::{Link, Value};
 use super::pick::{self, FEW_NAMES, Width};
 use super::row::Row;
@@ -116,11 +117,13 @@ async fn attempt(
     request: &ClaimRequest,
 ) -> Result<Option<Found>, Fault> {
     let given = engine.given_now();
-    let width = Width::first(request.limit);
+    let from = engine.from(request);
+    let width = Width::first(request.limit, from);
     let begin = link.batch(engine.connections.begin());
     let leasing = lease(engine, link, request, given, width);
+    let look = Look::begin();
     // Sent in this order, at once: what is not due at the time of the first is seen by it, or by the second.
-    let ((), times, rows) = try_join!(begin, pick::times(link, request, given), leasing)?;
+    let ((), times, rows) = try_join!(begin, pick::times(link, request, given, from), leasing)?;
     let Some(first) = rows.first() else {
         return Err(Fault::Odd("a claim was not answered"));
     };
@@ -151,6 +154,11 @@ async fn attempt(
         claimed(row, 2, &mut record)?;
         show(&mut record);
         tasks.push(Arc::new(record));
+    }
+    if from.whole_in.is_none() && given.is_none() {
+        let due = tasks.iter().map(|task| task.run_at).min();
+        let first = (due, times.lease_end());
+        engine.floor.learn(&look, request, first, now);
     }
     let next_due = if is_full {
         Some(now)
@@ -195,7 +203,7 @@ async fn lease(
     } else {
         (&queues, Type::TEXT_ARRAY)
     };
-    let values: [Value<'_>; 12] = [
+    let values: [Value<'_>; 13] = [
         of,
         (&now, Type::INT8),
         (&looked, Type::INT8),
@@ -208,6 +216,7 @@ async fn lease(
         (&queue, Type::TEXT),
         (&rules, Type::BYTEA_ARRAY),
         (&behind, Type::BYTEA_ARRAY),
+        (&width.from.due, Type::INT8),
     ];
     let sql = if few {
         pick::LEASE_LANES

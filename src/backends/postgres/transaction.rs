@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures_util::try_join;
 
 use super::fault::Fault;
+use super::floor::{Floor, Look, Since};
 use super::flush::Plan;
 use super::held::Held;
 use super::link::Link;
@@ -43,6 +44,9 @@ pub(super) struct Job<'a> {
     pub(super) now: Option<Timestamp>,
     /// For a claim: what is asked.
     pub(super) claim: Option<&'a ClaimRequest>,
+    /// From where on it looks, and who learns what it met.
+    pub(super) from: Since,
+    pub(super) floor: Option<&'a Floor>,
     /// Ids that are likely new: they are only looked for after a conflict.
     pub(super) fresh: BTreeSet<TaskId>,
     /// What is known to be needed; grows with every try.
@@ -96,9 +100,10 @@ impl Job<'_> {
                 None => Ok(()),
             }
         };
-        let mut width = Width::first(self.claim.map_or(0, |request| request.limit));
+        let mut width = Width::first(self.claim.map_or(0, |request| request.limit), self.from);
         // With something to lock first, records wait for their turn.
         let early = self.claim.filter(|_| self.needs.locks_nothing());
+        let look = Look::begin();
         let early = pick::early(link, early, self.now, width);
         let rules = load::rules(link, timers);
         let start = load::start(link, self.needs.numbers);
@@ -127,8 +132,14 @@ impl Job<'_> {
         if let Some(request) = self.claim {
             load::load(link, &first, &mut loaded, true).await?;
             let (times, rows) = match picked {
-                Some((times, rows)) => (times, Some(rows)),
-                None => (pick::times(link, request, self.now).await?, None),
+                Some((times, rows)) => {
+                    if let (Some(floor), None, None) = (self.floor, self.from.whole_in, self.now) {
+                        let first = (pick::first_due(&rows), times.lease_end());
+                        floor.learn(&look, request, first, now);
+                    }
+                    (times, Some(rows))
+                }
+                None => (pick::times(link, request, self.now, self.from).await?, None),
             };
             times.keep(&mut loaded);
             pick::ended_leases(link, now, &mut loaded).await?;

@@ -262,9 +262,19 @@ pub(super) fn apply<T: Source + Table>(sketch: &mut T, commit: &Commit) -> Resul
 
 /// Claims in a transaction of its own.
 pub(super) async fn claim(engine: &Engine, request: &ClaimRequest) -> Result<Claims> {
-    if let Some(claims) = quick::claim(engine, request).await? {
-        return Ok(claims);
+    let mut claims = match quick::claim(engine, request).await? {
+        Some(claims) => claims,
+        None => any_claim(engine, request).await?,
+    };
+    // What this one passed over.
+    if let Some(wait) = engine.from(request).whole_in {
+        let whole = claims.now.saturating_add(wait);
+        claims.next_due = claims.next_due.map(|due| due.min(whole)).or(Some(whole));
     }
+    Ok(claims)
+}
+
+async fn any_claim(engine: &Engine, request: &ClaimRequest) -> Result<Claims> {
     let claims = engine.transact("claim", Needs::default(), None, Some(request), |sketch| {
         kv::claim(sketch, request)
     });

@@ -1,0 +1,87 @@
+//! Claims beside a transaction that is open for long: what was claimed since it began cannot be cleaned up.
+
+use std::time::Duration;
+
+use tlo::store::{ClaimRequest, Lanes, TaskStateStore, TaskStateStoreExt};
+use tlo::task::{Due, NewTask};
+use tlo::{Clock, Payload, SystemClock, Timestamp, WorkerId};
+
+use super::kit::{id, open, since_boot};
+use super::servers::postgres::{Postgres, connect};
+
+/// Rows that were ready and are gone, which no look may forget.
+const GONE: usize = 200_000;
+
+fn due(name: &str, at: Timestamp) -> NewTask {
+    let mut new = NewTask::new(id(name), "work", Payload::null());
+    new.due = Due::At(at);
+    new
+}
+
+#[tokio::test]
+async fn claims_do_not_go_past_all_that_was_claimed_since_an_old_transaction_began() {
+    let Some(postgres) = Postgres::start() else {
+        return;
+    };
+    let options = postgres.options("old_view");
+    let store = open(options.clone()).await;
+    let old = connect(postgres.url()).await.unwrap();
+    let view = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM pg_class LIMIT 1";
+    old.batch_execute(view).await.unwrap();
+    let request = ClaimRequest {
+        worker: WorkerId::new("w").unwrap(),
+        lanes: Lanes::new(["default"], ["work"]),
+        limit: 1,
+        ttl: Duration::from_secs(60),
+    };
+    let claim = async || {
+        let begun = since_boot();
+        let claims = store.claim(request.clone()).await.unwrap();
+        let ids: Vec<String> = claims
+            .tasks
+            .iter()
+            .map(|task| task.id.to_string())
+            .collect();
+        (ids, since_boot().saturating_sub(begun))
+    };
+
+    let now = SystemClock.now();
+    store.create(due("first", now)).await.unwrap();
+    let table = format!("{}.task", options.schema);
+    let gone = format!(
+        "INSERT INTO {table} (seq, id, status, queue, name, lane, priority, run_at, ready, body, plain) \
+            SELECT 1000000 + n, 'gone' || n, status, queue, name, lane, priority, run_at - 3600000000 + n, true, body, plain \
+            FROM {table}, generate_series(1, {GONE}) AS n; \
+         DELETE FROM {table} WHERE seq > 1000000; ANALYZE {table}"
+    );
+    postgres.run(&gone).await.unwrap();
+    let (found, whole) = claim().await;
+    assert_eq!(found, ["first"]);
+
+    let mut took = Vec::new();
+    for number in 0..10 {
+        let name = format!("next{number}");
+        store.create(due(&name, SystemClock.now())).await.unwrap();
+        let (found, time) = claim().await;
+        assert_eq!(found, [name]);
+        took.push(time);
+    }
+    let least = took.iter().min().unwrap();
+    assert!(*least * 2 < whole, "{took:?}, and at first {whole:?}");
+
+    // What was due before all of them was passed over at most until everything is looked at again.
+    let before = now.saturating_sub(Duration::from_secs(1_800));
+    store.create(due("before", before)).await.unwrap();
+    let begun = since_boot();
+    loop {
+        let (found, _) = claim().await;
+        if found == ["before"] {
+            break;
+        }
+        assert!(found.is_empty(), "{found:?}");
+        let waited = since_boot().saturating_sub(begun);
+        assert!(waited < Duration::from_secs(20), "it is never looked at");
+        SystemClock.sleep(Duration::from_millis(50)).await;
+    }
+    old.batch_execute("COMMIT").await.unwrap();
+}
