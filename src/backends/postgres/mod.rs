@@ -21,8 +21,10 @@
 //!   process.
 //! - `LISTEN`/`NOTIFY` brings hints to other processes within milliseconds; when it does not, workers look by themselves
 //!   every second.
-//! - A long transaction anywhere in the database keeps rows from being cleaned up and makes every queue in PostgreSQL
-//!   slower: set `idle_in_transaction_session_timeout`. The tables ask for eager autovacuum themselves.
+//! - A long transaction anywhere in the database keeps rows from being cleaned up: tables grow until it ends, so set
+//!   `idle_in_transaction_session_timeout`. Claims pass over what is gone meanwhile, and look at everything again within
+//!   5 s: a task that becomes ready before others that run already may wait that long. The tables ask for eager
+//!   autovacuum themselves.
 //! - Behind PgBouncer with `pool_mode = transaction` the store uses no named statements and does not listen; it finds out
 //!   when it is opened, or is told by `pooler = "transaction"`. Hints then reach only the process they come from, and
 //!   others look every 200 ms. With `pool_mode = session` nothing is different. Statement pooling cannot work.
