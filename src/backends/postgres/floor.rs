@@ -2,7 +2,7 @@
 //!
 //! The rows of what was claimed stay in the indexes until no transaction can see them any more. While an old one is open
 //! anywhere in the database, a look for the first row that is ready goes past all that were claimed since. After a look that
-//! took long the next ones begin where it met the first, and now and then comes one that looks at everything again: what
+//! took long, and when the server says that much is gone and not cleaned up, the next ones begin where it met the first, and now and then comes one that looks at everything again: what
 //! became ready before that place is claimed then.
 
 use std::sync::Arc;
@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::fault::Fault;
+use super::link::Link;
 use crate::clock::{Clock, SystemClock};
 use crate::store::{ClaimRequest, Lanes};
 use crate::timestamp::Timestamp;
 
-/// A look that takes longer goes past much that is gone. Usual ones take a tenth of it.
+/// A look that takes longer may go past much that is gone. Usual ones take a tenth of it.
 const SLOW: Duration = Duration::from_millis(25);
 
 /// The next look at everything comes so many times later as the last one took, within these.
@@ -24,6 +26,15 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Of two transactions that were begun one after the other, the first may be committed so much later.
 const OVERTAKEN: Duration = Duration::from_secs(1);
+
+/// The reason may as well be a machine that is busy: the server says how many rows of tasks are gone and not cleaned up.
+const GONE: &str = "SELECT pg_stat_get_dead_tuples('@task'::regclass)";
+
+/// From so many on they are the reason. The server begins to clean up at an eighth of it.
+const MANY: i64 = 40_000;
+
+/// It is not asked more often.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a look passes over, in microseconds since 1970.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +71,17 @@ impl Known {
     }
 }
 
-/// What the last look at everything taught.
+/// What the last look at everything taught, and the last answer of the server.
 #[derive(Debug, Default)]
-pub(super) struct Floor(Mutex<Option<Known>>);
+pub(super) struct Floor(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    known: Option<Known>,
+    /// By the steady clock.
+    asked_at: Option<Duration>,
+    many_are_gone: bool,
+}
 
 /// A look at everything that is under way.
 pub(super) struct Look(Duration);
@@ -77,12 +96,17 @@ impl Floor {
     /// From where on the next claim of these lanes looks.
     pub(super) fn next(&self, request: &ClaimRequest) -> Since {
         let now = SystemClock.steady().at;
-        match &*self.0.lock() {
-            Some(known) if known.whole_at > now && known.is_of(&request.lanes) => Since {
-                due: known.due,
-                lease_end: known.lease_end,
-                whole_in: Some(known.whole_at.saturating_sub(now)),
-            },
+        let state = self.0.lock();
+        match &state.known {
+            Some(known)
+                if state.many_are_gone && known.whole_at > now && known.is_of(&request.lanes) =>
+            {
+                Since {
+                    due: known.due,
+                    lease_end: known.lease_end,
+                    whole_in: Some(known.whole_at.saturating_sub(now)),
+                }
+            }
             _ => Since::START,
         }
     }
@@ -101,12 +125,36 @@ impl Floor {
             let first = first.map_or(now, |first| first.min(now));
             first.saturating_sub(OVERTAKEN).as_micros()
         };
-        *self.0.lock() = (took >= SLOW).then(|| Known {
+        self.0.lock().known = (took >= SLOW).then(|| Known {
             due: before(due),
             lease_end: before(lease_end),
             lanes: request.lanes.clone(),
             whole_at: ended + (took * REST).clamp(SHORTEST, LONGEST),
         });
+    }
+
+    /// After a slow look, whether the server is to be asked for the reason.
+    pub(super) fn asks(&self) -> bool {
+        let now = SystemClock.steady().at;
+        let state = self.0.lock();
+        state.known.is_some() && state.asked_at.is_none_or(|at| at + ASK_AGAIN <= now)
+    }
+
+    /// Asks it. One that does not say leaves claims looking at everything.
+    pub(super) async fn ask(&self, link: Link<'_>) -> Result<(), Fault> {
+        let asked = link.query(GONE, &[]).await;
+        let gone = match &asked {
+            Ok(rows) => rows.first().and_then(|row| row.try_get(0).ok()),
+            Err(_) => None,
+        };
+        self.told(gone.unwrap_or(0));
+        asked.map(drop)
+    }
+
+    fn told(&self, gone: i64) {
+        let mut state = self.0.lock();
+        state.asked_at = Some(SystemClock.steady().at);
+        state.many_are_gone = gone >= MANY;
     }
 }
 
@@ -132,6 +180,7 @@ mod tests {
     #[test]
     fn only_a_slow_look_makes_the_next_ones_begin_where_it_met_the_first() {
         let floor = Floor::default();
+        floor.told(MANY);
         let lanes = Lanes::new(["default"], ["mail"]);
         let (first, now) = (
             Timestamp::from_micros(7_000_000),
@@ -160,8 +209,23 @@ mod tests {
     }
 
     #[test]
+    fn a_look_that_is_slow_on_a_busy_machine_teaches_nothing() {
+        let floor = Floor::default();
+        let lanes = Lanes::new(["default"], ["mail"]);
+        let now = Timestamp::from_micros(9_000_000);
+        floor.learn(&Look::begin(), &claim(&lanes), (Some(now), None), now);
+        assert!(!floor.asks());
+        floor.learn(&begun(SLOW), &claim(&lanes), (Some(now), None), now);
+        assert!(floor.asks());
+        floor.told(MANY - 1);
+        assert_eq!(floor.next(&claim(&lanes)).due, i64::MIN);
+        assert!(!floor.asks(), "it was asked just before");
+    }
+
+    #[test]
     fn what_is_due_later_hides_nothing_that_becomes_due_before() {
         let floor = Floor::default();
+        floor.told(MANY);
         let lanes = Lanes::new(["default"], ["mail"]);
         let (later, now) = (
             Timestamp::from_micros(99_000_000),

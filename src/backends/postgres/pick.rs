@@ -260,7 +260,7 @@ fn unreadable(ranks: &mut Ranks, row: &Row, id: &TaskId) -> Result<Order, Fault>
 
 /// When the first of these rows was due, as far as it is not later.
 pub(super) fn first_due(rows: &[Row]) -> Option<Timestamp> {
-    let due = |row: &Row| row.try_get::<_, Option<i64>>(11).ok().flatten();
+    let due = |row: &Row| row.try_get::<Option<i64>>(11).ok().flatten();
     rows.iter()
         .filter_map(due)
         .min()

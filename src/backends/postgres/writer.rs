@@ -262,6 +262,9 @@ pub(super) fn apply<T: Source + Table>(sketch: &mut T, commit: &Commit) -> Resul
 
 /// Claims in a transaction of its own.
 pub(super) async fn claim(engine: &Engine, request: &ClaimRequest) -> Result<Claims> {
+    if engine.floor.asks() {
+        ask_why_slow(engine).await;
+    }
     let mut claims = match quick::claim(engine, request).await? {
         Some(claims) => claims,
         None => any_claim(engine, request).await?,
@@ -272,6 +275,17 @@ pub(super) async fn claim(engine: &Engine, request: &ClaimRequest) -> Result<Cla
         claims.next_due = claims.next_due.map(|due| due.min(whole)).or(Some(whole));
     }
     Ok(claims)
+}
+
+/// When this fails, the claim tells.
+async fn ask_why_slow(engine: &Engine) {
+    let Ok(mut lent) = engine.lend("claim").await else {
+        return;
+    };
+    if let Ok(object) = lent.object() {
+        let asked = engine.floor.ask(engine.connections.link(object)).await;
+        lent.keep_unless_cut(&asked);
+    }
 }
 
 async fn any_claim(engine: &Engine, request: &ClaimRequest) -> Result<Claims> {
