@@ -2,8 +2,8 @@
 //!
 //! The rows of what was claimed stay in the indexes until no transaction can see them any more. While an old one is open
 //! anywhere in the database, a look for the first row that is ready goes past all that were claimed since. After a look that
-//! took long, and when the server says that much is gone and not cleaned up, the next ones begin where it met the first, and now and then comes one that looks at everything again: what
-//! became ready before that place is claimed then.
+//! took long, and when the server says that many rows are gone and not cleaned up, the next ones begin where it met the first;
+//! now and then comes one that looks at everything again, and claims what became ready before that place.
 
 use std::sync::Arc;
 use std::time::Duration;
