@@ -81,6 +81,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - Creation sequences grow in the order of creation.
 /// - A commit of many creates is all or nothing.
 /// - Creates in commits of their own report each by itself.
+/// - Creates of one commit report each in its order, also beside known ones.
 /// - A created task can be leased to its creator in the same write.
 /// - A lease at creation is not given before the task is due.
 /// - A lease at creation is not given to a task that expired.

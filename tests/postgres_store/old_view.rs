@@ -58,6 +58,22 @@ async fn claims_do_not_go_past_all_that_was_claimed_since_an_old_transaction_beg
          DELETE FROM {table} WHERE seq > 1000000; ANALYZE {table}"
     );
     postgres.run(&gone).await.unwrap();
+    // Sessions tell what they did when they have time for it.
+    let counted = format!("SELECT pg_stat_get_dead_tuples('{table}'::regclass)");
+    let is_counted = async || {
+        let watch = connect(postgres.url()).await.unwrap();
+        let row = watch.query_one(&counted, &[]).await.unwrap();
+        row.get::<_, i64>(0) >= i64::try_from(GONE).unwrap()
+    };
+    let begun = since_boot();
+    while !is_counted().await {
+        let waited = since_boot().saturating_sub(begun);
+        assert!(
+            waited < Duration::from_secs(60),
+            "nobody counts what is gone"
+        );
+        SystemClock.sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(claim().await.0, ["first"]);
 
     let mut took = Vec::new();
