@@ -216,7 +216,7 @@ async fn who_leaves_a_gate_reads_one_of_those_behind_it() {
 }
 
 #[tokio::test]
-async fn those_who_leave_a_gate_in_one_write_bring_back_no_more_than_two_each() {
+async fn those_who_leave_a_gate_in_one_write_bring_back_no_more_than_three_each() {
     let bench = Bench::new();
     bench.add("t", 1_500, &[("user/7", 50)]).await;
     let holders = bench.claim_all().await;
@@ -238,8 +238,27 @@ async fn those_who_leave_a_gate_in_one_write_bring_back_no_more_than_two_each() 
             ..PageRequest::first(1_000)
         };
     }
-    assert!((50..=100).contains(&back), "{back} came back for 50");
+    assert!((50..=150).contains(&back), "{back} came back for 50");
     assert_eq!(bench.claim_all().await.len(), 50);
+}
+
+#[tokio::test]
+async fn those_who_come_back_and_cannot_run_do_not_leave_a_gate_empty_before_others() {
+    let bench = Bench::new();
+    let queue = |n: usize| if n < 8 { "paused" } else { "default" };
+    bench.add("holder", 3, &[("user/7", 3)]).await;
+    let holders = bench.claim_all().await;
+    assert_eq!(holders.len(), 3);
+    bench.add_to(queue, "t", 9, &[("user/7", 3)]).await;
+    let parked = bench.claim_all_of(&["paused", "default"]).await;
+    assert_eq!(parked.len(), 0);
+    bench.rule("queue/paused", r#"{"paused": true}"#).await;
+    for holder in holders {
+        bench.succeed(&[holder]).await;
+    }
+    let next: Vec<_> = bench.claim_all_of(&["paused", "default"]).await;
+    let next: Vec<&str> = next.iter().map(|record| record.id.as_str()).collect();
+    assert_eq!(next, ["t8"]);
 }
 
 #[tokio::test]

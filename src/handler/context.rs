@@ -399,10 +399,11 @@ impl TaskContext {
         reports.latest.take().or(sent)
     }
 
-    /// Gives back a report that could not be written, unless there is a later one; for workers.
+    /// Gives back a report that could not be written, unless there is a later one, which may be on its way or written; for
+    /// workers.
     pub(crate) fn return_progress(&self, report: Option<Payload>) {
         let mut reports = self.run.progress.lock();
-        if reports.latest.is_none() {
+        if reports.latest.is_none() && reports.sent == report {
             reports.latest = report;
         }
     }

@@ -61,7 +61,7 @@ fn leave_gates(table: &mut dyn Table, id: &TaskId) -> Result<()> {
     }
     for (_, gate) in &mine {
         if let Ok(gate) = std::str::from_utf8(gate) {
-            reopen::reopen(table, gate)?;
+            reopen::give_place(table, gate)?;
             table.hint(Hint::Unknown);
         }
     }

@@ -6,6 +6,7 @@ use super::gates::{self, Known, Verdict};
 use super::table::Table;
 use super::{index, keys};
 use crate::error::Result;
+use crate::store::Hint;
 use crate::task::{Parked, Rate, TaskStateRecord, TaskStatus};
 use crate::timestamp::Timestamp;
 
@@ -89,8 +90,7 @@ fn open(
     }
     if sent_on > 0 && next.is_some() {
         // Those that went have left their turns to some behind them.
-        let now = table.moment().now;
-        gates::set_timer(table, key, now)?;
+        go_on_at_once(table, key)?;
     }
     Ok(opened)
 }
@@ -125,6 +125,14 @@ pub(crate) fn forget_sweeps(table: &mut dyn Table, limit: usize) -> Result<()> {
             table.delete(&row)?;
         }
     }
+    Ok(())
+}
+
+/// The next claim goes on, whoever makes it.
+fn go_on_at_once(table: &mut dyn Table, key: &str) -> Result<()> {
+    let now = table.moment().now;
+    gates::set_timer(table, key, now)?;
+    table.hint(Hint::Unknown);
     Ok(())
 }
 
@@ -220,9 +228,15 @@ fn look(
     let now = table.moment().now;
     let room = claim.as_ref().map_or(REOPEN_LIMIT, |(_, turns)| turns.left);
     if room == 0 {
-        gates::set_timer(table, key, now)?;
+        go_on_at_once(table, key)?;
         return Ok(looked);
     }
+    // Where nobody is in, nobody's leave brings the next ones back, should those that come now not be able to run.
+    let places = if opening.held == 0 {
+        usize::MAX
+    } else {
+        places
+    };
     let prefix = keys::parked_all(keys::gate_word(key));
     let from = from
         .filter(|from| from.starts_with(&prefix))
@@ -273,7 +287,7 @@ fn look(
         if looked.opened + looked.sent_on >= room {
             if full_page || at + 1 < rows.len() {
                 // More may pass: go on at the next claim instead of walking a long backlog in this write.
-                gates::set_timer(table, key, now)?;
+                go_on_at_once(table, key)?;
             }
             return Ok(looked);
         }

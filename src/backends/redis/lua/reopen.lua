@@ -25,6 +25,12 @@ local function closed_besides(r, key)
   return nil
 end
 
+-- The next claim goes on, whoever makes it.
+local function go_on_at_once(key)
+  set_timer(key, NOWC)
+  hint('U')
+end
+
 -- Looks at one page of the records parked behind a gate, behind a row, and brings back what it lets through now, so many
 -- at most when that is given.
 -- Answers how many, the row behind which the next look begins when there may be more that it lets through, and how many
@@ -50,9 +56,11 @@ local function look(key, behind, places)
   local held, room = holders_of(key), turns or REOPEN_LIMIT
   if held >= all then return 0, nil, 0 end
   if room == 0 then
-    set_timer(key, NOWC)
+    go_on_at_once(key)
     return 0, nil, 0
   end
+  -- Where nobody is in, nobody's leave brings the next ones back, should those that come now not be able to run.
+  if held == 0 then places = nil end
   local rows = rows_between(rows_key, behind and '(' .. behind or '-', '+', REOPEN_LIMIT)
   local full_page = #rows == REOPEN_LIMIT
   local opened, sent_on = 0, 0
@@ -90,7 +98,7 @@ local function look(key, behind, places)
       if held >= all or opened == places then return opened, nil, sent_on end
       if opened + sent_on >= room then
         -- More may pass: at the next claim, instead of walking a long backlog in this write.
-        if full_page or i < #rows then set_timer(key, NOWC) end
+        if full_page or i < #rows then go_on_at_once(key) end
         return opened, nil, sent_on
       end
     end
@@ -108,7 +116,7 @@ reopen = function(key, places)
     if opened > 0 or not behind then break end
   end
   -- Those that went have left their turns to some behind them.
-  if all_sent_on > 0 and behind then set_timer(key, NOWC) end
+  if all_sent_on > 0 and behind then go_on_at_once(key) end
   return opened
 end
 
