@@ -72,7 +72,10 @@ pub(super) async fn tidy(context: &TloContext) {
                 } else {
                     let now = clock.steady().at;
                     let since = now.saturating_sub(std::mem::replace(&mut last_round, now));
-                    until_next_round(since, std::mem::take(&mut removed)).min(every)
+                    match std::mem::take(&mut removed) {
+                        0 => after_nothing(since),
+                        removed => until_next_round(since, removed).min(every),
+                    }
                 }
             }
             Err(error) => {
@@ -101,6 +104,11 @@ fn until_next_round(since: Duration, removed: u64) -> Duration {
     since.div_f64(rounds.max(0.5)).clamp(AT_LEAST, EVERY)
 }
 
+/// After a round that found nothing to remove: a program that does nothing is soon left alone.
+fn after_nothing(since: Duration) -> Duration {
+    (since * 4).clamp(AT_LEAST, EVERY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +122,8 @@ mod tests {
 
     #[test]
     fn the_more_ends_the_sooner_upkeep_comes_back() {
-        assert_eq!(until_next_round(EVERY, 0), EVERY);
+        assert_eq!(after_nothing(EVERY), EVERY);
+        assert_eq!(after_nothing(AT_LEAST), AT_LEAST * 4);
         assert_eq!(until_next_round(EVERY, 10_000), EVERY);
         assert_eq!(until_next_round(EVERY, 60_000), Duration::from_secs(10));
         assert_eq!(until_next_round(EVERY, u64::MAX), AT_LEAST);
