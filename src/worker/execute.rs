@@ -22,7 +22,7 @@ pub(super) struct Finished {
     pub(super) context: TaskContext,
     pub(super) lease: LeaseRef,
     pub(super) ended: Ended,
-    /// How long it ran.
+    /// How long it ran; nothing when nobody watches.
     pub(super) took: Duration,
     /// The last report of the run, when it is not written yet.
     pub(super) progress: Option<Payload>,
@@ -145,7 +145,10 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) -> bool {
             return true;
         }
     }
-    context.begin();
+    // How long it takes is only asked by those who watch.
+    if !shared.parts.observers.is_empty() {
+        context.begin();
+    }
     let mut running = Box::pin(run(handler, context, grace));
     // Nobody is woken by this waker; what waits is asked again at once, by the task that it becomes.
     let mut quiet = std::task::Context::from_waker(Waker::noop());
