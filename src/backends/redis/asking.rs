@@ -27,9 +27,8 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdSource, TaskId, stable_hash};
 use crate::store::{
-    Capability, ClaimRequest, Claims, Commit, Committed, Guard, Lanes, Maintain, Maintained, Op,
+    Capability, ClaimRequest, Claims, Commit, Committed, Lanes, Maintain, Maintained,
 };
-use crate::task::{Ended, TaskStateRecord, decide};
 
 /// A worker with at most this many names sends them along; one with more puts them on the server first.
 const FEW_NAMES: usize = 32;
@@ -174,13 +173,13 @@ impl Asking {
         }
         let lanes = KnownLanes::of(&request.lanes);
         let mut claims = Claims::default();
-        let (mut expired, mut is_quick) = (Vec::new(), false);
+        let mut is_quick = false;
         if request.lanes.names.len() <= FEW_NAMES && self.quick.is_worth_a_try() {
             let args = self.claim_args(&request, &lanes, 0);
             let mut answer = self.claimed(&self.scripts.quick_claim, &args).await?;
             is_quick = answer.text()? == "ok";
             if !answer.is_empty() {
-                expired = self.take_claimed(answer, &mut claims).await?;
+                self.take_claimed(answer, &mut claims).await?;
             }
             if !is_quick {
                 self.quick.ended();
@@ -199,18 +198,9 @@ impl Asking {
                 }
             }
             claims = handed.take().ok_or_else(|| unexpected("claim"))?;
-            expired = self.take_claimed(answer, &mut claims).await?;
+            self.take_claimed(answer, &mut claims).await?;
         }
-        let now = claims.now;
-        let mut handed = self.hand(claims);
-        if !expired.is_empty() {
-            self.end_expired(&expired).await?;
-            // What waited behind them may come now.
-            if let Some(claims) = handed.answer_mut() {
-                claims.next_due = Some(now);
-            }
-        }
-        Ok(handed)
+        Ok(self.hand(claims))
     }
 
     fn claim_args(&self, request: &ClaimRequest, lanes: &KnownLanes, given: usize) -> Args {
@@ -232,12 +222,8 @@ impl Asking {
         args
     }
 
-    /// Adds what a script leased; answers what expired before.
-    async fn take_claimed(
-        &self,
-        mut answer: Values,
-        claims: &mut Claims,
-    ) -> Result<Vec<TaskStateRecord>> {
+    /// Adds what a script leased.
+    async fn take_claimed(&self, mut answer: Values, claims: &mut Claims) -> Result<()> {
         claims.now = answer.time()?;
         claims.next_due = time(&answer.text()?);
         claims.more = answer.number::<i64>()? != 0;
@@ -253,11 +239,7 @@ impl Asking {
                 Err(error) => return Err(error),
             }
         }
-        let mut expired = Vec::new();
-        for parts in answer.array()? {
-            expired.extend(decode(None, parts).ok().flatten());
-        }
-        Ok(expired)
+        Ok(())
     }
 
     async fn claimed(&self, script: &Script, args: &Args) -> Result<Values> {
@@ -281,20 +263,6 @@ impl Asking {
         args.text(name);
         lanes.write(&mut args);
         self.link.eval(&self.scripts.names, &args).await.map(drop)
-    }
-
-    /// Ends tasks that expired before they were claimed. What they become is decided here, not in the script; who was
-    /// quicker is seen by the revision.
-    async fn end_expired(self: &Arc<Self>, expired: &[TaskStateRecord]) -> Result<()> {
-        let ends: Vec<_> = expired
-            .iter()
-            .map(|record| {
-                let ended = Box::new(decide(Ended::Expired, record, 0.0));
-                Commit::of([Op::Settle(record.id.clone(), ended)])
-                    .when(Guard::Revision(record.id.clone(), record.revision))
-            })
-            .collect();
-        self.commit_aside(&ends).await
     }
 
     pub(super) async fn maintain(&self, request: Maintain) -> Result<Maintained> {

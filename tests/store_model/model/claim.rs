@@ -26,14 +26,20 @@ impl Model {
         let mut walk = Walk {
             given: claims.tasks.iter().cloned().collect(),
             left: request.limit,
+            passed: Vec::new(),
         };
         for queue in &request.lanes.queues {
             self.rates_are_open(true);
             if self.closed(&format!("queue/{queue}"), None).is_some() {
                 continue;
             }
-            for id in self.in_order(request, queue) {
-                if walk.left == 0 || self.visit(request, &mut walk, &id, &after)? {
+            let mut order: VecDeque<_> = self.in_order(request, queue).into();
+            walk.passed.clear();
+            while walk.left > 0 {
+                let Some(id) = walk.late().or_else(|| order.pop_front()) else {
+                    break;
+                };
+                if self.visit(request, &mut walk, &id, &after)? {
                     break;
                 }
             }
@@ -87,6 +93,9 @@ impl Model {
             return Ok(false);
         };
         let is_given = walk.given.front().is_some_and(|given| given.id == *id);
+        if task.parked.is_some() && !is_given {
+            walk.passed.push(id.clone());
+        }
         // A store may find out in this claim, or not before the next, that a gate has opened by time or that a task passed
         // its turn on. And what was due before the clock was set back may be due or not.
         let is_sure = task.parked.is_none() && task.run_at <= self.now;
@@ -249,6 +258,17 @@ impl Model {
 struct Walk {
     given: VecDeque<Arc<TaskStateRecord>>,
     left: usize,
+    /// Those that waited behind a gate when it was their turn.
+    passed: Vec<TaskId>,
+}
+
+impl Walk {
+    /// What is given next, when it was passed: one that met the claim later passed its turn on to it.
+    fn late(&mut self) -> Option<TaskId> {
+        let given = self.given.front()?;
+        let at = self.passed.iter().position(|id| *id == given.id)?;
+        Some(self.passed.swap_remove(at))
+    }
 }
 
 fn knows(request: &ClaimRequest, task: &TaskStateRecord) -> bool {

@@ -27,7 +27,7 @@ local function knows(lane)
   return stands_for
 end
 
-local tasks, expired, look_again, taken_out, unsorted = {}, {}, nil, false, false
+local tasks, look_again, taken_out, unsorted = {}, nil, false, false
 local looked_behind, passed_on, gates_ruled = {}, false, has_rules()
 turns = REOPEN_LIMIT
 local found = 0
@@ -99,9 +99,10 @@ local function candidate(cursor, row)
   local stands_for = knows(lane_of(r))
   if not stands_for then return 'lane' end
   if r@expires_at ~= '' and r@expires_at <= NOWC then
-    -- What becomes of it is for the caller to say, in the same call.
-    expired[#expired + 1] = id
-    return 'kept'
+    zrem(cursor.key, row)
+    expire(r)
+    pass_turn_on(r, nil)
+    return 'gone'
   end
   if r@prefer ~= '' and r@prefer ~= worker and r@prefer_until > NOWC then
     look_again_at(r@prefer_until)

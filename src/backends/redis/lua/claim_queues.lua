@@ -163,6 +163,5 @@ if not is_done() then
   more, due = timer and timer <= NOWC, next_due()
 end
 for i = 1, found do tasks[i] = whole(tasks[i]) end
-for i = 1, #expired do expired[i] = whole(expired[i]) end
 finish()
-return { 'ok', NOWC, due, (more or passed_on) and 1 or 0, tasks, expired }
+return { 'ok', NOWC, due, (more or passed_on) and 1 or 0, tasks }

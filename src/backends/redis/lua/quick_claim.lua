@@ -133,4 +133,4 @@ if found < limit and not slow then
 end
 local full = found >= limit
 if full then due = NOWC end
-return { slow and 'slow' or 'ok', NOWC, due or '', full and found > 0 and 1 or 0, tasks, {} }
+return { slow and 'slow' or 'ok', NOWC, due or '', full and found > 0 and 1 or 0, tasks }

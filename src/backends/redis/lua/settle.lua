@@ -1,9 +1,10 @@
 -- The end of a run, and leases. What an end means was decided before; this only writes it.
-local settle
+local settle, expire
 
 do
 
 local ATTEMPTS_KEPT = 20
+local ERROR_LIMIT, CUT = 16384, '… (cut)'
 
 -- The history: framed by its length in eight digits each; the first run and the last twenty.
 local function history_with(r, outcome, failed)
@@ -32,8 +33,9 @@ local function settled_status(r, wanted)
   return nil
 end
 
--- Writes a settlement over a record that runs, or waits and expired. Answers its status, or nil when it is refused.
-settle = function(r, s)
+-- Writes a settlement over a record that runs, or waits and expired; `taken` says that it has no ready row any more.
+-- Answers its status, or nil when it is refused.
+settle = function(r, s, taken)
   local status = settled_status(r, s.status)
   if not status then return nil end
   local n, extra = clone(r), {}
@@ -75,9 +77,25 @@ settle = function(r, s)
       put('g', false)
     end
   end
-  replace(r, n, false, extra)
+  replace(r, n, taken, extra)
   leave_gates(r@id, r@holds, r@queue)
   return status
+end
+
+-- A text within the limit of errors, cut at a character.
+local function cut(text)
+  if #text <= ERROR_LIMIT then return text end
+  local last = ERROR_LIMIT - #CUT
+  while math.floor(string.byte(text, last + 1) / 64) == 2 do last = last - 1 end
+  return sub(text, 1, last) .. CUT
+end
+
+-- Ends a record that expired and has no ready row any more, as `decide` says it for other stores.
+expire = function(r)
+  local why = 'expired before it started'
+  local before = r@failed == 1 and part_of(r, 'e')
+  if before then why = cut(fmt('expired before attempt %.0f; the one before: ', r@attempt + 1) .. before) end
+  settle(r, { status = CANCELLED, failed = why, group = false }, true)
 end
 
 end
