@@ -18,6 +18,9 @@ const LONG: Duration = Duration::from_millis(20);
 /// How late a timer of the runtime may be: it counts in milliseconds and rounds up twice.
 const LATE: Duration = Duration::from_millis(2);
 
+/// Before a long wait ends there is time for what can be done ahead.
+const AHEAD: Duration = Duration::from_millis(4);
+
 /// Fires until an error ends it, which only happens in strict mode.
 pub(super) async fn fire(mut scheduler: Scheduler, clock: Arc<dyn Clock>, strict: bool) -> Error {
     let mut pause = Duration::from_millis(100);
@@ -25,7 +28,7 @@ pub(super) async fn fire(mut scheduler: Scheduler, clock: Arc<dyn Clock>, strict
         match scheduler.tick().await {
             Ok(Some(wait)) => {
                 pause = Duration::from_millis(100);
-                sleep_exactly(&*clock, wait).await;
+                sleep_exactly(&*clock, wait, || scheduler.look_ahead()).await;
             }
             Ok(None) => std::future::pending::<()>().await,
             Err(error) if strict && !error.is_retryable() => return error,
@@ -39,14 +42,18 @@ pub(super) async fn fire(mut scheduler: Scheduler, clock: Arc<dyn Clock>, strict
 }
 
 /// Waits, and after a long wait ends within a fraction of a millisecond: a timer of the runtime is up to two late, so the rest
-/// of the wait is slept by a thread of its own.
-async fn sleep_exactly(clock: &dyn Clock, wait: Duration) {
+/// of the wait is slept by a thread of its own. Shortly before its end `prepare` is called.
+async fn sleep_exactly(clock: &dyn Clock, wait: Duration, prepare: impl FnOnce()) {
     if wait < LONG || !clock.is_of_the_machine() {
         return clock.sleep(wait).await;
     }
     let due = clock.steady().at + wait;
-    clock.sleep(wait.saturating_sub(LATE)).await;
-    let rest = move || due.saturating_sub(SystemClock.steady().at).min(LATE);
+    clock.sleep(wait.saturating_sub(AHEAD + LATE)).await;
+    prepare();
+    let rest = move || {
+        due.saturating_sub(SystemClock.steady().at)
+            .min(AHEAD + LATE)
+    };
     let (wake, woken) = oneshot::channel();
     let alarm = move || {
         std::thread::sleep(rest());
@@ -69,7 +76,7 @@ mod tests {
     async fn a_wait_is_never_shorter_than_asked_for() {
         for wait in [Duration::from_millis(1), LONG, LONG + LATE] {
             let before = SystemClock.steady().at;
-            sleep_exactly(&SystemClock, wait).await;
+            sleep_exactly(&SystemClock, wait, || {}).await;
             assert!(SystemClock.steady().at - before >= wait, "{wait:?}");
         }
     }

@@ -21,14 +21,7 @@ const ROUNDS: usize = 5;
 
 /// Decides one batch of the schedules that are due; answers whether all their runs begin already.
 pub(super) async fn fire_due(scheduler: &mut Scheduler, now: Timestamp) -> Result<bool> {
-    let mut indexes = Vec::new();
-    while indexes.len() < scheduler.batch {
-        match scheduler.due.peek() {
-            Some(Reverse((at, index))) if *at <= now => indexes.push(*index),
-            _ => break,
-        }
-        scheduler.due.pop();
-    }
+    let indexes = scheduler.due.take(now, scheduler.batch);
     let fired = decide_all(scheduler, &indexes, now).await;
     for index in indexes {
         scheduler.arm_again(index);
@@ -47,7 +40,12 @@ async fn decide_all(scheduler: &mut Scheduler, indexes: &[usize], now: Timestamp
             }
             continue;
         }
-        match decide::first(&scheduler.entries[*index], *index, now) {
+        let entry = &scheduler.entries[*index];
+        if let Some(decision) = scheduler.ahead.take(entry, *index, now) {
+            round.push(decision);
+            continue;
+        }
+        match decide::first(entry, *index, now) {
             Ok(decision) if is_ready(scheduler, &decision) => round.push(decision),
             Ok(decision) => match prepared(scheduler, decision, now).await {
                 Ok(decision) => round.push(decision),
@@ -300,7 +298,7 @@ fn apply(scheduler: &mut Scheduler, decision: Decision, effects: &[Effect]) -> R
 }
 
 /// Whether a decision needs to know nothing more of the store: it is not about unfinished runs.
-fn is_ready(scheduler: &Scheduler, decision: &Decision) -> bool {
+pub(super) fn is_ready(scheduler: &Scheduler, decision: &Decision) -> bool {
     let overlap = scheduler.entries[decision.index].def.policy.overlap;
     decision.behind.is_none() && overlap != Overlap::Replace
 }

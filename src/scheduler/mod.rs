@@ -4,21 +4,24 @@
 //! occurrence under a derived id and moves the cursor from the version that was read: a node that comes second is refused
 //! and reads on. Nothing is remembered that cannot be read again.
 
+mod ahead;
 mod decide;
 mod entry;
 mod fire;
+mod line;
 mod set_back;
 mod start;
 mod starts;
 mod unblock;
 mod upcoming;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahead::Ahead;
 use entry::Entry;
+use line::Line;
 pub use starts::Starts;
 pub use upcoming::{Upcoming, upcoming};
 
@@ -51,8 +54,8 @@ pub struct Scheduler {
     entries: Vec<Entry>,
     /// Names and versions that this process defines.
     versions: HashSet<(Arc<str>, Arc<str>)>,
-    /// When each entry is due next, the first on top.
-    due: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    due: Line,
+    ahead: Ahead,
     seen: Option<set_back::Seen>,
     batch: usize,
     starts: Option<Arc<dyn Starts>>,
@@ -79,7 +82,8 @@ impl Scheduler {
             strict,
             entries: Vec::new(),
             versions: HashSet::new(),
-            due: BinaryHeap::new(),
+            due: Line::default(),
+            ahead: Ahead::default(),
             seen: None,
             starts: None,
         }
@@ -118,7 +122,7 @@ impl Scheduler {
         let now = self.clock.now();
         set_back::notice(self, now).await?;
         let mut in_a_row = 0;
-        while self.due.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+        while self.due.first().is_some_and(|at| at <= now) {
             let places = self.starts.as_ref();
             if places.is_some_and(|places| places.is_short_of(self.batch)) {
                 tokio::task::yield_now().await;
@@ -133,18 +137,23 @@ impl Scheduler {
                 in_a_row = 0;
             }
         }
+        self.ahead = Ahead::default();
         // Firing took its time, which is not to be waited for again.
         let now = self.clock.now();
-        Ok(self
-            .due
-            .peek()
-            .map(|Reverse((at, _))| at.since(now).min(LOOK_AGAIN)))
+        Ok(self.due.first().map(|at| at.since(now).min(LOOK_AGAIN)))
+    }
+
+    /// Decides what is due within the next moments, so that the next [`tick`](Self::tick) only has to write it. Who waits
+    /// between two ticks may call it shortly before the end of the wait; nothing is written, and nothing is missed
+    /// without it.
+    pub fn look_ahead(&mut self) {
+        self.ahead = Ahead::look(self, self.clock.now());
     }
 
     /// When the next slot is due.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.peek().map(|Reverse((at, _))| *at)
+        self.due.first()
     }
 
     /// Asks once who runs what: neither definitions nor what a worker can run change.
@@ -163,7 +172,7 @@ impl Scheduler {
             return;
         };
         match entry.next() {
-            Some(at) => self.due.push(Reverse((at, index))),
+            Some(at) => self.due.push(at, index),
             None if entry.stood_down => {}
             None => self.observers.notify(|| Lifecycle::ScheduleEnded {
                 schedule: Arc::clone(&entry.def.name),
@@ -175,7 +184,8 @@ impl Scheduler {
     fn arm_all(&mut self) {
         let entries = self.entries.iter().enumerate();
         self.due = entries
-            .filter_map(|(index, entry)| Some(Reverse((entry.next()?, index))))
+            .filter_map(|(index, entry)| Some((entry.next()?, index)))
             .collect();
+        self.ahead = Ahead::default();
     }
 }
