@@ -8,7 +8,8 @@ use crate::driver::{self, Home, Tally};
 use crate::planted::{Bug, PlantedTrees};
 use crate::stores::Trees;
 
-/// What no sequence of single calls with plain names and small payloads meets; the conformance suite has cases for each.
+/// What no sequence of single calls with plain names and small payloads meets, nor one in which nothing is put in from
+/// another store; the conformance suite has cases for each.
 const BEYOND: &[Bug] = &[
     Bug::KeysByQuery,
     Bug::PayloadsTidiedUp,
@@ -17,6 +18,12 @@ const BEYOND: &[Bug] = &[
     Bug::NamesTrimmed,
     Bug::NamesFolded,
     Bug::HintsNeverSent,
+    Bug::ImportsOverwrite,
+    Bug::ImportsForgetRuns,
+    Bug::ImportedEventsAppended,
+    Bug::ImportedMarksNeverEnd,
+    Bug::KeysOfTheGoneFree,
+    Bug::HoldingsIncomplete,
 ];
 
 /// Those that are looked for when it is not the full proof: some of each kind.

@@ -143,8 +143,14 @@ impl Model {
             let by_rate = self
                 .rule(&parked.gate)
                 .is_some_and(|rule| rule.rate.is_some());
+            // One that was over holds again when the clock is set back: nothing is written then that could open the gate.
+            let is_back = self
+                .mark(&format!("{GATE_MARK}{}", parked.gate))
+                .and_then(|mark| mark.until)
+                .is_some_and(|until| until <= self.high);
             if self.closed(&parked.gate, limit).is_some()
                 || (by_rate && self.rates_unknown.is_some())
+                || is_back
             {
                 continue;
             }
