@@ -24,7 +24,6 @@ async fn main() -> tlo::Result<()> {
         .await?;
     let client = tlo.client();
     let runner = Runner::new(tlo);
-    let handle = runner.handle();
     let work = async move {
         println!(
             "2 + 3 = {}",
@@ -35,9 +34,9 @@ async fn main() -> tlo::Result<()> {
                 .result()
                 .await?
         );
-        handle.stop();
         Ok(())
     };
-    let (done, stopped) = tokio::join!(work, runner.run());
+    let mut done = Ok(());
+    let stopped = runner.run_until(async { done = work.await }).await;
     done.and(stopped)
 }

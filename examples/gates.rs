@@ -81,16 +81,15 @@ async fn main() -> tlo::Result<()> {
     assert_eq!(first.record().await?.args.decode::<String>()?, "final");
 
     let runner = Runner::new(tlo);
-    let handle = runner.handle();
     let work = async move {
         for export in exports {
             export.wait().await?;
         }
         first.wait().await?;
-        handle.stop();
         Ok(())
     };
-    let (done, stopped) = tokio::join!(work, runner.run());
+    let mut done = Ok(());
+    let stopped = runner.run_until(async { done = work.await }).await;
     for user in 0..5 {
         println!("user {user}: {} at once", seen.most(&user.to_string()));
         assert_eq!(seen.most(&user.to_string()), 1);

@@ -46,7 +46,6 @@ async fn main() -> tlo::Result<()> {
         .await?;
     let client = tlo.client();
     let runner = Runner::new(tlo);
-    let handle = runner.handle();
     let work = async {
         let failed = |error: tlo::rusqlite::Error| {
             tlo::Error::new(tlo::ErrorKind::Unavailable, "orders", error.to_string())
@@ -67,10 +66,10 @@ async fn main() -> tlo::Result<()> {
         let tasks = client.stats().await?.statuses.total();
         println!("tasks in the store: {tasks}");
         assert_eq!(tasks, 1);
-        handle.stop();
         Ok(())
     };
-    let (done, stopped) = tokio::join!(work, runner.run());
+    let mut done = Ok(());
+    let stopped = runner.run_until(async { done = work.await }).await;
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
     }

@@ -45,15 +45,14 @@ async fn main() -> tlo::Result<()> {
         .await?;
     let client = tlo.client();
     let runner = Runner::new(tlo);
-    let handle = runner.handle();
     let work = async move {
         let imported = client.task("import").args(&3).submit().await?;
         println!("imported {} rows", imported.result::<u32>().await?);
         let progress = imported.record().await?.progress.unwrap_or_default();
         println!("last progress: {progress}");
-        handle.stop();
         Ok(())
     };
-    let (done, stopped) = tokio::join!(work, runner.run());
+    let mut done = Ok(());
+    let stopped = runner.run_until(async { done = work.await }).await;
     done.and(stopped)
 }
