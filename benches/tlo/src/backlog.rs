@@ -12,7 +12,7 @@ use tlo::prelude::*;
 use tlo::store::{CountBy, TaskFilter};
 use tokio::sync::{Notify, mpsc};
 
-use crate::measure::{Email, at, cpu, email, most_memory, program};
+use crate::measure::{Email, OwnMemory, at, cpu, email, most_memory, program};
 
 /// Tasks of one bulk.
 const BULK: usize = 1000;
@@ -74,6 +74,7 @@ pub async fn submit(client: &Client, tasks: usize, callers: usize) {
 /// write by then is waited for and printed beside it.
 pub async fn run(store: &str, tasks: usize, callers: usize, concurrency: usize, prefetch: usize) -> serde_json::Value {
     let left: Left = Arc::new((AtomicUsize::new(tasks), Notify::new()));
+    let memory = OwnMemory::watch();
     let context = context(store, concurrency, prefetch, &left).await;
     let client = context.client();
     let (cpu_before, started) = (cpu(), Instant::now());
@@ -99,7 +100,7 @@ pub async fn run(store: &str, tasks: usize, callers: usize, concurrency: usize, 
         "payload": "about 100 bytes", "tasks": tasks, "concurrency": concurrency, "prefetch": prefetch, "records": true,
         "in_per_s": rate(submitted), "out_per_s": rate(run - submitted), "settled_per_s": rate(all - submitted),
         "whole_per_s": rate(run), "us_cpu": cpu.as_secs_f64() * 1e6 / tasks as f64,
-        "submitted_at": submitted_at, "submit_s": submitted.as_secs_f64(), "whole_s": all.as_secs_f64(), "mib": most_memory(),
+        "submitted_at": submitted_at, "submit_s": submitted.as_secs_f64(), "whole_s": all.as_secs_f64(), "mib": most_memory(), "own_mib": memory.most(),
     })
 }
 

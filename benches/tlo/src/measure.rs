@@ -1,5 +1,7 @@
 //! What every figure needs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tlo::settings::SettingsSource;
@@ -45,6 +47,40 @@ pub fn most_memory() -> f64 {
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
     usage.ru_maxrss as f64 / 1024.0
+}
+
+/// The most memory of its own that this process had while this was there, in MiB: without the pages of files that it maps,
+/// which the kernel takes back when it needs them. Looked at 20 times a second.
+pub struct OwnMemory {
+    most: Arc<AtomicU64>,
+    goes_on: Arc<AtomicBool>,
+}
+
+impl OwnMemory {
+    pub fn watch() -> Self {
+        let (most, goes_on) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(true)));
+        let (seen, going) = (Arc::clone(&most), Arc::clone(&goes_on));
+        std::thread::spawn(move || {
+            while going.load(Ordering::Relaxed) {
+                let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+                let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+                let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+                seen.fetch_max(kib.unwrap_or(0), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Self { most, goes_on }
+    }
+
+    pub fn most(&self) -> f64 {
+        self.most.load(Ordering::Relaxed) as f64 / 1024.0
+    }
+}
+
+impl Drop for OwnMemory {
+    fn drop(&mut self) {
+        self.goes_on.store(false, Ordering::Relaxed);
+    }
 }
 
 /// The memory of this process now, in MiB.
