@@ -1,5 +1,6 @@
 //! Keeping the store tidy.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::client::{AUDIT_KEPT, trim_audit};
@@ -11,8 +12,9 @@ use crate::timestamp::Timestamp;
 const EVERY: Duration = Duration::from_secs(60);
 const AT_LEAST: Duration = Duration::from_secs(1);
 
-/// At most, on a store of this process alone: what is kept too long there takes memory, and to look costs next to nothing.
+/// The same on a store of this process alone: what is kept too long there takes memory, and to look costs next to nothing.
 const EVERY_ALONE: Duration = Duration::from_secs(10);
+const AT_LEAST_ALONE: Duration = Duration::from_millis(100);
 
 /// Rows that one round should find to remove: when it finds more, the next one comes sooner.
 const ROUND: u64 = 10_000;
@@ -31,11 +33,11 @@ pub(super) async fn tidy(context: &TloContext) {
         .settings()
         .retention
         .over(store.capability().retention);
-    let (mut wait, every) = if store.capability().shared {
+    let (mut wait, pace) = if store.capability().shared {
         // Spread, so that nodes that were started together do not all tidy together.
-        (EVERY.mul_f64(0.5 + context.ids().unit()), EVERY)
+        (EVERY.mul_f64(0.5 + context.ids().unit()), AT_LEAST..=EVERY)
     } else {
-        (AT_LEAST, EVERY_ALONE)
+        (AT_LEAST, AT_LEAST_ALONE..=EVERY_ALONE)
     };
     let mut unreadable = 0;
     let mut removed = 0;
@@ -74,7 +76,7 @@ pub(super) async fn tidy(context: &TloContext) {
                     let since = now.saturating_sub(std::mem::replace(&mut last_round, now));
                     match std::mem::take(&mut removed) {
                         0 => after_nothing(since),
-                        removed => until_next_round(since, removed).min(every),
+                        removed => until_next_round(since, removed, &pace),
                     }
                 }
             }
@@ -99,9 +101,10 @@ async fn trim(store: &SharedStore, now: Timestamp) -> bool {
 
 /// After a round that removed so many, which is what had ended since the one before: as long as it takes about [`ROUND`] of
 /// them to end. At most twice as long as before, for it may become more.
-fn until_next_round(since: Duration, removed: u64) -> Duration {
+fn until_next_round(since: Duration, removed: u64, pace: &RangeInclusive<Duration>) -> Duration {
     let rounds = removed as f64 / ROUND as f64;
-    since.div_f64(rounds.max(0.5)).clamp(AT_LEAST, EVERY)
+    let wait = since.div_f64(rounds.max(0.5));
+    wait.clamp(*pace.start(), *pace.end())
 }
 
 /// After a round that found nothing to remove: a program that does nothing is soon left alone.
@@ -113,26 +116,45 @@ fn after_nothing(since: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// The waits between rounds, from this one on, when so many end in a second.
-    fn waits(first: Duration, a_second: u64) -> Vec<u64> {
-        let next = |wait: &Duration| Some(until_next_round(*wait, a_second * wait.as_secs()));
+    const SHARED: RangeInclusive<Duration> = AT_LEAST..=EVERY;
+    const ALONE: RangeInclusive<Duration> = AT_LEAST_ALONE..=EVERY_ALONE;
+
+    /// The waits between rounds in milliseconds, from this one on, when so many end in a second.
+    fn waits(pace: &RangeInclusive<Duration>, first: Duration, a_second: u32) -> Vec<u128> {
+        let next = |wait: &Duration| {
+            let ended = (wait.as_secs_f64() * f64::from(a_second)) as u64;
+            Some(until_next_round(*wait, ended, pace))
+        };
         let waits = std::iter::successors(Some(first), next);
-        waits.take(9).map(|wait| wait.as_secs()).collect()
+        waits.take(9).map(|wait| wait.as_millis()).collect()
     }
 
     #[test]
     fn the_more_ends_the_sooner_upkeep_comes_back() {
         assert_eq!(after_nothing(EVERY), EVERY);
         assert_eq!(after_nothing(AT_LEAST), AT_LEAST * 4);
-        assert_eq!(until_next_round(EVERY, 10_000), EVERY);
-        assert_eq!(until_next_round(EVERY, 60_000), Duration::from_secs(10));
-        assert_eq!(until_next_round(EVERY, u64::MAX), AT_LEAST);
+        let after = |removed| until_next_round(EVERY, removed, &SHARED);
+        assert_eq!(after(10_000), EVERY);
+        assert_eq!(after(60_000), Duration::from_secs(10));
+        assert_eq!(after(u64::MAX), AT_LEAST);
     }
 
     #[test]
     fn while_as_much_ends_the_wait_stays() {
-        assert_eq!(waits(EVERY, 1_000), [60, 10, 10, 10, 10, 10, 10, 10, 10]);
-        assert_eq!(waits(EVERY, 20_000), [60, 1, 1, 1, 1, 1, 1, 1, 1]);
-        assert_eq!(waits(AT_LEAST, 100), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        let seconds = |pace, first, a_second| {
+            let waits = waits(pace, first, a_second);
+            waits.iter().map(|wait| wait / 1_000).collect::<Vec<_>>()
+        };
+        let of_many = seconds(&SHARED, EVERY, 1_000);
+        assert_eq!(of_many, [60, 10, 10, 10, 10, 10, 10, 10, 10]);
+        let of_more = seconds(&SHARED, EVERY, 20_000);
+        assert_eq!(of_more, [60, 1, 1, 1, 1, 1, 1, 1, 1]);
+        let of_few = seconds(&SHARED, AT_LEAST, 100);
+        assert_eq!(of_few, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        // Memory is taken up again while it is near.
+        let alone = waits(&ALONE, AT_LEAST, 50_000);
+        assert_eq!(alone, [1_000, 200, 200, 200, 200, 200, 200, 200, 200]);
+        let alone = seconds(&ALONE, AT_LEAST, 100);
+        assert_eq!(alone, [1, 2, 4, 8, 10, 10, 10, 10, 10]);
     }
 }
