@@ -289,7 +289,7 @@ async fn a_pause_while_a_node_starts_with_a_changed_schedule_does_not_make_it_st
     let node =
         |store: SharedStore| Scheduler::new(store, clock.clone(), Observers::default(), false);
     node(Arc::clone(&store)).start([every(1)]).await.unwrap();
-    let tlo = TloContext::builder()
+    let tlo = program()
         .clock(clock.clone())
         .store(Arc::clone(&store))
         .build()
