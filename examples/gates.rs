@@ -88,13 +88,14 @@ async fn main() -> tlo::Result<()> {
         first.wait().await?;
         Ok(())
     };
-    let mut done = Ok(());
-    let stopped = runner.run_until(async { done = work.await }).await;
+    let mut done: tlo::Result<()> = Ok(());
+    runner.run_until(async { done = work.await }).await?;
+    done?;
     for user in 0..5 {
         println!("user {user}: {} at once", seen.most(&user.to_string()));
         assert_eq!(seen.most(&user.to_string()), 1);
     }
     println!("all: {} at once", seen.most("all"));
     assert!(seen.most("all") <= 3);
-    done.and(stopped)
+    Ok(())
 }

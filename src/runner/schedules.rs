@@ -28,7 +28,10 @@ pub(super) async fn fire(mut scheduler: Scheduler, clock: Arc<dyn Clock>, strict
         match scheduler.tick().await {
             Ok(Some(wait)) => {
                 pause = Duration::from_millis(100);
-                sleep_exactly(&*clock, wait, || scheduler.look_ahead()).await;
+                sleep_exactly(&*clock, wait, || {
+                    scheduler.look_ahead();
+                })
+                .await;
             }
             Ok(None) => std::future::pending::<()>().await,
             Err(error) if strict && !error.is_retryable() => return error,
@@ -42,7 +45,7 @@ pub(super) async fn fire(mut scheduler: Scheduler, clock: Arc<dyn Clock>, strict
 }
 
 /// Waits, and after a long wait ends within a fraction of a millisecond: a timer of the runtime is up to two late, so the rest
-/// of the wait is slept by a thread of its own. Shortly before its end `prepare` is called.
+/// of the wait is slept by a thread of its own. Shortly before the end of such a wait `prepare` is called.
 async fn sleep_exactly(clock: &dyn Clock, wait: Duration, prepare: impl FnOnce()) {
     if wait < LONG || !clock.is_of_the_machine() {
         return clock.sleep(wait).await;

@@ -8,9 +8,12 @@ use super::entry::Entry;
 use super::{BATCH, BATCH_IN_MEMORY, BATCHES_IN_A_ROW, Scheduler};
 use crate::timestamp::Timestamp;
 
-/// Slots that are decided ahead, at most: it takes a millisecond or two.
+/// Slots that are decided ahead, at most.
 const MOST: usize = BATCH_IN_MEMORY * BATCHES_IN_A_ROW;
 const _: () = assert!(MOST >= BATCH);
+
+/// How long that may take: a thousand plain ones take a millisecond or two, and the others have to wait for the rest.
+const LONGEST: Duration = Duration::from_millis(2);
 
 /// What is due later than this is not decided yet.
 pub(super) const SOON: Duration = Duration::from_millis(20);
@@ -23,7 +26,7 @@ const IN_TIME: Duration = Duration::from_secs(1);
 pub(super) struct Ahead(VecDeque<Decision>);
 
 impl Ahead {
-    /// Decides the next slots, when they are due soon. Nothing is written.
+    /// Decides the slots of the next instant, when that is soon. Nothing is written.
     pub(super) fn look(scheduler: &Scheduler, now: Timestamp) -> Self {
         let Some(at) = scheduler.due.first().filter(|at| at.since(now) <= SOON) else {
             return Self::default();
@@ -37,7 +40,14 @@ impl Ahead {
             let decision = decide::first(entry, index, at).ok()?;
             super::fire::is_ready(scheduler, &decision).then_some(decision)
         };
-        Self(scheduler.due.next().take(MOST).filter_map(decide).collect())
+        let until = scheduler.clock.steady().at + LONGEST;
+        let in_time = |_: &usize| scheduler.clock.steady().at < until;
+        let next = scheduler.due.next().take(MOST).take_while(in_time);
+        Self(next.filter_map(decide).collect())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The decision about an entry, if it was made and still is what would be decided now. Whether the cursor still stands

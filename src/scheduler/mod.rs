@@ -115,6 +115,7 @@ impl Scheduler {
     }
 
     /// Fires what is due and answers how long to wait before the next call, at most 30 s; `None` when no schedule is left.
+    /// A call that is dropped before its end takes the schedules that it was about to fire with it: wait for it.
     ///
     /// # Errors
     /// When the store failed; the same slots are decided at the next call. In strict mode also for one bad schedule.
@@ -143,11 +144,12 @@ impl Scheduler {
         Ok(self.due.first().map(|at| at.since(now).min(LOOK_AGAIN)))
     }
 
-    /// Decides what is due within the next moments, so that the next [`tick`](Self::tick) only has to write it. Who waits
-    /// between two ticks may call it shortly before the end of the wait; nothing is written, and nothing is missed
-    /// without it.
-    pub fn look_ahead(&mut self) {
+    /// Decides what is due at the next instant, when that is less than 20 ms away, so that the next [`tick`](Self::tick) only
+    /// has to write it. Who waits between two ticks may call it shortly before the end of the wait; it takes 2 ms at most,
+    /// nothing is written, and nothing is missed without it. Answers how many slots it decided.
+    pub fn look_ahead(&mut self) -> usize {
         self.ahead = Ahead::look(self, self.clock.now());
+        self.ahead.len()
     }
 
     /// When the next slot is due.

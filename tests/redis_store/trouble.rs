@@ -119,6 +119,50 @@ async fn a_record_that_only_this_process_cannot_read_is_set_aside_by_the_claim()
     assert_eq!(wrong.len(), 1, "{wrong:?}");
 }
 
+/// Whatever is to become of it: it expired, or is to wait behind a gate.
+#[tokio::test]
+async fn a_record_whose_parts_are_damaged_is_set_aside_by_the_claim_that_meets_it() {
+    let Some(server) = PrivateRedis::start() else {
+        return;
+    };
+    let store = open(&server.url()).await;
+    let mut expired = new("expired");
+    expired.expires = Some(tlo::task::Due::At(tlo::Timestamp::UNIX_EPOCH));
+    let behind_a_gate = |name: &str| {
+        let mut task = new(name);
+        task.gates.push(tlo::task::Gate {
+            key: "one".to_owned(),
+            limit: 1,
+        });
+        task
+    };
+    for task in [expired, behind_a_gate("good"), behind_a_gate("gated")] {
+        store.create(task).await.unwrap();
+    }
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    for bad in ["expired", "gated"] {
+        let place = ("{tlo:tlo}:t", bad);
+        let stored: Result<Vec<u8>, _> = redis::cmd("HGET").arg(place).query(&mut connection);
+        let mut damaged = stored.unwrap();
+        // The length of the part with the arguments.
+        let at = damaged
+            .windows(9)
+            .position(|bytes| bytes[0] == b'a' && bytes[1..].iter().all(u8::is_ascii_digit));
+        damaged[at.unwrap() + 8] = b'x';
+        let set = redis::cmd("HSET").arg(place).arg(damaged).clone();
+        let _: redis::Value = set.query(&mut connection).unwrap();
+    }
+    let mut claimed = Vec::new();
+    for _ in 0..3 {
+        claimed.extend(lease(&store).await.unwrap());
+    }
+    let names: Vec<_> = claimed.iter().map(|task| task.id.as_str()).collect();
+    assert_eq!(names, ["good"]);
+    let wrong = store.check().await.unwrap();
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+}
+
 #[tokio::test]
 async fn payloads_with_anything_in_them_come_back_byte_by_byte() {
     let Some(server) = PrivateRedis::start() else {

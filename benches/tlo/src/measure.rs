@@ -62,18 +62,22 @@ impl OwnMemory {
         let (seen, going) = (Arc::clone(&most), Arc::clone(&goes_on));
         std::thread::spawn(move || {
             while going.load(Ordering::Relaxed) {
-                let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-                let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-                let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-                seen.fetch_max(kib.unwrap_or(0), Ordering::Relaxed);
+                seen.fetch_max(Self::kib(), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
         Self { most, goes_on }
     }
 
+    fn kib() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        kib.expect("the kernel tells")
+    }
+
     pub fn most(&self) -> f64 {
-        self.most.load(Ordering::Relaxed) as f64 / 1024.0
+        self.most.fetch_max(Self::kib(), Ordering::Relaxed).max(Self::kib()) as f64 / 1024.0
     }
 }
 

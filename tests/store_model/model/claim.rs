@@ -1,6 +1,6 @@
 //! Whether a claim gave what it should.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tlo::store::{ClaimRequest, Claims};
@@ -27,6 +27,7 @@ impl Model {
             given: claims.tasks.iter().cloned().collect(),
             left: request.limit,
             passed: Vec::new(),
+            passed_on: BTreeSet::new(),
         };
         for queue in &request.lanes.queues {
             self.rates_are_open(true);
@@ -93,8 +94,8 @@ impl Model {
             return Ok(false);
         };
         let is_given = walk.given.front().is_some_and(|given| given.id == *id);
-        if task.parked.is_some() && !is_given {
-            walk.passed.push(id.clone());
+        if let Some(parked) = task.parked.as_ref().filter(|_| !is_given) {
+            walk.passed.push((id.clone(), parked.gate.clone()));
         }
         // A store may find out in this claim, or not before the next, that a gate has opened by time or that a task passed
         // its turn on. And what was due before the clock was set back may be due or not.
@@ -108,6 +109,7 @@ impl Model {
             let implied = self.implied(&task, stands_for(request, &task));
             let is_met = is_sure && implied.iter().all(|gate| self.closed(gate, None).is_none());
             if is_met || !stays {
+                walk.pass_turn_on(&task);
                 self.settle(id, &decide(Ended::Expired, &task, 0.0));
             }
             return Ok(false);
@@ -128,6 +130,7 @@ impl Model {
         }
         self.rates_are_open(is_given);
         let Some(enters) = self.enters(&task, stands_for(request, &task)) else {
+            walk.pass_turn_on(&task);
             return Ok(false);
         };
         if !is_given && !is_sure {
@@ -258,16 +261,26 @@ impl Model {
 struct Walk {
     given: VecDeque<Arc<TaskStateRecord>>,
     left: usize,
-    /// Those that waited behind a gate when it was their turn.
-    passed: Vec<TaskId>,
+    /// Those that waited behind a gate when it was their turn, and that gate.
+    passed: Vec<(TaskId, String)>,
+    /// Gates of those that met the claim and did not run.
+    passed_on: BTreeSet<String>,
 }
 
 impl Walk {
     /// What is given next, when it was passed: one that met the claim later passed its turn on to it.
     fn late(&mut self) -> Option<TaskId> {
         let given = self.given.front()?;
-        let at = self.passed.iter().position(|id| *id == given.id)?;
-        Some(self.passed.swap_remove(at))
+        let came_back =
+            |(id, gate): &(TaskId, String)| *id == given.id && self.passed_on.contains(gate);
+        let at = self.passed.iter().position(came_back)?;
+        Some(self.passed.swap_remove(at).0)
+    }
+
+    /// This one met the claim and did not run.
+    fn pass_turn_on(&mut self, task: &TaskStateRecord) {
+        let gates = task.gates.iter().map(|gate| gate.key.clone());
+        self.passed_on.extend(gates);
     }
 }
 

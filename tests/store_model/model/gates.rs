@@ -146,8 +146,7 @@ impl Model {
             // One that was over holds again when the clock is set back: nothing is written then that could open the gate.
             let is_back = self
                 .mark(&format!("{GATE_MARK}{}", parked.gate))
-                .and_then(|mark| mark.until)
-                .is_some_and(|until| until <= self.high);
+                .is_some_and(|mark| self.over.contains(&(mark.key.to_string(), mark.version)));
             if self.closed(&parked.gate, limit).is_some()
                 || (by_rate && self.rates_unknown.is_some())
                 || is_back

@@ -12,6 +12,7 @@ mod read;
 mod runs;
 mod upkeep;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tlo::store::{Event, Mark, StreamId};
@@ -37,6 +38,8 @@ pub(crate) struct Model {
     pub(crate) steady: Steady,
     /// The latest time that the wall clock ever showed: what was due then may be treated as due ever after.
     high: Timestamp,
+    /// Marks whose time was over once, with their versions: they are there again when the clock is set back.
+    over: BTreeSet<(String, u64)>,
     /// In the order of their creation.
     pub(crate) tasks: Vec<TaskStateRecord>,
     /// Every lease that was ever given, the first first.
@@ -87,6 +90,7 @@ impl Model {
             now,
             steady,
             high: now,
+            over: BTreeSet::new(),
             tasks: Vec::new(),
             leases: Vec::new(),
             gated: Vec::new(),
@@ -110,6 +114,12 @@ impl Model {
         self.now = now;
         self.steady = steady;
         self.high = self.high.max(now);
+        let over = self
+            .marks
+            .iter()
+            .filter(|mark| mark.until.is_some_and(|until| until <= now));
+        self.over
+            .extend(over.map(|mark| (mark.key.to_string(), mark.version)));
     }
 
     /// Whether somebody set the wall clock back and it has not come to where it was.

@@ -19,6 +19,23 @@ local function given(time)
   return time ~= BLANK and time or ''
 end
 
+-- Whether the parts follow one another up to the end: a letter, the length in eight digits (dashes for one that lies
+-- beside), the text.
+local function are_whole(parts)
+  local at, last = 1, #parts
+  while at <= last do
+    local length = sub(parts, at + 1, at + 8)
+    if length == '--------' then
+      at = at + 9
+    elseif string.find(length, '^%d%d%d%d%d%d%d%d$') then
+      at = at + 9 + tonumber(length)
+    else
+      return false
+    end
+  end
+  return at == last + 1
+end
+
 local function parse(id, raw)
   local revision, attempt, leases, lost, forgiven, runs, names, worker, special, fence =
     struct.unpack(NUMBERS, raw, 128)
@@ -48,7 +65,7 @@ local function parse(id, raw)
     r@prefer, r@prefer_until, r@words, r@parent = '', '', {}, ''
   end
   r@tail = sub(raw, behind + special)
-  return own == id and r@status and r@seq and r@priority and type(r@parent) == 'string' and r
+  return own == id and r@status and r@seq and r@priority and type(r@parent) == 'string' and are_whole(r@tail) and r
 end
 
 -- The fields of a record, from its value.
@@ -128,7 +145,7 @@ local function value_of(r)
   })
 end
 
--- The parts of a record behind its fields: a letter, the length in eight digits (dashes for one that lies beside), the text.
+-- One of the parts of a record behind its fields.
 local function find_part(tail, letter)
   local at = 1
   while at < #tail do
