@@ -91,9 +91,11 @@ async fn claims_do_not_go_past_all_that_was_claimed_since_an_old_transaction_beg
         assert!(found.is_empty(), "{found:?}");
         whole.push(time);
     }
+    // They still go past the entries of an index, but not to the rows behind them. Claims that looked at everything would
+    // take as long as these; on a busy machine the fastest of each are compared.
     let (least, whole_least) = (took.iter().min(), whole.iter().min());
     assert!(
-        least.map(|time| *time * 2) < whole_least.copied(),
+        least.map(|time| *time * 3) < whole_least.map(|time| *time * 2),
         "{took:?}, and those that look at everything {whole:?}"
     );
 
