@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use super::decide::{self, Decision};
 use super::entry::Entry;
-use super::{BATCH, BATCH_IN_MEMORY, BATCHES_IN_A_ROW, Scheduler};
+use super::{BATCH_IN_MEMORY, BATCHES_IN_A_ROW, Scheduler};
 use crate::timestamp::Timestamp;
 
 /// Slots that are decided ahead, at most.
 const MOST: usize = BATCH_IN_MEMORY * BATCHES_IN_A_ROW;
-const _: () = assert!(MOST >= BATCH);
 
 /// How long that may take: a thousand plain ones take a millisecond or two, and the others have to wait for the rest.
 const LONGEST: Duration = Duration::from_millis(2);
 
 /// What is due later than this is not decided yet.
-pub(super) const SOON: Duration = Duration::from_millis(20);
+const SOON: Duration = Duration::from_millis(20);
 
 /// A slot that comes to its turn later than this is decided anew.
 const IN_TIME: Duration = Duration::from_secs(1);

@@ -83,6 +83,19 @@ async fn a_commit_that_meets_damage_in_its_middle_changes_nothing() {
     assert_eq!(lease(&store).await.unwrap().len(), 0);
 }
 
+/// Puts another byte into a stored record, there where this says.
+fn damage(server: &PrivateRedis, id: &str, at: impl FnOnce(&[u8]) -> Option<usize>) {
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let place = ("{tlo:tlo}:t", id);
+    let get = redis::cmd("HGET").arg(place).query(&mut connection);
+    let mut stored: Vec<u8> = get.unwrap();
+    let at = at(&stored).unwrap();
+    stored[at] = b'x';
+    let mut set = redis::cmd("HSET");
+    let _: redis::Value = set.arg(place).arg(stored).query(&mut connection).unwrap();
+}
+
 #[tokio::test]
 async fn a_record_that_only_this_process_cannot_read_is_set_aside_by_the_claim() {
     let Some(server) = PrivateRedis::start() else {
@@ -92,23 +105,12 @@ async fn a_record_that_only_this_process_cannot_read_is_set_aside_by_the_claim()
     store.create(new("bad")).await.unwrap();
     store.create(new("good")).await.unwrap();
     // What the scripts do not look at.
-    let client = redis::Client::open(server.url()).unwrap();
-    let mut connection = client.get_connection().unwrap();
-    let place = ("{tlo:tlo}:t", "bad");
-    let stored: Vec<u8> = redis::cmd("HGET")
-        .arg(place)
-        .query(&mut connection)
-        .unwrap();
-    let at = stored
-        .windows(12)
-        .position(|bytes| bytes == b"max_attempts");
-    let mut damaged = stored;
-    damaged[at.unwrap()] = b'x';
-    let _: redis::Value = redis::cmd("HSET")
-        .arg(place)
-        .arg(damaged)
-        .query(&mut connection)
-        .unwrap();
+    let options = |stored: &[u8]| {
+        stored
+            .windows(12)
+            .position(|bytes| bytes == b"max_attempts")
+    };
+    damage(&server, "bad", options);
     let mut claimed = Vec::new();
     for _ in 0..3 {
         claimed.extend(lease(&store).await.unwrap());
@@ -139,19 +141,13 @@ async fn a_record_whose_parts_are_damaged_is_set_aside_by_the_claim_that_meets_i
     for task in [expired, behind_a_gate("good"), behind_a_gate("gated")] {
         store.create(task).await.unwrap();
     }
-    let client = redis::Client::open(server.url()).unwrap();
-    let mut connection = client.get_connection().unwrap();
+    // The last digit of the length of the part with the arguments.
+    let length = |stored: &[u8]| {
+        let is_part = |bytes: &[u8]| bytes[0] == b'a' && bytes[1..].iter().all(u8::is_ascii_digit);
+        Some(stored.windows(9).position(is_part)? + 8)
+    };
     for bad in ["expired", "gated"] {
-        let place = ("{tlo:tlo}:t", bad);
-        let stored: Result<Vec<u8>, _> = redis::cmd("HGET").arg(place).query(&mut connection);
-        let mut damaged = stored.unwrap();
-        // The length of the part with the arguments.
-        let at = damaged
-            .windows(9)
-            .position(|bytes| bytes[0] == b'a' && bytes[1..].iter().all(u8::is_ascii_digit));
-        damaged[at.unwrap() + 8] = b'x';
-        let set = redis::cmd("HSET").arg(place).arg(damaged).clone();
-        let _: redis::Value = set.query(&mut connection).unwrap();
+        damage(&server, bad, length);
     }
     let mut claimed = Vec::new();
     for _ in 0..3 {

@@ -77,7 +77,7 @@ impl OwnMemory {
     }
 
     pub fn most(&self) -> f64 {
-        self.most.fetch_max(Self::kib(), Ordering::Relaxed).max(Self::kib()) as f64 / 1024.0
+        self.most.load(Ordering::Relaxed).max(Self::kib()) as f64 / 1024.0
     }
 }
 

@@ -86,7 +86,7 @@ end
 local function cut(text)
   if #text <= ERROR_LIMIT then return text end
   local last = ERROR_LIMIT - #CUT
-  while math.floor(string.byte(text, last + 1) / 64) == 2 do last = last - 1 end
+  while floor(string.byte(text, last + 1) / 64) == 2 do last = last - 1 end
   return sub(text, 1, last) .. CUT
 end
 
