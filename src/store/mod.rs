@@ -77,6 +77,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A created record has the fields it was given.
 /// - A created id cannot be created again, and the second create answers with the first record's id.
 /// - A create that must be new is refused for a known id.
+/// - A task can be created and deleted in one commit whether its id is known or not.
 /// - Many callers that create one id make one record.
 /// - Creation sequences grow in the order of creation.
 /// - A commit of many creates is all or nothing.
@@ -188,6 +189,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A paused task name stops that name only.
 /// - However many wait of a name that may not start they hide no other one.
 /// - A rule of a name holds for the older names of its task.
+/// - A gate that a task has in two ways counts it once.
 /// - A limit on a queue or a name bounds what runs.
 /// - A rate lets so many start in its period.
 /// - A rate lets a burst start after a quiet time.

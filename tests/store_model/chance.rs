@@ -56,6 +56,8 @@ fn gates() -> impl Strategy<Value = Vec<(u8, u32)>> {
     prop_oneof![
         3 => Just(Vec::new()),
         4 => (0..GATES, 1..3_u32).prop_map(|gate| vec![gate]),
+        // That of a queue or a name, which it may have by itself as well.
+        1 => (GATES..GATES + QUEUES + NAMES, 1..3_u32).prop_map(|gate| vec![gate]),
         1 => (1..3_u32, 1..3_u32).prop_map(|(a, b)| vec![(0, a), (1, b)]),
         1 => (1..3_u32, 1..3_u32).prop_map(|(a, b)| vec![(1, a), (0, b)]),
     ]

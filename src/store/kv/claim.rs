@@ -259,7 +259,7 @@ impl Claiming<'_> {
                     Step::LaneClosed
                 });
             }
-            entering.push(key);
+            gates::note_place(&mut entering, key);
         }
         for gate in &record.gates {
             if let Verdict::Closed { reason, opens_at } =
@@ -270,7 +270,7 @@ impl Claiming<'_> {
                 self.pass_turn_on(table, record, Some(&gate.key))?;
                 return Ok(Step::Gone);
             }
-            entering.push(gate.key.clone());
+            gates::note_place(&mut entering, gate.key.clone());
         }
         table.take(queue, lane, row)?;
         for key in &entering {

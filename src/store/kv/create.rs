@@ -159,7 +159,7 @@ fn lease_at_once(
         if matches!(known.check(table, &key, limit)?, Verdict::Closed { .. }) {
             return Ok(None);
         }
-        entering.push(key);
+        gates::note_place(&mut entering, key);
     }
     table.leave(record)?;
     for key in &entering {

@@ -134,6 +134,14 @@ pub(super) fn implied(
     keys.into_iter().flatten()
 }
 
+/// Notes that a record takes a place in a gate: one, however many ways lead to it. A task can give itself the gate of its
+/// own name.
+pub(super) fn note_place(places: &mut Vec<String>, key: String) {
+    if !places.contains(&key) {
+        places.push(key);
+    }
+}
+
 /// Takes a place in a gate that was checked.
 pub(super) fn enter(
     table: &mut dyn Table,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bench::{
-    Bench, CaseResult, Failed, SECOND, TTL, check, check_eq, check_matches, create, failure, id,
-    lease, names, request, settle, task, worker,
+    Bench, CaseResult, Failed, Record, SECOND, TTL, check, check_eq, check_matches, create,
+    failure, id, lease, names, request, settle, task, worker,
 };
 use super::cases;
 use crate::payload::Payload;
@@ -21,6 +21,7 @@ cases! { "creates":
     a_created_record_has_the_fields_it_was_given,
     a_created_id_cannot_be_created_again_and_the_second_create_answers_with_the_first_records_id,
     a_create_that_must_be_new_is_refused_for_a_known_id,
+    a_task_can_be_created_and_deleted_in_one_commit_whether_its_id_is_known_or_not,
     many_callers_that_create_one_id_make_one_record,
     creation_sequences_grow_in_the_order_of_creation,
     a_commit_of_many_creates_is_all_or_nothing,
@@ -135,6 +136,28 @@ async fn a_create_that_must_be_new_is_refused_for_a_known_id(b: &Bench<'_>) -> C
     let refusal = b.refuse(Commit::of([create(new)])).await?;
     check_eq!(refusal, Refusal::Exists(id("a")?));
     check_eq!(b.record("a").await?, first);
+    Ok(())
+}
+
+async fn a_task_can_be_created_and_deleted_in_one_commit_whether_its_id_is_known_or_not(
+    b: &Bench<'_>,
+) -> CaseResult {
+    b.add(task("known")?).await?;
+    for (name, is_known) in [("known", true), ("new", false)] {
+        let ops = [create(task(name)?), Op::Delete(id(name)?)];
+        let effects = b.accept(Commit::of(ops)).await?;
+        check_eq!(effects.len(), 2);
+        let found = matches!(effects[0], Effect::Existing { .. });
+        check_eq!(found, is_known, "{name}");
+        check_eq!(b.find(name).await?, None);
+    }
+    // Made again behind it, it is another one.
+    b.add(task("known")?).await?;
+    let ops = [Op::Delete(id("known")?), create(task("known")?)];
+    let before = b.record("known").await?.seq;
+    b.accept(Commit::of(ops)).await?;
+    check!(b.record("known").await?.seq > before, "it is the first one");
+    b.take("known").await?;
     Ok(())
 }
 
@@ -280,7 +303,7 @@ fn leased(new: NewTask) -> CaseResult<Op> {
 }
 
 /// Creates with a wish for a lease; the lease, if it was given.
-async fn create_leased(b: &Bench<'_>, new: NewTask) -> CaseResult<Option<super::bench::Record>> {
+pub(super) async fn create_leased(b: &Bench<'_>, new: NewTask) -> CaseResult<Option<Record>> {
     match b.apply(leased(new)?).await? {
         Effect::Created { leased, .. } => Ok(leased),
         other => Err(Failed::new(format!("a create had the effect {other:?}"))),

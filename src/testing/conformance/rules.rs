@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bench::{
-    Bench, CaseResult, MICRO, SECOND, TTL, check, check_eq, check_matches, names, request, settle,
-    task,
+    Bench, CaseResult, MICRO, SECOND, TTL, check, check_eq, check_matches, id, names, request,
+    settle, task,
 };
 use super::cases;
+use super::creates::create_leased;
 use super::gates::{claim_exactly, gated, parked_behind};
 use crate::payload::Payload;
 use crate::store::{Commit, Lanes, Op, Refusal};
@@ -22,6 +23,7 @@ cases! { "rules":
     a_paused_task_name_stops_that_name_only,
     however_many_wait_of_a_name_that_may_not_start_they_hide_no_other_one,
     a_rule_of_a_name_holds_for_the_older_names_of_its_task,
+    a_gate_that_a_task_has_in_two_ways_counts_it_once,
     a_limit_on_a_queue_or_a_name_bounds_what_runs,
     a_rate_lets_so_many_start_in_its_period,
     a_rate_lets_a_burst_start_after_a_quiet_time,
@@ -194,6 +196,36 @@ async fn a_rule_of_a_name_holds_for_the_older_names_of_its_task(b: &Bench<'_>) -
         let running = b.claim_all(&both).await?;
         check_eq!(names(&running), [next]);
         b.succeed(&running[0]).await?;
+    }
+    Ok(())
+}
+
+async fn a_gate_that_a_task_has_in_two_ways_counts_it_once(b: &Bench<'_>) -> CaseResult {
+    let mut twice = request("worker", 9)?;
+    twice.lanes.aliases = Arc::new(BTreeMap::from([("work".into(), "work".into())]));
+    for (round, rule) in [r#"{"max": 2}"#, r#"{"rate": {"n": 2, "per": "1h"}}"#]
+        .into_iter()
+        .enumerate()
+    {
+        b.rule("task/work", rule).await?;
+        // By its name, by the name that this stands for, and as a gate of its own.
+        let ids = [1, 2, 3].map(|n| format!("{round}{n}"));
+        for id in &ids {
+            b.add(gated(id, "task/work", 2)?).await?;
+        }
+        let running = b.claim_all(&twice).await?;
+        check_eq!(names(&running), ids[..2]);
+        for record in &running {
+            check_eq!(record.holds, ["task/work"]);
+            b.succeed(record).await?;
+        }
+        b.apply(Op::Cancel(id(&ids[2])?, "done".to_owned())).await?;
+    }
+    // So does one that starts as it is made.
+    b.rule("task/work", r#"{"max": 2}"#).await?;
+    for (id, starts) in [("a", true), ("b", true), ("c", false)] {
+        let made = create_leased(b, gated(id, "task/work", 2)?).await?;
+        check_eq!(made.is_some(), starts, "{id}");
     }
     Ok(())
 }

@@ -103,7 +103,8 @@ impl Model {
             format!("queue/{}", task.queue),
             format!("task/{}", task.name),
         ];
-        gates.extend(stands_for.map(|name| format!("task/{name}")));
+        let older = stands_for.filter(|name| **name != *task.name);
+        gates.extend(older.map(|name| format!("task/{name}")));
         gates.retain(|gate| self.rule(gate).is_some());
         gates
     }
@@ -125,7 +126,9 @@ impl Model {
             if self.closed(&gate.key, Some(gate.limit)).is_some() {
                 return None;
             }
-            gates.push(gate.key.clone());
+            if !gates.contains(&gate.key) {
+                gates.push(gate.key.clone());
+            }
         }
         Some(gates)
     }

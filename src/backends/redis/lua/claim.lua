@@ -118,8 +118,7 @@ local function candidate(cursor, row)
           look_again_at(opens)
           return i == 1 and 'queue' or 'lane'
         end
-        entering[#entering + 1] = rule
-        holds[#holds + 1] = key
+        note_place(holds, entering, key, rule)
       end
     end
   end
@@ -134,8 +133,7 @@ local function candidate(cursor, row)
       pass_turn_on(r, key)
       return 'gone'
     end
-    entering[#entering + 1] = rule or false
-    holds[#holds + 1] = key
+    note_place(holds, entering, key, rule)
   end
   zrem(cursor.key, row)
   for i = 1, #holds do enter_gate(holds[i], id, entering[i]) end

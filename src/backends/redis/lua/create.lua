@@ -38,8 +38,7 @@ local function lease_at_once(r, to)
     local rule = live_rule(key)
     if not limit and not rule then return true end
     if check_gate(key, limit, rule) then return false end
-    entering[#entering + 1] = { key, rule }
-    holds[#holds + 1] = key
+    note_place(holds, entering, key, rule)
     return true
   end
   -- Who makes a task names it as it is: aliases are what a claim knows.
@@ -51,7 +50,7 @@ local function lease_at_once(r, to)
     if not passes(gates[i], gates[i + 1]) then return nil end
   end
   leave_lane(r)
-  for i = 1, #entering do enter_gate(entering[i][1], r@id, entering[i][2]) end
+  for i = 1, #holds do enter_gate(holds[i], r@id, entering[i]) end
   lease(r, holds, to.worker, to.ttl, to.token)
   return whole(r@id)
 end

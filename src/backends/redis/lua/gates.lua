@@ -78,6 +78,16 @@ local function check_gate(key, limit, rule)
   return nil
 end
 
+-- Notes that a record takes a place in a gate: one, however many ways lead to it. A task can give itself the gate of its
+-- own name.
+local function note_place(holds, entering, key, rule)
+  for i = 1, #holds do
+    if holds[i] == key then return end
+  end
+  holds[#holds + 1] = key
+  entering[#holds] = rule or false
+end
+
 -- Takes a place in a gate that was checked.
 local function enter_gate(key, id, rule)
   put_member(P .. 'g:' .. key, id, true)
