@@ -182,12 +182,13 @@ impl Job<'_> {
                 continue;
             }
             let answer = answer?;
-            // Those that were not made after all, because of a refusal or of another's key, have to be looked for.
+            // Those that were not made after all, because of a refusal or of another's key, or were deleted again, have to be
+            // looked for: nothing that is written would meet one that is there.
             let made = &done.changes.records;
             let mut unsure: BTreeSet<TaskId> = self
                 .fresh
                 .iter()
-                .filter(|id| !made.contains_key(*id))
+                .filter(|id| !made.get(*id).is_some_and(Option::is_some))
                 .cloned()
                 .collect();
             // Only what ends is found out to be as it was when it is written.
