@@ -126,7 +126,8 @@ impl Model {
             .closed(&format!("queue/{}", task.queue), None)
             .is_some()
         {
-            return Ok(true);
+            // Nobody may have met one that waits behind a gate or is due again: what is behind it may be met still.
+            return Ok(is_sure);
         }
         self.rates_are_open(is_given);
         let Some(enters) = self.enters(&task, stands_for(request, &task)) else {

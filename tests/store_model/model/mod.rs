@@ -55,11 +55,14 @@ pub(crate) struct Model {
     rates_unknown: Option<bool>,
     last_seq: u64,
     last_version: u64,
-    /// A step of upkeep ended at its limit: the next one goes on where it ended.
-    upkeep_goes_on: bool,
+    /// A step of upkeep ended at its limit, behind the task that ended then: the next one may go on where it ended.
+    upkeep_at: Option<Ended>,
     /// There was a rule that opens its gate by itself.
     timers: bool,
 }
+
+/// The place of an ended task in the order of ends.
+type Ended = (Option<Timestamp>, u64);
 
 /// A unique key and its owner.
 #[derive(Clone, Debug)]
@@ -101,7 +104,7 @@ impl Model {
             rates_unknown: None,
             last_seq: 0,
             last_version: 0,
-            upkeep_goes_on: false,
+            upkeep_at: None,
             timers: false,
         }
     }
