@@ -91,10 +91,10 @@ async fn claims_do_not_go_past_all_that_was_claimed_since_an_old_transaction_beg
         assert!(found.is_empty(), "{found:?}");
         whole.push(time);
     }
-    // Half as long is the aim, and not always met: the roadmap says so. The fastest of each are compared.
+    // The fastest of each are compared.
     let (least, whole_least) = (took.iter().min(), whole.iter().min());
     assert!(
-        least.map(|time| *time * 3) < whole_least.map(|time| *time * 2),
+        least.map(|time| *time * 10) < whole_least.copied(),
         "{took:?}, and those that look at everything {whole:?}"
     );
 

@@ -55,6 +55,7 @@ mod options;
 #[cfg(feature = "sqlx")]
 mod over_sqlx;
 mod pick;
+mod pick_sql;
 mod pool;
 mod quick;
 mod read;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::floor::Since;
 use super::flush::lane;
-use super::link::Link;
+use super::link::{Link, Value};
 use super::load::{number, stored};
 use super::loaded::{Home, Loaded};
 use super::row::Row;
@@ -23,126 +23,6 @@ pub(super) const FEW_NAMES: usize = 32;
 
 /// Ended leases looked at in one claim.
 const ENDED_LEASES: i64 = 64;
-
-// `h` is what is not empty: lanes (or queues) with their priorities. Where that is one, its first rows are locked as they are
-// met; else the best of all of them (`c`) have to be known first.
-macro_rules! candidates {
-    ($of:literal, $every:literal, $also:literal, $from:literal) => {
-        concat!(
-            "WITH RECURSIVE moment AS MATERIALIZED ( \
-                SELECT coalesce($2::bigint, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS now), \
-            p AS ( \
-                SELECT l.k, (SELECT t.priority FROM @task t WHERE t.ready AND t.", $of, " = l.k AND t.run_at >= ", $from, " ORDER BY t.priority DESC LIMIT 1) AS priority \
-                FROM ", $every, " AS l (k) \
-                UNION ALL \
-                SELECT p.k, (SELECT t.priority FROM @task t WHERE t.ready AND t.", $of, " = p.k AND t.priority < p.priority \
-                    AND t.run_at >= ", $from, " ORDER BY t.priority DESC LIMIT 1) \
-                FROM p WHERE p.priority IS NOT NULL), \
-            h AS MATERIALIZED (SELECT p.k, p.priority, count(*) OVER () AS n FROM p WHERE p.priority IS NOT NULL), \
-            c AS MATERIALIZED ( \
-                SELECT r.seq FROM h AS p CROSS JOIN LATERAL ( \
-                    SELECT t.seq, t.priority, t.run_at FROM @task t \
-                    WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at >= ", $from, " AND t.run_at <= (SELECT now FROM moment) ", $also, " \
-                    ORDER BY t.run_at, t.seq LIMIT $3) AS r \
-                WHERE p.n > 1 ORDER BY r.priority DESC, r.run_at, r.seq LIMIT $3) "
-        )
-    };
-}
-
-/// The best of the candidates, locked: columns of each, then how many were looked at.
-macro_rules! locked {
-    ($of:literal, $also:literal, $from:literal, $columns:literal) => {
-        concat!(
-            "(SELECT ", $columns, ", 0::bigint AS looked \
-            FROM h AS p CROSS JOIN LATERAL ( \
-                SELECT t.* FROM @task t \
-                WHERE t.ready AND t.", $of, " = p.k AND t.priority = p.priority AND t.run_at >= ", $from, " AND t.run_at <= (SELECT now FROM moment) ", $also, " \
-                ORDER BY t.run_at, t.seq LIMIT $4 FOR UPDATE SKIP LOCKED) AS t \
-            WHERE p.n = 1) \
-            UNION ALL \
-            (SELECT ", $columns, ", k.n \
-            FROM (SELECT count(*) AS n FROM c) AS k LEFT JOIN LATERAL ( \
-                SELECT t.* FROM c JOIN @task t ON t.seq = c.seq WHERE t.ready AND t.run_at <= (SELECT now FROM moment) \
-                ORDER BY t.priority DESC, t.run_at, t.seq LIMIT $4 FOR UPDATE OF t SKIP LOCKED) AS t ON true)"
-        )
-    };
-}
-
-macro_rules! pick {
-    ($of:literal, $every:literal, $also:literal) => {
-        concat!(
-            candidates!($of, $every, $also, "$6"),
-            locked!(
-                $of,
-                $also,
-                "$6",
-                "t.id, t.seq, t.status, t.queue, t.name, t.body, t.lease_end, t.leased_at, t.worker, t.token, t.priority, t.run_at"
-            )
-        )
-    };
-}
-
-// Leases what is locked, when all of it is plain and there is no rule to be kept to: $11 and $12 are where those are.
-macro_rules! lease {
-    ($of:literal, $every:literal, $also:literal) => {
-        concat!(
-            candidates!($of, $every, $also, "$13"),
-            ", picked AS MATERIALIZED (",
-            locked!($of, $also, "$13", "t.seq, t.plain, t.priority, t.run_at"),
-            "), \
-            sorted AS MATERIALIZED ( \
-                SELECT seq, row_number() OVER (ORDER BY priority DESC, run_at, seq) AS n FROM picked WHERE seq IS NOT NULL), \
-            fit AS MATERIALIZED ( \
-                SELECT coalesce(bool_and(plain) FILTER (WHERE seq IS NOT NULL), true) \
-                    AND NOT EXISTS (SELECT FROM unnest($11::bytea[], $12::bytea[]) AS s (f, u) \
-                        WHERE EXISTS (SELECT FROM @entry WHERE k >= s.f AND k < s.u)) AS is_plain, \
-                    count(seq) AS n, max(looked) AS looked FROM picked), \
-            leased AS ( \
-                UPDATE @task t SET status = 1, ready = false, plain = false, lease_end = (SELECT now FROM moment) + $6, worker = $7, \
-                    leased_at = (SELECT now FROM moment), token = ($8 || lpad(to_hex(o.n), 8, '0'))::uuid \
-                FROM sorted o WHERE t.seq = o.seq AND (SELECT is_plain FROM fit) \
-                RETURNING o.n, t.id, t.name, t.body, t.lease_end, t.leased_at, t.worker, t.token), \
-            counted AS ( \
-                INSERT INTO @tally (line, queue, name, status, n) \
-                SELECT $9, $10, l.name, s.status, s.sign * count(*) \
-                FROM leased l CROSS JOIN (VALUES (0::smallint, -1), (1::smallint, 1)) AS s (status, sign) \
-                GROUP BY l.name, s.status, s.sign) \
-            SELECT l.id, l.body, l.lease_end, l.leased_at, l.worker, l.token, (SELECT now FROM moment), \
-                fit.is_plain, fit.n, fit.looked, pg_current_xact_id_if_assigned()::xid::text \
-            FROM fit LEFT JOIN leased l ON true ORDER BY l.n"
-        )
-    };
-}
-
-const FROM_LANES: &str = pick!("lane", "unnest($1::uuid[])", "");
-
-const FROM_QUEUE: &str = pick!(
-    "queue",
-    "unnest($1::text[])",
-    "AND (t.lane = ANY($5::uuid[])) IS TRUE"
-);
-
-pub(super) const LEASE_LANES: &str = lease!("lane", "unnest($1::uuid[])", "");
-
-pub(super) const LEASE_QUEUE: &str = lease!(
-    "queue",
-    "unnest($1::text[])",
-    "AND (t.lane = ANY($5::uuid[])) IS TRUE"
-);
-
-const DELAYED: &str = "WITH RECURSIVE moment AS MATERIALIZED ( \
-        SELECT coalesce($2::bigint, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS now), \
-    p AS ( \
-        SELECT q.queue, (SELECT t.priority FROM @task t WHERE t.ready AND t.queue = q.queue AND t.run_at >= $3 ORDER BY t.priority DESC LIMIT 1) AS priority \
-        FROM unnest($1::text[]) AS q (queue) \
-        UNION ALL \
-        SELECT p.queue, (SELECT t.priority FROM @task t WHERE t.ready AND t.queue = p.queue AND t.priority < p.priority \
-            AND t.run_at >= $3 ORDER BY t.priority DESC LIMIT 1) \
-        FROM p WHERE p.priority IS NOT NULL) \
-    SELECT p.queue, min(r.run_at) FROM p CROSS JOIN LATERAL ( \
-        SELECT t.run_at FROM @task t WHERE t.ready AND t.queue = p.queue AND t.priority = p.priority \
-            AND t.run_at > (SELECT now FROM moment) ORDER BY t.run_at LIMIT 1) AS r \
-    WHERE p.priority IS NOT NULL GROUP BY p.queue";
 
 const FIRST_LEASE: &str = "SELECT lease_end, id FROM @task \
     WHERE lease_end IS NOT NULL AND lease_end >= $1 ORDER BY lease_end LIMIT 1";
@@ -298,35 +178,23 @@ async fn rows(
     let now = now.map(Timestamp::as_micros);
     let looked = i64::try_from(width.looked).unwrap_or(i64::MAX);
     let locked = i64::try_from(width.locked).unwrap_or(i64::MAX);
-    let rows = if request.lanes.names.len() <= FEW_NAMES {
-        link.query(
-            FROM_LANES,
-            &[
-                (&lanes, Type::UUID_ARRAY),
-                (&now, Type::INT8),
-                (&looked, Type::INT8),
-                (&locked, Type::INT8),
-                (&lanes, Type::UUID_ARRAY),
-                (&width.from.due, Type::INT8),
-            ],
-        )
-        .await?
+    let (texts, queues) = (width.from.texts(), [queue]);
+    let queues = queues.as_slice();
+    let (sql, of): (_, Value<'_>) = if request.lanes.names.len() <= FEW_NAMES {
+        (texts.lanes, (&lanes, Type::UUID_ARRAY))
     } else {
-        let queues = [queue];
-        link.query(
-            FROM_QUEUE,
-            &[
-                (&queues.as_slice(), Type::TEXT_ARRAY),
-                (&now, Type::INT8),
-                (&looked, Type::INT8),
-                (&locked, Type::INT8),
-                (&lanes, Type::UUID_ARRAY),
-                (&width.from.due, Type::INT8),
-            ],
-        )
-        .await?
+        (texts.queue, (&queues, Type::TEXT_ARRAY))
     };
-    Ok(rows)
+    let values: [Value<'_>; 7] = [
+        of,
+        (&now, Type::INT8),
+        (&looked, Type::INT8),
+        (&locked, Type::INT8),
+        (&lanes, Type::UUID_ARRAY),
+        (&width.from.due, Type::INT8),
+        (&queues, Type::TEXT_ARRAY),
+    ];
+    link.query(sql, &values).await
 }
 
 /// When something is due.
@@ -363,14 +231,14 @@ pub(super) async fn times(
     let mut times = Times::default();
     let queues: Vec<&str> = request.lanes.queues.iter().map(|queue| &**queue).collect();
     let given = now.map(Timestamp::as_micros);
-    let values: [super::link::Value<'_>; 3] = [
+    let values: [Value<'_>; 3] = [
         (&queues, Type::TEXT_ARRAY),
         (&given, Type::INT8),
         (&from.due, Type::INT8),
     ];
-    let first: [super::link::Value<'_>; 1] = [(&from.lease_end, Type::INT8)];
+    let first: [Value<'_>; 1] = [(&from.lease_end, Type::INT8)];
     let (delayed, leases) = try_join!(
-        link.query(DELAYED, &values),
+        link.query(from.texts().delayed, &values),
         link.query(FIRST_LEASE, &first)
     )?;
     for row in &delayed {

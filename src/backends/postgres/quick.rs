@@ -190,7 +190,7 @@ async fn lease(
     let (looked, locked) = (signed(width.looked), signed(width.locked));
     let ttl = i64::try_from(request.ttl.as_micros()).unwrap_or(i64::MAX);
     let worker = request.worker.as_str();
-    // A number of the task follows: each lease has a token of its own.
+    // The end of the number of the task follows: each lease has a token of its own.
     let token = format!("{:024x}", engine.ids.token().as_u128() >> 32);
     let line = keys::queue_word(queue).bytes().to_vec();
     let rules = [keys::mark(GATE_MARK), keys::GATE_TIMERS.to_vec()];
@@ -218,10 +218,11 @@ async fn lease(
         (&behind, Type::BYTEA_ARRAY),
         (&width.from.due, Type::INT8),
     ];
+    let texts = width.from.texts();
     let sql = if few {
-        pick::LEASE_LANES
+        texts.lease_lanes
     } else {
-        pick::LEASE_QUEUE
+        texts.lease_queue
     };
     link.query(sql, &values).await
 }
