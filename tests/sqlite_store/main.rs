@@ -11,5 +11,10 @@ mod faults;
 #[path = "../durable/files.rs"]
 mod files;
 mod kit;
+#[cfg(feature = "cli")]
+#[path = "../listening/mod.rs"]
+mod listening;
+#[cfg(feature = "cli")]
+mod long_log;
 mod open;
 mod share;

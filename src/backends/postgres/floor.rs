@@ -154,7 +154,14 @@ impl Floor {
     fn told(&self, gone: i64) {
         let mut state = self.0.lock();
         state.asked_at = Some(SystemClock.steady().at);
-        state.many_are_gone = gone >= MANY;
+        let many = gone >= MANY;
+        if many && !state.many_are_gone {
+            tracing::warn!(
+                gone,
+                "claims are slow for rows that are gone and cannot be cleaned up: a transaction is open for long somewhere in the database (pg_stat_activity, the first xact_start), or autovacuum is off"
+            );
+        }
+        state.many_are_gone = many;
     }
 }
 

@@ -30,6 +30,8 @@ pub struct SqliteEngine {
     foreign: AtomicU64,
     /// The file was left open by a process that died, and has not been looked through since.
     pub(super) unclean: AtomicBool,
+    /// How many bytes its log had when that was last warned of.
+    pub(super) warned_of: AtomicU64,
     /// What was read back at the opening or the latest upkeep: who asks what the store can do must not wait for a disk.
     facts: Mutex<Facts>,
 }
@@ -80,6 +82,7 @@ impl SqliteEngine {
             readers: Readers::default(),
             foreign: AtomicU64::new(0),
             unclean: AtomicBool::new(unclean),
+            warned_of: AtomicU64::new(0),
             facts: Mutex::default(),
         };
         engine.note_facts();

@@ -112,13 +112,30 @@ pub(super) fn run(engine: &SqliteEngine) -> Result<()> {
         }
     }
     let log = connector.place.wal_bytes();
-    if log <= LARGE_LOG {
-        return Ok(());
+    if log > LARGE_LOG {
+        // A connection of its own: the writer goes on while pages are moved.
+        let connection = connector.bare()?;
+        let truncate = log > HUGE_LOG;
+        checkpoint(connector, &connection, truncate)?;
     }
-    // A connection of its own: the writer goes on while pages are moved.
-    let connection = connector.bare()?;
-    let truncate = log > HUGE_LOG;
-    checkpoint(connector, &connection, truncate)
+    warn_of_log(engine);
+    Ok(())
+}
+
+/// Warns of a log that could not be cut, and again when it has doubled.
+fn warn_of_log(engine: &SqliteEngine) {
+    let place = &engine.connector().place;
+    let (bytes, before) = (place.wal_bytes(), engine.warned_of.load(Ordering::Relaxed));
+    if bytes <= HUGE_LOG {
+        engine.warned_of.store(0, Ordering::Relaxed);
+    } else if bytes >= before.saturating_mul(2) {
+        engine.warned_of.store(bytes, Ordering::Relaxed);
+        tracing::warn!(
+            path = %place.path().display(),
+            bytes,
+            "the log of the database grows: somebody reads what was there long ago (an open transaction, a backup, a stopped process), and it cannot be cut before that ends"
+        );
+    }
 }
 
 fn checkpoint(connector: &Connector, connection: &Connection, truncate: bool) -> Result<()> {
