@@ -12,7 +12,8 @@ use tlo::task::{
     UniqueScope, decide,
 };
 use tlo::{
-    PAYLOAD_LIMIT, Payload, RetryPolicy, TaskError, TaskId, TaskStateRecord, WorkerId, secs,
+    Clock, PAYLOAD_LIMIT, Payload, RetryPolicy, SystemClock, TaskError, TaskId, TaskStateRecord,
+    WorkerId, secs,
 };
 
 /// Names that workers know.
@@ -22,6 +23,9 @@ pub(crate) const PAUSED: &str = "halted";
 
 /// Tasks of one run of claims.
 const CLAIMED: usize = 40;
+
+/// How long its worker holds a task, who may be gone by then.
+const LEASE: Duration = Duration::from_millis(1);
 
 pub(crate) struct Population {
     store: SharedStore,
@@ -50,6 +54,8 @@ impl Population {
             population.work(made >= tasks).await;
             population.steer(made).await;
         }
+        // Whoever looks finds the leases ended, as behind a worker that died long ago.
+        SystemClock.sleep(LEASE * 2).await;
     }
 
     async fn send(&self, commits: Vec<Commit>) -> usize {
@@ -144,7 +150,7 @@ impl Population {
                 worker: WorkerId::new("w 1").unwrap(),
                 lanes: Lanes::new(QUEUES, NAMES),
                 limit: CLAIMED,
-                ttl: Duration::from_millis(1),
+                ttl: LEASE,
             })
             .await
             .unwrap();

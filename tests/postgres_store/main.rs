@@ -9,6 +9,7 @@ mod enlist;
 mod enlist_sqlx;
 mod faults;
 mod kit;
+mod moved;
 mod old_view;
 mod open;
 mod plain;

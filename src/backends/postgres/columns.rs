@@ -23,20 +23,23 @@ const INSERT_TASKS: &str = "INSERT INTO @task \
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::uuid[], $7::smallint[], \
         $8::bigint[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::boolean[])";
 
+// Here and where else rows of a table meet those that were sent: the numbers are said once more, as they were sent. A server
+// that takes a table to be almost empty would read the whole of an index to join it, with all that is gone and cannot be
+// cleaned up.
 const UPDATE_TASKS: &str = "UPDATE @task t SET status = u.status, queue = u.queue, lane = u.lane, priority = u.priority, \
     run_at = u.run_at, ready = u.ready, lease_end = u.lease_end, worker = u.worker, error_group = u.error_group, body = u.body, \
     plain = u.plain, leased_at = NULL, token = NULL \
     FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::uuid[], $5::smallint[], $6::bigint[], $7::boolean[], \
         $8::bigint[], $9::text[], $10::text[], $11::text[], $12::boolean[]) \
         AS u (seq, status, queue, lane, priority, run_at, ready, lease_end, worker, error_group, body, plain) \
-    WHERE t.seq = u.seq";
+    WHERE t.seq = u.seq AND t.seq = ANY($1)";
 
 /// What only begins or ends a lease leaves the rest as it was.
 const UPDATE_LEASES: &str = "UPDATE @task t SET status = u.status, ready = u.ready, lease_end = u.lease_end, worker = u.worker, body = u.body, \
     plain = u.plain, leased_at = NULL, token = NULL \
     FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::bigint[], $5::text[], $6::text[], $7::boolean[]) \
         AS u (seq, status, ready, lease_end, worker, body, plain) \
-    WHERE t.seq = u.seq";
+    WHERE t.seq = u.seq AND t.seq = ANY($1)";
 
 const INSERT_ENDED: &str = "INSERT INTO @ended (seq, id, status, queue, error_group, finished_at, body) \
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::bigint[], $7::text[])";
@@ -45,7 +48,7 @@ const UPDATE_ENDED: &str = "UPDATE @ended e SET status = u.status, queue = u.que
     finished_at = u.finished_at, body = u.body \
     FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) \
         AS u (seq, status, queue, error_group, finished_at, body) \
-    WHERE e.seq = u.seq";
+    WHERE e.seq = u.seq AND e.seq = ANY($1)";
 
 fn seq(record: &TaskStateRecord) -> i64 {
     i64::try_from(record.seq).unwrap_or(i64::MAX)

@@ -81,6 +81,8 @@ struct State {
     /// By the steady clock.
     asked_at: Option<Duration>,
     many_are_gone: bool,
+    /// It was warned of, and no look was quick since.
+    is_warned_of: bool,
 }
 
 /// A look at everything that is under way.
@@ -125,7 +127,9 @@ impl Floor {
             let first = first.map_or(now, |first| first.min(now));
             first.saturating_sub(OVERTAKEN).as_micros()
         };
-        self.0.lock().known = (took >= SLOW).then(|| Known {
+        let mut state = self.0.lock();
+        state.is_warned_of &= took >= SLOW;
+        state.known = (took >= SLOW).then(|| Known {
             due: before(due),
             lease_end: before(lease_end),
             lanes: request.lanes.clone(),
@@ -147,21 +151,22 @@ impl Floor {
             Ok(rows) => rows.first().and_then(|row| row.try_get(0).ok()),
             Err(_) => None,
         };
-        self.told(gone.unwrap_or(0));
-        asked.map(drop)
-    }
-
-    fn told(&self, gone: i64) {
-        let mut state = self.0.lock();
-        state.asked_at = Some(SystemClock.steady().at);
-        let many = gone >= MANY;
-        if many && !state.many_are_gone {
+        let gone = gone.unwrap_or(0);
+        if self.told(gone) {
             tracing::warn!(
                 gone,
                 "claims are slow for rows that are gone and cannot be cleaned up: a transaction is open for long somewhere in the database (pg_stat_activity, the first xact_start), or autovacuum is off"
             );
         }
-        state.many_are_gone = many;
+        asked.map(drop)
+    }
+
+    /// Notes how many rows are gone; whether that is to be warned of.
+    fn told(&self, gone: i64) -> bool {
+        let mut state = self.0.lock();
+        state.asked_at = Some(SystemClock.steady().at);
+        state.many_are_gone = gone >= MANY;
+        state.many_are_gone && !std::mem::replace(&mut state.is_warned_of, true)
     }
 }
 
@@ -213,6 +218,24 @@ mod tests {
             i64::MIN,
             "what is gone was cleaned up"
         );
+    }
+
+    #[test]
+    fn each_time_of_slow_looks_is_warned_of_once() {
+        let (floor, lanes) = (Floor::default(), Lanes::new(["default"], ["mail"]));
+        let look = |look: Look| {
+            let now = Timestamp::from_micros(9_000_000);
+            floor.learn(&look, &claim(&lanes), (Some(now), None), now);
+        };
+        for _ in 0..2 {
+            look(begun(SLOW));
+            assert!(!floor.told(MANY - 1));
+            assert!(floor.told(MANY));
+            look(begun(SLOW));
+            assert!(!floor.told(MANY));
+            // The server counts what is gone until it has cleaned up.
+            look(Look::begin());
+        }
     }
 
     #[test]

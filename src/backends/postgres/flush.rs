@@ -26,16 +26,16 @@ const ADD_ENTRIES: &str = "INSERT INTO @entry (k, v) SELECT * FROM unnest($1::by
     ON CONFLICT (k) DO NOTHING";
 
 const CHANGE_ENTRIES: &str = "UPDATE @entry e SET v = u.new FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS u (k, new, old) \
-    WHERE e.k = u.k AND e.v = u.old";
+    WHERE e.k = u.k AND e.v = u.old AND e.k = ANY($1)";
 
 const REMOVE_ENTRIES: &str = "DELETE FROM @entry e USING unnest($1::bytea[], $2::bytea[]) AS u (k, old) \
-    WHERE e.k = u.k AND e.v = u.old";
+    WHERE e.k = u.k AND e.v = u.old AND e.k = ANY($1)";
 
 const DELETE_TASKS: &str = "DELETE FROM @task WHERE seq = ANY($1)";
 
 /// What this store wrote before and nobody since: then it is as it was.
 const DELETE_HELD: &str = "DELETE FROM @task t USING unnest($1::bigint[], $2::text[]) AS u (seq, writer) \
-    WHERE t.seq = u.seq AND t.xmin = u.writer::xid";
+    WHERE t.seq = u.seq AND t.xmin = u.writer::xid AND t.seq = ANY($1)";
 
 const DELETE_ENDED: &str = "DELETE FROM @ended WHERE seq = ANY($1)";
 

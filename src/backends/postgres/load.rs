@@ -42,16 +42,18 @@ const SPANS: &str = "SELECT s.n, e.k, e.v \
     ORDER BY s.n, e.k";
 
 const TASKS: &str = "SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.lease_end, t.leased_at, t.worker, t.token \
-    FROM @identity i JOIN @task t ON t.seq = i.seq WHERE i.id = ANY($1) ORDER BY t.seq FOR UPDATE OF t";
+    FROM @task t WHERE t.seq = ANY(ARRAY(SELECT seq FROM @identity WHERE id = ANY($1))) ORDER BY t.seq FOR UPDATE";
 
 const TASKS_NOW: &str = "SELECT t.id, t.seq, t.status, t.queue, t.name, t.body, t.lease_end, t.leased_at, t.worker, t.token \
-    FROM @identity i JOIN @task t ON t.seq = i.seq WHERE i.id = ANY($1) ORDER BY t.seq FOR UPDATE OF t NOWAIT";
+    FROM @task t WHERE t.seq = ANY(ARRAY(SELECT seq FROM @identity WHERE id = ANY($1))) ORDER BY t.seq FOR UPDATE NOWAIT";
 
 const ENDED: &str = "SELECT e.id, e.seq, e.status, e.queue, i.name, e.body \
-    FROM @identity i JOIN @ended e ON e.seq = i.seq WHERE i.id = ANY($1) ORDER BY e.seq FOR UPDATE OF e";
+    FROM @ended e JOIN @identity i ON i.seq = e.seq \
+    WHERE e.seq = ANY(ARRAY(SELECT seq FROM @identity WHERE id = ANY($1))) AND i.id = ANY($1) ORDER BY e.seq FOR UPDATE OF e";
 
 const ENDED_NOW: &str = "SELECT e.id, e.seq, e.status, e.queue, i.name, e.body \
-    FROM @identity i JOIN @ended e ON e.seq = i.seq WHERE i.id = ANY($1) ORDER BY e.seq FOR UPDATE OF e NOWAIT";
+    FROM @ended e JOIN @identity i ON i.seq = e.seq \
+    WHERE e.seq = ANY(ARRAY(SELECT seq FROM @identity WHERE id = ANY($1))) AND i.id = ANY($1) ORDER BY e.seq FOR UPDATE OF e NOWAIT";
 
 const DEPTHS: &str = "SELECT line, queue, name, status, sum(n)::bigint FROM @tally WHERE line = ANY($1) \
     GROUP BY line, queue, name, status";

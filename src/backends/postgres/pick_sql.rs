@@ -72,7 +72,8 @@ macro_rules! locked {
             UNION ALL \
             (SELECT ", $columns, ", k.n \
             FROM (SELECT count(*) AS n FROM c) AS k LEFT JOIN LATERAL ( \
-                SELECT t.* FROM @task t WHERE t.seq = ANY(ARRAY(SELECT seq FROM c)) AND (t.ready AND t.run_at <= (SELECT now FROM moment)) IS TRUE \
+                SELECT t.* FROM @task t WHERE t.seq = ANY(ARRAY(SELECT seq FROM c)) \
+                    AND (t.ready AND t.run_at <= (SELECT now FROM moment) AND t.lane = ANY($5::uuid[])) IS TRUE \
                 ORDER BY t.priority DESC, t.run_at, t.seq LIMIT $4 FOR UPDATE OF t SKIP LOCKED) AS t ON true)"
         )
     };

@@ -16,8 +16,10 @@ use crate::store::{CountBy, Counts, SCAN_LIMIT, TaskFilter};
 use crate::task::{TaskKind, TaskStateRecord, TaskStatus, TaskSummary};
 use crate::timestamp::Timestamp;
 
+// Each by its number: joined as a whole, a table that seems almost empty would be read with all that is gone.
 const GET: &str = "SELECT i.id, coalesce(t.body, e.body), t.lease_end, t.leased_at, t.worker, t.token FROM @identity i \
-    LEFT JOIN @task t ON t.seq = i.seq LEFT JOIN @ended e ON e.seq = i.seq WHERE i.id = ANY($1)";
+    LEFT JOIN LATERAL (SELECT * FROM @task t WHERE t.seq = i.seq OFFSET 0) AS t ON true \
+    LEFT JOIN LATERAL (SELECT * FROM @ended e WHERE e.seq = i.seq OFFSET 0) AS e ON true WHERE i.id = ANY($1)";
 
 const TALLIES: &str =
     "SELECT queue, name, status, sum(n)::bigint FROM @tally GROUP BY queue, name, status";

@@ -112,33 +112,34 @@ pub(super) fn run(engine: &SqliteEngine) -> Result<()> {
         }
     }
     let log = connector.place.wal_bytes();
-    if log > LARGE_LOG {
+    let is_held_up = log > LARGE_LOG && {
         // A connection of its own: the writer goes on while pages are moved.
         let connection = connector.bare()?;
-        let truncate = log > HUGE_LOG;
-        checkpoint(connector, &connection, truncate)?;
+        !checkpoint(connector, &connection, log > HUGE_LOG)?
+    };
+    if is_held_up && log > HUGE_LOG {
+        warn_of_log(engine, log);
+    } else {
+        engine.warned_of.store(0, Ordering::Relaxed);
     }
-    warn_of_log(engine);
     Ok(())
 }
 
-/// Warns of a log that could not be cut, and again when it has doubled.
-fn warn_of_log(engine: &SqliteEngine) {
-    let place = &engine.connector().place;
-    let (bytes, before) = (place.wal_bytes(), engine.warned_of.load(Ordering::Relaxed));
-    if bytes <= HUGE_LOG {
-        engine.warned_of.store(0, Ordering::Relaxed);
-    } else if bytes >= before.saturating_mul(2) {
+/// Warns of a log of which not all could be moved, and again when it has doubled.
+fn warn_of_log(engine: &SqliteEngine, bytes: u64) {
+    let before = engine.warned_of.load(Ordering::Relaxed);
+    if bytes >= before.saturating_mul(2) {
         engine.warned_of.store(bytes, Ordering::Relaxed);
         tracing::warn!(
-            path = %place.path().display(),
+            path = %engine.connector().place.path().display(),
             bytes,
             "the log of the database grows: somebody reads what was there long ago (an open transaction, a backup, a stopped process), and it cannot be cut before that ends"
         );
     }
 }
 
-fn checkpoint(connector: &Connector, connection: &Connection, truncate: bool) -> Result<()> {
+/// Moves what it can; whether that was all there was, or is not known.
+fn checkpoint(connector: &Connector, connection: &Connection, truncate: bool) -> Result<bool> {
     let fault = |source| connector.fault("checkpoint sqlite", source);
     let mode = if truncate {
         connection
@@ -153,10 +154,10 @@ fn checkpoint(connector: &Connector, connection: &Connection, truncate: bool) ->
     match answered {
         Ok((busy, pages, moved)) => {
             tracing::debug!(busy, pages, moved, truncate, "checkpoint");
-            Ok(())
+            Ok(moved >= pages)
         }
         // Somebody reads or writes: the next round comes.
-        Err(source) if is_busy(&source) => Ok(()),
+        Err(source) if is_busy(&source) => Ok(true),
         Err(source) => Err(fault(source)),
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn maintain(table: &mut dyn Table, request: &Maintain) -> Result<Main
 /// Removes ended records beyond the retention, the first that ended first; says how many and whether there are more.
 ///
 /// Records that stay for their parent's sake must not hide those behind them. However many they are, a step looks at a
-/// bounded number and the next one goes on behind it; a round that came to its end begins anew.
+/// bounded number and the next one goes on behind it; a round that came to its end begins anew. One that has removed what it
+/// may begins anew as well, as long as it need not go on: by then a parent may have ended.
 fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u64, bool)> {
     let retention = request.retention;
     let now = table.moment().now;
@@ -43,7 +44,7 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
     let cutoff = retention.age.map(|age| now.saturating_sub(age));
     let (mut from, end) = (keys::FINISHED.to_vec(), keys::after(keys::FINISHED));
     let reached = table.get(keys::RETIRED_TO)?;
-    let mut kept = reached.is_some();
+    let goes_on = reached.is_some();
     if let Some(reached) = reached.filter(|reached| reached.starts_with(keys::FINISHED)) {
         from = reached;
     }
@@ -51,7 +52,7 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
     while examined < RETIRE_SCAN {
         let rows = table.range(&from, &end, RETIRE_PAGE, false)?;
         let Some((last, _)) = rows.last() else {
-            return begin_anew(table, removed, kept);
+            return begin_anew(table, removed, goes_on);
         };
         from = [last.as_slice(), &[0]].concat();
         examined += rows.len();
@@ -59,10 +60,10 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
             let is_old =
                 cutoff.is_some_and(|cutoff| keys::time_at(&key, 1).is_some_and(|at| at < cutoff));
             if !is_old && surplus == 0 {
-                return begin_anew(table, removed, kept);
+                return begin_anew(table, removed, goes_on);
             }
             if removed >= limit as u64 {
-                if kept {
+                if goes_on {
                     table.put(keys::RETIRED_TO.to_vec(), key)?;
                 }
                 return Ok((removed, true));
@@ -84,7 +85,6 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
                 }
             };
             if is_awaited(table, &record)? {
-                kept = true;
                 continue;
             }
             index::remove(table, &record)?;
@@ -97,8 +97,8 @@ fn retire(table: &mut dyn Table, request: &Maintain, limit: usize) -> Result<(u6
 }
 
 /// The end of a round.
-fn begin_anew(table: &mut dyn Table, removed: u64, kept: bool) -> Result<(u64, bool)> {
-    if kept {
+fn begin_anew(table: &mut dyn Table, removed: u64, goes_on: bool) -> Result<(u64, bool)> {
+    if goes_on {
         table.delete(keys::RETIRED_TO)?;
     }
     Ok((removed, false))

@@ -55,14 +55,9 @@ pub(crate) struct Model {
     rates_unknown: Option<bool>,
     last_seq: u64,
     last_version: u64,
-    /// A step of upkeep ended at its limit, behind the task that ended then: the next one may go on where it ended.
-    upkeep_at: Option<Ended>,
     /// There was a rule that opens its gate by itself.
     timers: bool,
 }
-
-/// The place of an ended task in the order of ends.
-type Ended = (Option<Timestamp>, u64);
 
 /// A unique key and its owner.
 #[derive(Clone, Debug)]
@@ -104,7 +99,6 @@ impl Model {
             rates_unknown: None,
             last_seq: 0,
             last_version: 0,
-            upkeep_at: None,
             timers: false,
         }
     }

@@ -3,11 +3,7 @@
 use tlo::store::{Maintain, Maintained};
 use tlo::{TaskId, TaskStateRecord};
 
-use super::{Checked, Ended, Model, want};
-
-fn end_of(task: &TaskStateRecord) -> Ended {
-    (task.finished_at, task.seq)
-}
+use super::{Checked, Model, want};
 
 impl Model {
     /// A step of upkeep, what was answered, and which of the records are there after it.
@@ -17,7 +13,7 @@ impl Model {
         done: &Maintained,
         stored: &[Option<TaskStateRecord>],
     ) -> Checked {
-        let may_go = self.may_go(request, None);
+        let may_go = self.may_go(request);
         let gone: Vec<_> = self
             .tasks
             .iter()
@@ -35,23 +31,13 @@ impl Model {
             gone.len() <= request.limit,
             "more was removed than a step may"
         );
-        // What stayed in a step before for its parent's sake is met again in the next round only, and until then there is more
-        // than is kept because of it.
-        let behind = self.may_go(request, self.upkeep_at);
         for id in &gone {
-            let may = may_go.contains(id) || behind.contains(id);
-            want!(may, "{id} was removed");
+            want!(may_go.contains(id), "{id} was removed");
         }
-        if self.upkeep_at.is_none() {
-            // The first that ended go first.
-            for id in may_go.iter().take(request.limit) {
-                want!(gone.contains(id), "{id} was kept");
-            }
+        // The first that ended go first.
+        for id in may_go.iter().take(request.limit) {
+            want!(gone.contains(id), "{id} was kept");
         }
-        let last = gone.iter().filter_map(|id| self.task(id)).map(end_of);
-        self.upkeep_at = last
-            .max()
-            .filter(|_| done.more && gone.len() >= request.limit);
         for id in &gone {
             self.forget(id);
         }
@@ -89,15 +75,15 @@ impl Model {
         Ok(())
     }
 
-    /// What has ended, behind a place if one is given, and is kept no longer, in the order of its end: too old, or more than
-    /// are kept. What a parent that goes on may still read stays.
-    fn may_go(&self, request: &Maintain, behind: Option<Ended>) -> Vec<TaskId> {
+    /// What has ended and is kept no longer, in the order of its end: too old, or more than are kept. What a parent that
+    /// goes on may still read stays.
+    fn may_go(&self, request: &Maintain) -> Vec<TaskId> {
         let mut ended: Vec<_> = self
             .tasks
             .iter()
             .filter(|task| task.status.is_terminal())
             .collect();
-        ended.sort_by_key(|task| end_of(task));
+        ended.sort_by_key(|task| (task.finished_at, task.seq));
         let keep = request
             .retention
             .count
@@ -109,9 +95,6 @@ impl Model {
             .map(|age| self.now.saturating_sub(age));
         let mut go = Vec::new();
         for task in ended {
-            if behind.is_some_and(|behind| end_of(task) <= behind) {
-                continue;
-            }
             let is_old =
                 cutoff.is_some_and(|cutoff| task.finished_at.is_some_and(|at| at < cutoff));
             let parent = task.parent.as_ref().and_then(|parent| self.task(parent));

@@ -48,7 +48,9 @@ local function is_awaited(r)
 end
 
 -- Removes ended records beyond the retention, the first that ended first. Records that stay for their parent's sake must
--- not hide those behind them: the next step goes on behind where this one came to, "score member" of the last looked at.
+-- not hide those behind them: however many they are, a step looks at a bounded number and the next one goes on behind it, at
+-- "score member" of the last looked at. One that has removed what it may begins anew, as long as it need not go on: by then a
+-- parent may have ended.
 local function retire()
   local surplus = keep_count and math.max(count_of(P .. 'F', 'ended') - tonumber(keep_count), 0) or 0
   local cutoff = max_age and NOW - tonumber(max_age)
@@ -57,9 +59,8 @@ local function retire()
   -- Rows of one score are in the order of their members; the offset skips those of it that were looked at.
   local from, skip_to = '-inf', nil
   if reached then from, skip_to = string.match(reached, '^(%S+) (.*)$') end
-  local kept = reached and true or false
   local function begin_anew()
-    if kept then call('DEL', P .. 'y') end
+    if reached then call('DEL', P .. 'y') end
     return removed, false
   end
   local function go_on(score, member)
@@ -83,7 +84,7 @@ local function retire()
         local is_old = cutoff and tonumber(score) < cutoff
         if not is_old and surplus == 0 then return begin_anew() end
         if removed >= limit then
-          if kept and skip_to then return go_on(from, skip_to) end
+          if reached and skip_to then return go_on(from, skip_to) end
           return removed, true
         end
         local id = sub(member, 17)
@@ -95,9 +96,7 @@ local function retire()
           end))
         elseif not r or not is_ended(r) then
           put_row(P .. 'f', member, false)
-        elseif is_awaited(r) then
-          kept = true
-        elseif must(step(function()
+        elseif not is_awaited(r) and must(step(function()
           remove(r)
           return true
         end)) then
