@@ -286,6 +286,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - Retention never removes what has not ended.
 /// - Children of a parent that has not ended are kept.
 /// - Kept children do not hide what can go.
+/// - What ended first goes first also where a parent ends between two steps.
 /// - Upkeep is done in small steps until nothing is left.
 /// - Upkeep removes marks whose time is over.
 /// - A removed record takes its streams along and leaves the key that outlives it.

@@ -19,7 +19,6 @@ const TASKS: usize = 40;
 fn to(queue: &str) -> Box<Patch> {
     Box::new(Patch {
         queue: Some(queue.into()),
-
         ..Patch::default()
     })
 }

@@ -1,4 +1,4 @@
-//! Claims beside a transaction that is open for long: what was claimed since it began cannot be cleaned up.
+//! Claims and what follows them beside a transaction that is open for long: what was claimed since it began cannot be cleaned up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -196,12 +196,11 @@ async fn lease(
     let rules = [keys::mark(GATE_MARK), keys::GATE_TIMERS.to_vec()];
     let behind = rules.each_ref().map(|prefix| keys::after(prefix));
     let (rules, behind) = (rules.as_slice(), behind.as_slice());
-    let few = request.lanes.names.len() <= FEW_NAMES;
-    let queues = queues.as_slice();
-    let of: Value<'_> = if few {
-        (&lanes, Type::UUID_ARRAY)
+    let (texts, queues) = (width.from.texts(), queues.as_slice());
+    let (sql, of): (_, Value<'_>) = if request.lanes.names.len() <= FEW_NAMES {
+        (texts.lease_lanes, (&lanes, Type::UUID_ARRAY))
     } else {
-        (&queues, Type::TEXT_ARRAY)
+        (texts.lease_queue, (&queues, Type::TEXT_ARRAY))
     };
     let values: [Value<'_>; 13] = [
         of,
@@ -218,11 +217,5 @@ async fn lease(
         (&behind, Type::BYTEA_ARRAY),
         (&width.from.due, Type::INT8),
     ];
-    let texts = width.from.texts();
-    let sql = if few {
-        texts.lease_lanes
-    } else {
-        texts.lease_queue
-    };
     link.query(sql, &values).await
 }

@@ -18,6 +18,7 @@ cases! { "upkeep":
     retention_never_removes_what_has_not_ended,
     children_of_a_parent_that_has_not_ended_are_kept,
     kept_children_do_not_hide_what_can_go,
+    what_ended_first_goes_first_also_where_a_parent_ends_between_two_steps,
     upkeep_is_done_in_small_steps_until_nothing_is_left,
     upkeep_removes_marks_whose_time_is_over,
     a_removed_record_takes_its_streams_along_and_leaves_the_key_that_outlives_it,
@@ -166,6 +167,30 @@ async fn kept_children_do_not_hide_what_can_go(b: &Bench<'_>) -> CaseResult {
     }
     check_eq!(removed, 7);
     check_eq!(left(b).await?.len(), 31);
+    Ok(())
+}
+
+async fn what_ended_first_goes_first_also_where_a_parent_ends_between_two_steps(
+    b: &Bench<'_>,
+) -> CaseResult {
+    let mut parent = task("parent")?;
+    parent.due = Due::In(SECOND * 86_400);
+    b.add(parent).await?;
+    children(b, 1).await?;
+    for name in ["b", "c", "d"] {
+        b.clock.advance(SECOND);
+        finish(b, name).await?;
+    }
+    // The child stays, and the step ends behind it.
+    let done = step(b, None, Some(2), 1).await?;
+    check_eq!((done.removed, done.more), (1, true));
+    check_eq!(left(b).await?, ["parent", "child0", "c", "d"]);
+    b.clock.advance(SECOND);
+    b.apply(Op::Cancel(id("parent")?, "no".to_owned())).await?;
+    for _ in 0..3 {
+        step(b, None, Some(2), 5).await?;
+    }
+    check_eq!(left(b).await?, ["parent", "d"]);
     Ok(())
 }
 
