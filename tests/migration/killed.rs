@@ -33,9 +33,12 @@ fn source(operator: &Operator) -> SharedStore {
 }
 
 /// Copies with kills until it comes to its end; how many processes were killed.
-fn copy_killed(operator: &Operator, to: &str, longest: Duration, rng: &mut fastrand::Rng) -> usize {
+///
+/// Each process is given a little more time than the one before it: a start and the last comparison of both sides happen
+/// anew in each, and where the machine has become slower than it was, they alone would take longer than any of them may live.
+fn copy_killed(operator: &Operator, to: &str, first: Duration, rng: &mut fastrand::Rng) -> usize {
     let args = ["migrate-store", "sqlite:from.db", to];
-    let mut kills = 0;
+    let (mut kills, mut longest) = (0, first);
     loop {
         let mut command = operator.command(&args);
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -59,6 +62,7 @@ fn copy_killed(operator: &Operator, to: &str, longest: Duration, rng: &mut fastr
                 child.kill().unwrap();
                 child.wait().unwrap();
                 kills += 1;
+                longest = longest.mul_f64(1.1);
             }
         }
     }
@@ -154,8 +158,8 @@ fn works_on(operator: &Operator, to: &str, wanted: &[tlo::TaskStateRecord]) {
         .filter(can_run)
         .filter(|record| match record.status {
             TaskStatus::Pending => is_due(record.run_at),
-            // Its lease has ended: it is taken back, and run again after a while.
-            TaskStatus::Running => true,
+            // Its lease has ended: it is taken back, and run again after a while, unless somebody asked for its end.
+            TaskStatus::Running => !record.cancel_requested,
             _ => false,
         })
         .map(|record| record.id.to_string())
