@@ -65,6 +65,33 @@ async fn a_write_whose_answer_is_lost_says_so_and_may_be_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_whose_connection_broke_is_made_again() {
+    let Some(server) = PrivateRedis::start() else {
+        return;
+    };
+    let proxy = FaultProxy::start(server.address());
+    let store = open_with(at(proxy.address())).await.unwrap();
+    store.create(new("a")).await.unwrap();
+    let answered = counted(400);
+    for n in 0..answered {
+        // While nobody uses it, or in the middle of the answer.
+        if n % 2 == 0 {
+            proxy.cut_all();
+        } else {
+            let (way, bytes) = (Way::Down, fastrand::u64(1..100));
+            proxy.set(Fault::CutAfter { way, bytes });
+        }
+        assert_eq!(total(&store).await, 1);
+    }
+    println!(
+        "{answered} reads were answered, {} connections cut",
+        proxy.tally().cuts
+    );
+    // A cut may come to a connection only after its answer was read, and a short answer escapes it.
+    assert!(proxy.tally().cuts >= answered as u64 / 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_dead_without_a_word_is_found_out() {
     let Some(server) = PrivateRedis::start() else {
         return;

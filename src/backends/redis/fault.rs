@@ -87,6 +87,12 @@ pub(super) fn spoils(source: &RedisError) -> bool {
         )
 }
 
+/// Whether the connection broke, before or after the server did something. One that broke while nobody used it is often
+/// noticed by the next call only.
+pub(super) fn breaks(source: &RedisError) -> bool {
+    !source.is_timeout() && (source.is_io_error() || source.is_connection_dropped())
+}
+
 /// Whether the server did nothing for a reason that passes, so that the same may be sent again. While a slot moves to
 /// another node of a cluster, neither of the two has all keys of it: everything waits for its end.
 pub(super) fn passes(source: &RedisError, moves: bool) -> bool {

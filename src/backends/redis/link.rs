@@ -9,7 +9,7 @@ use redis::{AsyncConnectionConfig, Cmd, RedisError, Value};
 use tokio::sync::Mutex;
 
 use super::args::Args;
-use super::fault::{again, fault, passes, spoils};
+use super::fault::{again, breaks, fault, passes, spoils};
 use super::options::RedisOptions;
 use super::place::Place;
 use super::scripts::Script;
@@ -174,12 +174,17 @@ impl Link {
     }
 
     async fn send(&self, command: &Cmd) -> Result<Result<Value, RedisError>> {
-        let (answer, _) = self.send_numbered(command).await?;
+        let (answer, _) = self.send_numbered(command, false).await?;
         Ok(answer)
     }
 
-    /// Sends a command, again as long as the server did nothing of it for a reason that passes. Says on which connection.
-    async fn send_numbered(&self, command: &Cmd) -> Result<(Result<Value, RedisError>, u64)> {
+    /// Sends a command, again as long as the server did nothing of it for a reason that passes; one that only reads also when
+    /// its connection broke. Says on which connection.
+    async fn send_numbered(
+        &self,
+        command: &Cmd,
+        reads: bool,
+    ) -> Result<(Result<Value, RedisError>, u64)> {
         let end = SystemClock.steady().at + self.options.connect_timeout;
         loop {
             let (connection, number) = self.connection().await?;
@@ -190,7 +195,8 @@ impl Link {
             if spoils(error) {
                 self.forget(number).await;
             }
-            if !passes(error, self.place.moves()) || SystemClock.steady().at >= end {
+            let passes = passes(error, self.place.moves()) || (reads && breaks(error));
+            if !passes || SystemClock.steady().at >= end {
                 return Ok((answer, number));
             }
             SystemClock.sleep(AGAIN_AFTER).await;
@@ -246,7 +252,7 @@ impl Link {
     /// The same, and on which connection it ran.
     pub(super) async fn eval_numbered(&self, script: &Script, args: &Args) -> Result<(Value, u64)> {
         let command = self.command("EVALSHA", &script.sha, args);
-        let (mut answer, mut number) = self.send_numbered(&command).await?;
+        let (mut answer, mut number) = self.send_numbered(&command, script.reads).await?;
         let is_unknown = |error: &RedisError| error.code() == Some("NOSCRIPT");
         if answer.as_ref().is_err_and(is_unknown) {
             self.ask(
@@ -254,7 +260,7 @@ impl Link {
                 redis::cmd("SCRIPT").arg("LOAD").arg(&script.source),
             )
             .await?;
-            (answer, number) = self.send_numbered(&command).await?;
+            (answer, number) = self.send_numbered(&command, script.reads).await?;
         }
         let answer = answer.map_err(|source| fault(script.verb, source))?;
         Ok((answer, number))
@@ -282,7 +288,7 @@ impl Link {
         let mut wait = redis::cmd("WAIT");
         wait.arg(wanted)
             .arg(REPLICAS_WITHIN.as_millis().to_string());
-        let (answer, waited_on) = self.send_numbered(&wait).await?;
+        let (answer, waited_on) = self.send_numbered(&wait, false).await?;
         let answer = answer.map_err(|source| fault(operation, source))?;
         let why = match answer {
             // A new connection has written nothing, so that replicas would have all of it.

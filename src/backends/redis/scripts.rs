@@ -7,6 +7,8 @@ use super::fields::numbered;
 pub(super) struct Script {
     /// The verb, for errors.
     pub(super) verb: &'static str,
+    /// Whether the server lets it write nothing: then it may be run twice.
+    pub(super) reads: bool,
     pub(super) source: String,
     pub(super) sha: String,
 }
@@ -14,6 +16,9 @@ pub(super) struct Script {
 macro_rules! lua {
     ($($name:literal),*) => { [$(include_str!(concat!("lua/", $name, ".lua"))),*] };
 }
+
+/// What the first line of a script says that only reads.
+const READS: &str = " flags=no-writes";
 
 /// What all need.
 const WORDS: [&str; 3] = lua!("words", "calls", "heads");
@@ -61,11 +66,7 @@ impl Scripts {
             quick_claim: script("claim", "", &[&lua!("quick_claim")]),
             names: script("claim", "", &[&lua!("names")]),
             aside: script("claim", "", &[&RECORDS, &lua!("aside")]),
-            reading: script(
-                "read",
-                " flags=no-writes",
-                &[&lua!("writes", "records", "reading")],
-            ),
+            reading: script("read", READS, &[&lua!("writes", "records", "reading")]),
         }
     }
 }
@@ -79,6 +80,7 @@ fn script(verb: &'static str, flags: &str, parts: &[&[&str]]) -> Script {
     }
     Script {
         verb,
+        reads: flags == READS,
         sha: ::redis::Script::new(&source).get_hash().to_owned(),
         source,
     }
