@@ -77,9 +77,8 @@ fn describe(source: &RedisError) -> (ErrorKind, String) {
 
 /// Whether a new connection is needed after this.
 pub(super) fn spoils(source: &RedisError) -> bool {
-    source.is_io_error()
+    breaks(source)
         || source.is_timeout()
-        || source.is_connection_dropped()
         || source.is_unrecoverable_error()
         || matches!(
             source.code(),
