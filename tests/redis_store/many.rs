@@ -8,10 +8,11 @@ use std::time::Duration;
 use tlo::RedisOptions;
 use tlo::store::{SharedStore, TaskStateStoreExt};
 
-use crate::kit::{new, open_with, total};
+use crate::kit::{new, open, open_with, total};
 use crate::servers::load::{Load, counted};
 use crate::servers::redis::PrivateRedis;
 use crate::servers::redis_cluster::{RedisCluster, WatchedRedis};
+use crate::servers::told_sentinel::ToldSentinel;
 
 /// A key of the namespace that the stores of these tests have.
 const KEY: &str = "{tlo:tlo}:";
@@ -81,6 +82,35 @@ async fn a_master_that_dies_is_replaced_by_sentinels_and_nothing_that_a_replica_
     }
     let figures = load.check(&*stores[0]).await;
     println!("{failovers} failovers by sentinels, at most {longest:?} without a master: {figures}");
+}
+
+#[tokio::test]
+async fn a_sentinel_that_has_not_heard_of_a_failover_is_not_believed() {
+    let (Some(replaced), Some(successor)) = (
+        PrivateRedis::with(&["--appendonly", "yes"]),
+        PrivateRedis::with(&["--appendonly", "yes"]),
+    ) else {
+        return;
+    };
+    let knows = ToldSentinel::start(successor.address(), 2);
+    let stale = ToldSentinel::start(replaced.address(), 1);
+    let (knows, stale) = (knows.address(), stale.address());
+    // Whoever is named first, and though most of them have not heard of it.
+    let orders = [
+        [knows, stale, stale],
+        [stale, knows, stale],
+        [stale, stale, knows],
+    ];
+    for (n, sentinels) in orders.into_iter().enumerate() {
+        let sentinels = sentinels.map(|address| address.to_string());
+        let url = format!("redis+sentinel://{}/shop", sentinels.join(","));
+        let store = open_with(RedisOptions::at(url)).await.unwrap();
+        store.create(new(format!("t{n}"))).await.unwrap();
+    }
+    let there = open(&successor.url()).await;
+    assert_eq!(total(&there).await, 3);
+    let there = open(&replaced.url()).await;
+    assert_eq!(total(&there).await, 0);
 }
 
 #[tokio::test]

@@ -12,3 +12,5 @@ pub(crate) mod postgres;
 pub(crate) mod redis;
 #[cfg(feature = "redis")]
 pub(crate) mod redis_cluster;
+#[cfg(feature = "redis")]
+pub(crate) mod told_sentinel;

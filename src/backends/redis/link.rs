@@ -71,7 +71,8 @@ impl Link {
         &self.prefix
     }
 
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64)> {
+    /// The connection; one that has to be made first is tried until `end`.
+    async fn connection(&self, end: Duration) -> Result<(MultiplexedConnection, u64)> {
         let asked = SystemClock.steady().at;
         let mut current = self.current.lock().await;
         if let Some(connection) = &current.connection {
@@ -83,7 +84,7 @@ impl Link {
         {
             return Err(again(error));
         }
-        let connection = match self.connect().await {
+        let connection = match self.connect(end).await {
             Ok(connection) => connection,
             Err(error) => {
                 current.failed = Some((SystemClock.steady().at, again(&error)));
@@ -95,14 +96,14 @@ impl Link {
         Ok((connection, current.number))
     }
 
-    /// Tries until `connect_timeout` is over: a server that restarts is away for a moment, and then loads its data.
-    async fn connect(&self) -> Result<MultiplexedConnection> {
-        let patience = self.options.connect_timeout;
-        let end = SystemClock.steady().at.saturating_add(patience);
+    /// Tries again and again: a server that restarts is away for a moment, and then loads its data.
+    async fn connect(&self, end: Duration) -> Result<MultiplexedConnection> {
+        // A try that hangs leaves time for another: who takes writes may be another one by then.
+        let longest = self.options.connect_timeout / 2;
         let mut heard = None;
         loop {
             let left = end.saturating_sub(SystemClock.steady().at);
-            let failed = match within(left, self.try_to_connect()).await {
+            let failed = match within(left.min(longest), self.try_to_connect()).await {
                 Some(Ok(connection)) => return Ok(connection),
                 Some(Err(error)) => error,
                 // What was heard last says more than that nothing was heard since.
@@ -185,9 +186,10 @@ impl Link {
         command: &Cmd,
         reads: bool,
     ) -> Result<(Result<Value, RedisError>, u64)> {
-        let end = SystemClock.steady().at + self.options.connect_timeout;
+        let patience = self.options.connect_timeout;
+        let end = SystemClock.steady().at.saturating_add(patience);
         loop {
-            let (connection, number) = self.connection().await?;
+            let (connection, number) = self.connection(end).await?;
             let answer = self.answer(connection, number, command).await?;
             let Err(error) = &answer else {
                 return Ok((answer, number));
@@ -196,7 +198,7 @@ impl Link {
                 self.forget(number).await;
             }
             let passes = passes(error, self.place.moves()) || (reads && breaks(error));
-            if !passes || SystemClock.steady().at >= end {
+            if !passes || SystemClock.steady().at + AGAIN_AFTER >= end {
                 return Ok((answer, number));
             }
             SystemClock.sleep(AGAIN_AFTER).await;
@@ -291,13 +293,17 @@ impl Link {
         let (answer, waited_on) = self.send_numbered(&wait, false).await?;
         let answer = answer.map_err(|source| fault(operation, source))?;
         let why = match answer {
+            Value::Int(have) if waited_on == number && have >= i64::from(wanted) => return Ok(()),
             // A new connection has written nothing, so that replicas would have all of it.
             _ if waited_on != number => {
                 "the connection broke before replicas had this write".to_owned()
             }
-            Value::Int(have) if have >= i64::from(wanted) => return Ok(()),
             _ => format!("fewer than {wanted} replicas have this write after a second"),
         };
+        if self.place.moves() {
+            // Perhaps they follow another one by now, which takes the writes.
+            self.forget(number).await;
+        }
         Err(Error::new(
             ErrorKind::Unavailable,
             operation,

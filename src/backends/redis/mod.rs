@@ -21,6 +21,7 @@ mod quick;
 mod reading;
 mod record;
 mod scripts;
+mod sentinels;
 mod stored;
 mod times;
 

@@ -38,8 +38,9 @@ pub struct RedisOptions {
     ///
     /// A cluster is `redis://user:password@host1:port,host2:port/?cluster=true`, with some of its nodes: those are asked
     /// which one has the slot of the namespace. `redis+sentinel://user:password@host1:port,host2:port/name/db` names
-    /// sentinels, which say which server called `name` takes writes; user and password are the server's. `rediss://…` and
-    /// `rediss+sentinel://…` are the same with TLS.
+    /// sentinels, which say which server called `name` takes writes: all of them are asked, and who has seen the latest
+    /// failover is believed. User and password are the server's. `rediss://…` and `rediss+sentinel://…` are the same with
+    /// TLS.
     pub url: String,
     /// Everything lies in keys that start with `{tlo:<namespace>}`, in one slot of a cluster. Letters, digits, `_`, `-`
     /// and `.`, at most 128. `tlo` unless given.

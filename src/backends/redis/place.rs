@@ -8,14 +8,15 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Value};
 
 use super::fault::fault;
 use super::options::RedisOptions;
+use super::sentinels::named_by;
 use crate::backends::deadline::within;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The first part of the name of a call that looks for the server.
-const FIND: &str = "connect to redis";
+pub(super) const FIND: &str = "connect to redis";
 
 /// How long one of several that can be asked may take to answer.
-const EACH: Duration = Duration::from_secs(1);
+pub(super) const EACH: Duration = Duration::from_secs(1);
 
 /// The port of sentinels that are named without one.
 const SENTINEL_PORT: u16 = 26_379;
@@ -24,7 +25,7 @@ const SENTINEL_PORT: u16 = 26_379;
 pub(super) struct Place {
     way: Way,
     tls_ca: Option<Vec<u8>>,
-    /// Whom to ask first: somebody else with each try.
+    /// Which node to ask first: another one with each try.
     turn: AtomicUsize,
 }
 
@@ -79,71 +80,63 @@ impl Place {
 
     /// The server that takes writes now.
     pub(super) async fn find(&self) -> Result<Client> {
-        let (asked, what) = match &self.way {
-            Way::Server(info) => return self.client(ConnectionInfo::clone(info)),
-            Way::Cluster { nodes, .. } => (nodes, "node of the Redis Cluster"),
-            Way::Sentinels { sentinels, .. } => (sentinels, "sentinel"),
-        };
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % asked.len();
+        match &self.way {
+            Way::Server(info) => self.client(ConnectionInfo::clone(info)),
+            Way::Cluster { nodes, key } => self.owner_of(key, nodes).await,
+            Way::Sentinels {
+                sentinels,
+                service,
+                server,
+            } => {
+                let sentinels = sentinels.iter().map(|info| self.client(info.clone()));
+                let sentinels = sentinels.collect::<Result<Vec<_>>>()?;
+                let (host, port) = named_by(&sentinels, service).await?;
+                let addr = at(server.addr(), Some(host), port);
+                self.client(ConnectionInfo::clone(server).set_addr(addr))
+            }
+        }
+    }
+
+    /// The node that has the slot of a key: one after the other is asked until one says it.
+    async fn owner_of(&self, key: &str, nodes: &[ConnectionInfo]) -> Result<Client> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % nodes.len();
         let mut failed = None;
-        for n in 0..asked.len() {
-            let asked = &asked[(first + n) % asked.len()];
-            match within(EACH, self.ask(asked)).await {
+        for n in 0..nodes.len() {
+            let node = &nodes[(first + n) % nodes.len()];
+            match within(EACH, self.ask(node, key)).await {
                 Some(Ok(client)) => return Ok(client),
                 Some(Err(error)) if !error.is_retryable() => return Err(error),
                 Some(Err(error)) => failed = Some(error),
                 None => {}
             }
         }
-        let why = failed.map_or_else(|| "none answered".to_owned(), |error| error.to_string());
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            FIND,
-            format!("no {what} says which server takes writes: {why}"),
-        ))
+        Err(nobody_says("node of the Redis Cluster", failed))
     }
 
-    async fn ask(&self, asked: &ConnectionInfo) -> Result<Client> {
-        let client = self.client(asked.clone())?;
-        let connecting = client.get_multiplexed_async_connection();
-        let mut connection = connecting.await.map_err(|source| fault(FIND, source))?;
-        let (server, addr) = match &self.way {
-            Way::Server(info) => return self.client(ConnectionInfo::clone(info)),
-            Way::Cluster { key, .. } => {
-                let (mut slot, mut slots) = (redis::cmd("CLUSTER"), redis::cmd("CLUSTER"));
-                slot.arg("KEYSLOT").arg(key);
-                slots.arg("SLOTS");
-                let slot = slot.query_async::<i64>(&mut connection).await;
-                let slot = slot.map_err(|source| fault(FIND, source))?;
-                let slots = slots.query_async::<Vec<Value>>(&mut connection).await;
-                let slots = slots.map_err(|source| fault(FIND, source))?;
-                let found = slots.iter().find_map(|range| owner(range, slot));
-                let (host, port) = found.ok_or_else(|| {
-                    let message = "no node of the Redis Cluster has the slot of this namespace now";
-                    Error::new(ErrorKind::Unavailable, FIND, message)
-                })?;
-                // A node that does not know its own name means the one that was asked.
-                (asked, at(asked.addr(), host, port))
-            }
-            Way::Sentinels {
-                service, server, ..
-            } => {
-                let mut ask = redis::cmd("SENTINEL");
-                ask.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
-                let named = ask
-                    .query_async::<Option<(String, u16)>>(&mut connection)
-                    .await;
-                let named = named.map_err(|source| fault(FIND, source))?;
-                let (host, port) = named.ok_or_else(|| {
-                    let message = format!(
-                        "the sentinels watch no server called {service:?}; write its name as they know it, redis+sentinel://host:26379/name"
-                    );
-                    Error::new(ErrorKind::Configuration, FIND, message)
-                })?;
-                (&**server, at(server.addr(), Some(host), port))
-            }
-        };
-        self.client(server.clone().set_addr(addr))
+    async fn ask(&self, node: &ConnectionInfo, key: &str) -> Result<Client> {
+        let failed = |source| fault(FIND, source);
+        let client = self.client(node.clone())?;
+        let mut connection = client
+            .get_multiplexed_async_connection()
+            .await
+            .map_err(failed)?;
+        let (mut slot, mut slots) = (redis::cmd("CLUSTER"), redis::cmd("CLUSTER"));
+        slot.arg("KEYSLOT").arg(key);
+        slots.arg("SLOTS");
+        let slot = slot.query_async::<i64>(&mut connection).await;
+        let slot = slot.map_err(failed)?;
+        let slots = slots.query_async::<Vec<Value>>(&mut connection).await;
+        let found = slots
+            .map_err(failed)?
+            .iter()
+            .find_map(|range| owner(range, slot));
+        let (host, port) = found.ok_or_else(|| {
+            let message = "no node of the Redis Cluster has the slot of this namespace now";
+            Error::new(ErrorKind::Unavailable, FIND, message)
+        })?;
+        // A node that does not know its own name means the one that was asked.
+        let addr = at(node.addr(), host, port);
+        self.client(node.clone().set_addr(addr))
     }
 
     fn client(&self, info: ConnectionInfo) -> Result<Client> {
@@ -160,6 +153,16 @@ impl Place {
         };
         client.map_err(|source| fault("open redis", source))
     }
+}
+
+/// None of those that were asked names the server, and what the last of them said.
+pub(super) fn nobody_says(what: &str, failed: Option<Error>) -> Error {
+    let why = failed.map_or_else(|| "none answered".to_owned(), |error| error.to_string());
+    Error::new(
+        ErrorKind::Unavailable,
+        FIND,
+        format!("no {what} says which server takes writes: {why}"),
+    )
 }
 
 /// The same kind of address somewhere else.
