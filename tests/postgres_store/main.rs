@@ -14,7 +14,6 @@ mod old_view;
 mod open;
 mod plain;
 mod share;
-mod speed;
 mod tls;
 
 #[path = "../servers/mod.rs"]

@@ -11,7 +11,6 @@ mod many;
 mod open;
 #[path = "../servers/mod.rs"]
 mod servers;
-mod speed;
 mod tls;
 mod trouble;
 mod work;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tlo::RedisOptions;
-use tlo::store::{SharedStore, TaskStateStoreExt};
+use tlo::store::{Hint, SharedStore, TaskStateStore, TaskStateStoreExt};
 
 use crate::kit::{new, open, open_with, total};
 use crate::servers::load::{Load, counted};
@@ -111,6 +111,32 @@ async fn a_sentinel_that_has_not_heard_of_a_failover_is_not_believed() {
     assert_eq!(total(&there).await, 3);
     let there = open(&replaced.url()).await;
     assert_eq!(total(&there).await, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_was_replaced_and_answers_still_is_left() {
+    let durable = ["--appendonly", "yes"];
+    let (Some(replaced), Some(successor)) =
+        (PrivateRedis::with(&durable), PrivateRedis::with(&durable))
+    else {
+        return;
+    };
+    let sentinel = ToldSentinel::start(replaced.address(), 1);
+    let url = format!("redis+sentinel://{}/shop", sentinel.address());
+    let store = open_with(RedisOptions::at(url)).await.unwrap();
+    let mut hints = store.hints();
+    store.create(new("a")).await.unwrap();
+    assert_eq!(hints.next().await, Some(Hint::Ready("default".into())));
+    sentinel.tell(successor.address(), 2);
+    // Nothing breaks and the old one says nothing. One for the ear that leaves, one for its return.
+    assert_eq!(hints.next().await, Some(Hint::Unknown));
+    assert_eq!(hints.next().await, Some(Hint::Unknown));
+    store.create(new("b")).await.unwrap();
+    assert_eq!(hints.next().await, Some(Hint::Ready("default".into())));
+    let (old, there) = (open(&replaced.url()).await, open(&successor.url()).await);
+    assert_eq!((total(&old).await, total(&there).await), (1, 1));
+    there.create(new("c")).await.unwrap();
+    assert_eq!(hints.next().await, Some(Hint::Ready("default".into())));
 }
 
 #[tokio::test]

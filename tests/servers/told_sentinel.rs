@@ -7,10 +7,17 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
-/// A sentinel that names one server for ever. It ends with the test program.
+use parking_lot::Mutex;
+
+/// Which server takes writes, and since the failover of which number.
+type Belief = Arc<Mutex<(SocketAddr, u64)>>;
+
+/// A sentinel that names the server it was told. It ends with the test program.
 pub(crate) struct ToldSentinel {
     address: SocketAddr,
+    belief: Belief,
 }
 
 impl ToldSentinel {
@@ -18,13 +25,21 @@ impl ToldSentinel {
     pub(crate) fn start(server: SocketAddr, epoch: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let belief = Arc::new(Mutex::new((server, epoch)));
+        let believed = Arc::clone(&belief);
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
+                let believed = Arc::clone(&believed);
                 // A client that goes away ends its own connection.
-                std::thread::spawn(move || answer(&connection, server, epoch));
+                std::thread::spawn(move || answer(&connection, &believed));
             }
         });
-        Self { address }
+        Self { address, belief }
+    }
+
+    /// Says so from now on.
+    pub(crate) fn tell(&self, server: SocketAddr, epoch: u64) {
+        *self.belief.lock() = (server, epoch);
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -32,11 +47,12 @@ impl ToldSentinel {
     }
 }
 
-fn answer(connection: &TcpStream, server: SocketAddr, epoch: u64) -> io::Result<()> {
+fn answer(connection: &TcpStream, belief: &Belief) -> io::Result<()> {
     let mut asked = BufReader::new(connection);
     let mut answers = connection;
     while let Some(words) = command(&mut asked)? {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (server, epoch) = *belief.lock();
         match words.as_slice() {
             ["SENTINEL", "MASTER", _] => tell(
                 &mut answers,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
-use redis::Value;
 use redis::aio::PubSub;
+use redis::{ConnectionAddr, Value};
 use tokio::sync::oneshot;
 
 use super::fault::fault;
@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskId;
 use crate::store::{Hint, HintSender};
 
-/// Between two questions to a server that says nothing.
+/// Between two questions to a server that says nothing, and to sentinels whether it was replaced.
 const PING: Duration = Duration::from_secs(5);
 
 /// How long the server may take to answer one.
@@ -44,7 +44,7 @@ pub(super) async fn listen(
         }
     };
     loop {
-        hear(connection, &hints).await;
+        hear(connection, &link, &hints).await;
         tracing::warn!(
             "hints of the Redis server stopped; work is found by looking until they come again"
         );
@@ -62,9 +62,9 @@ pub(super) async fn listen(
     }
 }
 
-/// Passes on what is said, until the connection ends or is found dead: one that something between has forgotten looks like
-/// one on which nothing is said.
-async fn hear(connection: PubSub, hints: &HintSender) {
+/// Passes on what is said, until the connection ends or is found dead, for one that something between has forgotten looks
+/// like one on which nothing is said, or until another server takes the writes.
+async fn hear((connection, address): Subscribed, link: &Link, hints: &HintSender) {
     let (mut asking, mut messages) = connection.split();
     let hearing = async {
         while let Some(message) = poll_fn(|cx| pin!(&mut messages).poll_next(cx)).await {
@@ -78,6 +78,10 @@ async fn hear(connection: PubSub, hints: &HintSender) {
             if !matches!(answer, Some(Ok(_))) {
                 return;
             }
+            let named = link.leave_replaced().await;
+            if named.is_some_and(|named| named != address) {
+                return;
+            }
         }
     };
     tokio::select! {
@@ -86,14 +90,17 @@ async fn hear(connection: PubSub, hints: &HintSender) {
     }
 }
 
-async fn subscribe(link: &Link) -> Result<PubSub> {
+/// A connection that listens, and where it leads.
+type Subscribed = (PubSub, ConnectionAddr);
+
+async fn subscribe(link: &Link) -> Result<Subscribed> {
     let failed = |source| fault("listen to redis", source);
     let subscribing = async {
         let client = link.place.find().await?;
         let mut connection = client.get_async_pubsub().await.map_err(failed)?;
         let channel = format!("{}hints", link.prefix());
         connection.subscribe(channel).await.map_err(failed)?;
-        Ok(connection)
+        Ok((connection, client.get_connection_info().addr().clone()))
     };
     match within(link.options.connect_timeout, subscribing).await {
         Some(done) => done,

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, RedisError, Value};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, RedisError, Value};
 use tokio::sync::Mutex;
 
 use super::args::Args;
@@ -36,9 +36,14 @@ pub(super) struct Link {
     looked: Mutex<(Duration, bool)>,
 }
 
+/// A connection, and where it leads.
+type Connected = (MultiplexedConnection, ConnectionAddr);
+
 #[derive(Default)]
 struct Current {
     connection: Option<MultiplexedConnection>,
+    /// Where the latest one leads.
+    address: Option<ConnectionAddr>,
     /// Grows with each new connection, so that a call on an old one does not throw away a new one.
     number: u64,
     /// When the latest try to connect was given up, and why.
@@ -84,27 +89,28 @@ impl Link {
         {
             return Err(again(error));
         }
-        let connection = match self.connect(end).await {
-            Ok(connection) => connection,
+        let (connection, address) = match self.connect(end).await {
+            Ok(connected) => connected,
             Err(error) => {
                 current.failed = Some((SystemClock.steady().at, again(&error)));
                 return Err(error);
             }
         };
         current.connection = Some(connection.clone());
+        current.address = Some(address);
         current.number += 1;
         Ok((connection, current.number))
     }
 
     /// Tries again and again: a server that restarts is away for a moment, and then loads its data.
-    async fn connect(&self, end: Duration) -> Result<MultiplexedConnection> {
+    async fn connect(&self, end: Duration) -> Result<Connected> {
         // A try that hangs leaves time for another: who takes writes may be another one by then.
         let longest = self.options.connect_timeout / 2;
         let mut heard = None;
         loop {
             let left = end.saturating_sub(SystemClock.steady().at);
             let failed = match within(left.min(longest), self.try_to_connect()).await {
-                Some(Ok(connection)) => return Ok(connection),
+                Some(Ok(connected)) => return Ok(connected),
                 Some(Err(error)) => error,
                 // What was heard last says more than that nothing was heard since.
                 None => heard.take().unwrap_or_else(|| {
@@ -124,13 +130,11 @@ impl Link {
     }
 
     /// In a box, as it is rare: every call holds this, and what holds calls would else be of a depth that compilers refuse.
-    fn try_to_connect(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = Result<MultiplexedConnection>> + Send + '_>> {
+    fn try_to_connect(&self) -> Pin<Box<dyn Future<Output = Result<Connected>> + Send + '_>> {
         Box::pin(self.connect_once())
     }
 
-    async fn connect_once(&self) -> Result<MultiplexedConnection> {
+    async fn connect_once(&self) -> Result<Connected> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.options.connect_timeout))
             .set_response_timeout(Some(self.options.call_timeout));
@@ -158,7 +162,22 @@ impl Link {
                 .await
                 .map_err(failed)?;
         }
-        Ok(connection)
+        Ok((connection, client.get_connection_info().addr().clone()))
+    }
+
+    /// Leaves a server that was replaced and answers still, as one does that its sentinels cannot reach. Says which server
+    /// the sentinels name, where there are sentinels.
+    pub(super) async fn leave_replaced(&self) -> Option<ConnectionAddr> {
+        if !self.place.is_named_by_sentinels() {
+            return None;
+        }
+        let named = self.place.find().await.ok()?;
+        let named = named.get_connection_info().addr();
+        let mut current = self.current.lock().await;
+        if current.address.as_ref() != Some(named) {
+            current.connection = None;
+        }
+        Some(named.clone())
     }
 
     async fn forget(&self, number: u64) {
