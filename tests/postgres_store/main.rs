@@ -7,6 +7,7 @@ mod crash;
 mod enlist;
 #[cfg(feature = "sqlx")]
 mod enlist_sqlx;
+mod failover;
 mod faults;
 mod kit;
 mod moved;

@@ -184,7 +184,7 @@ impl PrivatePostgres {
         let mut command = as_user(&postgres);
         command
             .arg("-D")
-            .arg(self.directory.path().join("data"))
+            .arg(self.data())
             .args([
                 "-c",
                 "listen_addresses=127.0.0.1",
@@ -222,7 +222,10 @@ impl PrivatePostgres {
                     println!("postgres: {line}");
                 }
             })
-            .any(|line| line.contains("ready to accept connections"));
+            .any(|line| {
+                line.contains("ready to accept connections")
+                    || line.contains("ready to accept read-only connections")
+            });
         // A pipe that nobody reads would stop it.
         std::thread::spawn(move || {
             for line in said.map_while(std::result::Result::ok) {
@@ -275,6 +278,51 @@ impl PrivatePostgres {
             std::thread::park_timeout(std::time::Duration::from_millis(200));
         }
         panic!("the server did not come back");
+    }
+}
+
+/// A server that follows another one and may take its place.
+impl PrivatePostgres {
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Throws away what it has, and follows `primary` from now on.
+    pub(crate) fn follow(&self, primary: &Self) {
+        self.kill();
+        std::fs::remove_dir_all(self.data()).unwrap();
+        let copy = program("pg_basebackup").expect("it comes with the server");
+        let copied = as_user(&copy)
+            .arg("--pgdata")
+            .arg(self.data())
+            .args(["--dbname", &primary.url()])
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .current_dir("/")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&copied.stderr);
+        assert!(copied.status.success(), "{said}");
+        self.start_again();
+    }
+
+    /// Starts at the address of another one, which does not run.
+    pub(crate) fn move_to(&mut self, other: &mut Self) {
+        self.kill();
+        std::mem::swap(&mut self.port, &mut other.port);
+        self.start_again();
+    }
+
+    /// Takes writes from now on.
+    pub(crate) fn promote(&self) {
+        let promote = program("pg_ctl").expect("it comes with the server");
+        let promoted = as_user(&promote)
+            .args(["promote", "--wait", "--pgdata"])
+            .arg(self.data())
+            .current_dir("/")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&promoted.stderr);
+        assert!(promoted.status.success(), "{said}");
     }
 }
 

@@ -82,12 +82,14 @@ impl Fault {
         self.code() == Some(SqlState::LOCK_NOT_AVAILABLE)
     }
 
-    /// Whether the connection is of no use any more.
+    /// Whether the connection is of no use any more: who takes no writes was replaced, and a new connection finds out by whom.
     pub(super) fn is_cut(&self) -> bool {
         match self {
             Self::Own(_) | Self::Odd(_) => false,
             Self::Server(error) if error.is_closed() => true,
-            _ => self.code().is_none_or(|code| is_shutdown(&code)),
+            _ => self
+                .code()
+                .is_none_or(|code| is_shutdown(&code) || is_refused_write(&code)),
         }
     }
 }
@@ -104,6 +106,12 @@ fn is_shutdown(code: &SqlState) -> bool {
         || *code == SqlState::CRASH_SHUTDOWN
         || *code == SqlState::CANNOT_CONNECT_NOW
         || code.code().starts_with("08")
+}
+
+/// A standby can begin no transaction that writes. Statements whose tables were changed since they were prepared are refused
+/// by the same code; a new connection is the cure for that, too.
+fn is_refused_write(code: &SqlState) -> bool {
+    *code == SqlState::READ_ONLY_SQL_TRANSACTION || *code == SqlState::FEATURE_NOT_SUPPORTED
 }
 
 /// A failure of the server as TLO's error.
@@ -156,9 +164,11 @@ fn told(operation: &'static str, code: Option<SqlState>, said: &str) -> Error {
                 "the PostgreSQL server has no room: {said}; free disk, memory or connections, the store goes on by itself"
             ),
         ),
-        "25" => (
+        "25" | "0A" => (
             ErrorKind::Unavailable,
-            format!("the PostgreSQL server takes no writes: {said}; connect to the primary"),
+            format!(
+                "the PostgreSQL server does not take this: {said}; where it is a standby, name the primary in the URL, or all servers and target_session_attrs=read-write"
+            ),
         ),
         "58" | "XX" => (
             ErrorKind::Unavailable,

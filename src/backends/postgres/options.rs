@@ -49,6 +49,7 @@ pub enum PostgresPooler {
 #[serde(default, deny_unknown_fields)]
 pub struct PostgresOptions {
     /// The database, as `postgres://user:password@host:5432/name`; what `libpq` calls a connection string works, too.
+    /// Of a primary and its standbys, all are named, `postgres://user:password@host1,host2/name?target_session_attrs=read-write`.
     /// Never printed.
     pub url: String,
     /// The schema of the tables, made when it is not there: a small letter or `_`, then at most 47 of those and digits.
