@@ -55,6 +55,34 @@ async fn a_server_that_dies_loses_nothing_it_answered_and_work_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_waits_for_a_server_that_restarts_and_no_longer_than_it_may() {
+    let Some(server) = PrivatePostgres::start() else {
+        return;
+    };
+    let patient = open(PostgresOptions {
+        connect_timeout: Duration::from_secs(20),
+        ..PostgresOptions::at(server.url())
+    })
+    .await;
+    let hasty = open(PostgresOptions {
+        connect_timeout: Duration::from_millis(300),
+        ..PostgresOptions::at(server.url())
+    })
+    .await;
+    server.kill();
+    let error = hasty.create(new("hasty")).await.unwrap_err();
+    assert_eq!(error.kind(), tlo::ErrorKind::Unavailable, "{error:?}");
+    assert!(error.is_retryable(), "{error:?}");
+    let waits = tokio::spawn(async move {
+        // The connection that it had is found broken first.
+        patient.create(new("patient")).await
+    });
+    tokio::task::block_in_place(|| server.start_again());
+    waits.await.unwrap().unwrap();
+    assert_eq!(total(&*hasty).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_cut_lose_nothing_and_work_goes_on() {
     let Some(server) = PrivatePostgres::start() else {
         return;

@@ -60,7 +60,8 @@ pub struct PostgresOptions {
     pub table_prefix: String,
     /// Connections, 2 to 200; opened when needed. 8 unless given; one more listens for hints.
     pub connections: usize,
-    /// How long connecting may take. 5 s unless given.
+    /// How long to try to connect, also when a server that was there is away; then a call fails as `Unavailable`. 5 s unless
+    /// given.
     #[serde(with = "duration_text")]
     pub connect_timeout: Duration,
     /// How long a call may take in all; then it ends as `Timeout`. Longer than `connect_timeout`. 30 s unless given.

@@ -18,6 +18,7 @@ use super::names::Names;
 use super::options::{PostgresDurability, PostgresOptions, PostgresPooler};
 use super::schema;
 use crate::backends::deadline::within;
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Times that two connections give their sessions back to find out whether a pooler gives them others.
@@ -59,6 +60,9 @@ const KEEPALIVES: [&str; 3] = [
     "tcp_keepalives_interval = 5",
     "tcp_keepalives_count = 3",
 ];
+
+/// Between two tries to connect.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What was read back of the server when the store was opened.
 #[derive(Clone, Debug)]
@@ -103,7 +107,15 @@ impl Connections {
         let config = config(options)?;
         let tls = MakeRustlsConnect::new(trust(options, &config)?);
         let names = Names::of(options);
-        let mut client = connect(&config, &tls).await?;
+        let patience = options.connect_timeout;
+        let end = SystemClock.steady().at.saturating_add(patience);
+        let mut client = loop {
+            match connect(&config, &tls).await {
+                Ok(client) => break client,
+                Err(error) if may_come(end, &error) => SystemClock.sleep(AGAIN_AFTER).await,
+                Err(error) => return Err(error),
+            }
+        };
         let server = read_back(&client, options).await?;
         schema::migrate(&mut client, &names).await?;
         let pooled = match options.pooler {
@@ -146,7 +158,7 @@ impl Connections {
             server,
             pooled,
             begin,
-            patience: options.connect_timeout,
+            patience,
             limit: options.call_timeout,
             config,
             tls,
@@ -154,6 +166,16 @@ impl Connections {
     }
 
     pub(super) async fn get(&self, operation: &'static str) -> Result<Object> {
+        let end = SystemClock.steady().at.saturating_add(self.patience);
+        loop {
+            match self.try_to_get(operation).await {
+                Err(error) if may_come(end, &error) => SystemClock.sleep(AGAIN_AFTER).await,
+                got => return got,
+            }
+        }
+    }
+
+    async fn try_to_get(&self, operation: &'static str) -> Result<Object> {
         self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(source) => fault(operation, source),
             PoolError::PostCreateHook(HookError::Backend(source)) => fault(operation, source),
@@ -318,6 +340,16 @@ fn trust(
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
+/// Whether to try once more: a server that restarts is away for a moment.
+fn may_come(end: Duration, failed: &Error) -> bool {
+    let left = SystemClock.steady().at + AGAIN_AFTER < end;
+    if left && failed.kind() == ErrorKind::Unavailable {
+        tracing::debug!(error = %failed, "no connection to PostgreSQL yet");
+        return true;
+    }
+    false
+}
+
 async fn connect(
     config: &tokio_postgres::Config,
     tls: &MakeRustlsConnect,
@@ -338,7 +370,7 @@ async fn connect(
 async fn read_back(client: &tokio_postgres::Client, options: &PostgresOptions) -> Result<Server> {
     let sql = "SELECT current_setting('server_version_num')::int, current_setting('server_version'), \
         current_setting('synchronous_commit'), current_setting('fsync'), current_setting('full_page_writes'), \
-        current_setting('transaction_read_only'), current_database()::text";
+        current_database()::text";
     let rows = client
         .query_typed(sql, &[])
         .await
@@ -385,7 +417,7 @@ async fn read_back(client: &tokio_postgres::Client, options: &PostgresOptions) -
             PostgresDurability::Relaxed => "off".to_owned(),
         },
         fsync: text(3),
-        database: text(6),
+        database: text(5),
     })
 }
 
