@@ -144,8 +144,13 @@ impl Connections {
             builder = builder.post_create(Hook::async_fn(move |client, _| {
                 let session = session.clone();
                 Box::pin(async move {
-                    let set = client.batch_execute(&session).await;
-                    set.map_err(HookError::Backend)
+                    // The pool limits how long connecting takes, but not this.
+                    match within(patience, client.batch_execute(&session)).await {
+                        Some(set) => set.map_err(HookError::Backend),
+                        None => Err(HookError::message(
+                            "the PostgreSQL server did not answer on a new connection in time",
+                        )),
+                    }
                 })
             }));
         }

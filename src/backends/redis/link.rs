@@ -156,6 +156,15 @@ impl Link {
                     "the Redis server that the sentinels name is a replica: a failover is under way",
                 ));
             }
+            // One that was replaced since the sentinels were asked, and has started again, takes itself for the one.
+            let named = self.place.find().await?;
+            if named.get_connection_info().addr() != client.get_connection_info().addr() {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "connect to redis",
+                    "the sentinels name another Redis server by now: a failover is under way",
+                ));
+            }
         } else {
             redis::cmd("PING")
                 .query_async::<Value>(&mut connection)
