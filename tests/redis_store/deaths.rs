@@ -10,7 +10,7 @@ use tlo::store::{TaskStateStore, TaskStateStoreExt};
 use tlo::{Payload, RedisOptions, TaskStatus};
 
 use crate::crash::answered::Answered;
-use crate::kit::{id, lease, new, open_with, until};
+use crate::kit::{id, lease, new, open, open_with, until};
 use crate::servers::redis::PrivateRedis;
 
 const CALLERS: usize = 16;
@@ -92,4 +92,60 @@ async fn nothing_that_was_answered_is_lost_when_the_server_is_killed() {
     }
     let answered = answered.lock();
     println!("{rounds} kills of the server, {answered} (seed {seed})");
+}
+
+/// The server is killed in the middle of its write of a commit, which nobody was answered: nothing of it is kept, also
+/// not after its next death.
+#[tokio::test]
+async fn a_commit_that_the_server_wrote_half_when_it_died_never_comes_back() {
+    let Some(server) = PrivateRedis::with(&["--appendonly", "yes", "--appendfsync", "always"])
+    else {
+        return;
+    };
+    let store = open(&server.url()).await;
+    store.create(new("a")).await.unwrap();
+    let leased = lease(&store).await.unwrap();
+    let before = std::fs::metadata(server.log()).unwrap().len();
+    let shown = leased[0].lease.as_ref().unwrap().reference();
+    let ended = store.succeed(&leased[0].id, shown, Payload::null()).await;
+    ended.unwrap();
+    server.kill();
+    let written = std::fs::read(server.log()).unwrap();
+    let commit = &written[usize::try_from(before).unwrap()..];
+    let starts: Vec<usize> = (0..commit.len())
+        .filter(|&at| commit[at..].starts_with(b"\r\n*"))
+        .collect();
+    assert!(starts.len() > 4, "a commit is many commands");
+    // What it wrote last before it died is the record, or the record and some rows of lists.
+    for &start in &starts[1..] {
+        let torn = before + u64::try_from(start).unwrap() + 4;
+        std::fs::write(server.log(), &written).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(server.log());
+        file.unwrap().set_len(torn).unwrap();
+        server.start_again();
+        let store = open(&server.url()).await;
+        store.create(new("b")).await.unwrap();
+        server.kill();
+        server.start_again();
+        let store = open(&server.url()).await;
+        assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+        let status = |name| {
+            let store = &store;
+            async move {
+                let found = store.get(&[id(name)]).await.unwrap();
+                found[0].as_ref().map(|record| record.status)
+            }
+        };
+        assert_eq!(
+            status("a").await,
+            Some(TaskStatus::Running),
+            "cut at {torn}"
+        );
+        assert_eq!(
+            status("b").await,
+            Some(TaskStatus::Pending),
+            "cut at {torn}"
+        );
+        server.kill();
+    }
 }

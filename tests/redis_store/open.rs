@@ -66,6 +66,30 @@ async fn what_is_promised_follows_what_the_server_says() {
 }
 
 #[tokio::test]
+async fn a_server_that_keeps_half_a_commit_when_it_dies_in_a_write_is_said_to() {
+    for (load_truncated, may_keep_half) in [("no", false), ("yes", true)] {
+        let settings = [
+            "--appendonly",
+            "yes",
+            "--aof-load-truncated",
+            load_truncated,
+        ];
+        let Some(server) = PrivateRedis::with(&settings) else {
+            return;
+        };
+        let capability = open(&server.url()).await.capability();
+        let promise = &capability.promise;
+        assert_eq!(
+            promise.contains("half a commit"),
+            may_keep_half,
+            "{promise}"
+        );
+        let fact = ("aof-load-truncated", load_truncated.to_owned());
+        assert!(capability.facts.contains(&fact), "{capability:?}");
+    }
+}
+
+#[tokio::test]
 async fn passwords_are_asked_for_and_never_shown() {
     let Some(server) = PrivateRedis::with(&["--appendonly", "yes", "--requirepass", "canary"])
     else {

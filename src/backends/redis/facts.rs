@@ -31,6 +31,8 @@ pub(super) struct Facts {
     append_only: bool,
     /// `None` when the user may not ask.
     fsync: Option<String>,
+    /// `aof-load-truncated`, the same.
+    load_truncated: Option<String>,
     eviction: String,
     memory: String,
     limit: String,
@@ -47,15 +49,13 @@ impl Facts {
         };
         let said: HashMap<&str, &str> = text.lines().filter_map(|l| l.split_once(':')).collect();
         let of = |name: &str| said.get(name).copied().unwrap_or_default().to_owned();
-        let mut fsync = redis::cmd("CONFIG");
-        fsync.arg("GET").arg("appendfsync");
         Ok(Self {
             version: of("redis_version"),
             is_valkey: said.get("server_name") == Some(&"valkey"),
             role: of("role"),
             append_only: of("aof_enabled") == "1",
-            // Some hosts do not let anybody ask.
-            fsync: link.ask("open redis", &fsync).await.ok().and_then(second),
+            fsync: setting(link, "appendfsync").await,
+            load_truncated: setting(link, "aof-load-truncated").await,
             eviction: of("maxmemory_policy"),
             memory: of("used_memory_human"),
             limit: of("maxmemory_human"),
@@ -135,6 +135,13 @@ impl Facts {
     /// What the store promises.
     pub(super) fn capability(&self, link: &Link) -> Capability {
         let (durability, promise) = self.promise();
+        // It cuts the file in the middle of a commit and appends the next one, which then brings the half back.
+        let torn = match self.load_truncated.as_deref() {
+            Some("yes") if self.append_only => {
+                "; if it dies in a write, half a commit that nobody was answered may come back with the start after the next and damage tasks (aof-load-truncated yes; no prevents it)"
+            }
+            _ => "",
+        };
         let replicas = match link.options.wait_replicas {
             0 => "a failover may take what the replica did not have yet".to_owned(),
             wanted => {
@@ -149,7 +156,7 @@ impl Facts {
             retention: RETENTION,
             poll: POLL,
             promise: format!(
-                "in the namespace \"{}\" of a Redis server; {promise}; {replicas}",
+                "in the namespace \"{}\" of a Redis server; {promise}{torn}; {replicas}",
                 link.options.namespace
             ),
             facts: self.list(link),
@@ -173,6 +180,12 @@ impl Facts {
                 self.fsync.clone().unwrap_or_else(|| unknown.to_owned()),
             ),
             (
+                "aof-load-truncated",
+                self.load_truncated
+                    .clone()
+                    .unwrap_or_else(|| unknown.to_owned()),
+            ),
+            (
                 "maxmemory",
                 format!("{} used of {}, {}", self.memory, self.limit, self.eviction),
             ),
@@ -182,6 +195,13 @@ impl Facts {
 
 fn refused(kind: ErrorKind, message: String) -> Error {
     Error::new(kind, "open redis", message)
+}
+
+/// A setting of the server; some hosts do not let anybody ask.
+async fn setting(link: &Link, name: &str) -> Option<String> {
+    let mut ask = redis::cmd("CONFIG");
+    ask.arg("GET").arg(name);
+    link.ask("open redis", &ask).await.ok().and_then(second)
 }
 
 /// The value of an answer of name and value.
