@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tlo::PostgresOptions;
 use tlo::store::{Hint, SharedStore, TaskStateStore, TaskStateStoreExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::fault_proxy::{Fault, FaultProxy, Way};
 use super::kit::{new, open, total};
@@ -80,6 +82,46 @@ async fn a_call_waits_for_a_server_that_restarts_and_no_longer_than_it_may() {
     tokio::task::block_in_place(|| server.start_again());
     waits.await.unwrap().unwrap();
     assert_eq!(total(&*hasty).await, 1);
+}
+
+/// Takes connections where a server was, lets everybody in, and says nothing more.
+async fn let_in_and_be_silent(listener: TcpListener) {
+    let mut held = Vec::new();
+    loop {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut length = [0; 4];
+        connection.read_exact(&mut length).await.unwrap();
+        let rest = u32::from_be_bytes(length) - 4;
+        let mut asked = vec![0; usize::try_from(rest).unwrap()];
+        connection.read_exact(&mut asked).await.unwrap();
+        // Who asks is who it says it is; ready for the first statement.
+        let welcome = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+        connection.write_all(welcome).await.unwrap();
+        held.push(connection);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_lets_in_and_then_says_nothing_is_given_up() {
+    let Some(server) = PrivatePostgres::start() else {
+        return;
+    };
+    let store = open(PostgresOptions {
+        connect_timeout: Duration::from_secs(1),
+        call_timeout: Duration::from_secs(10),
+        ..PostgresOptions::at(server.url())
+    })
+    .await;
+    server.kill();
+    let listener = TcpListener::bind(server.address()).await.unwrap();
+    let silent = tokio::spawn(let_in_and_be_silent(listener));
+    let error = store.create(new("a")).await.unwrap_err();
+    assert_eq!(error.kind(), tlo::ErrorKind::Unavailable, "{error:?}");
+    silent.abort();
+    assert!(silent.await.unwrap_err().is_cancelled());
+    tokio::task::block_in_place(|| server.start_again());
+    store.create(new("a")).await.unwrap();
+    assert_eq!(total(&*store).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
