@@ -195,6 +195,7 @@ pub type SharedStore = Arc<dyn TaskStateStore>;
 /// - A rate lets a burst start after a quiet time.
 /// - A rate that was changed holds at once.
 /// - The time to look again is never after the next start that a rate allows.
+/// - A start that comes late does not put off the next one that a rate allows.
 /// - A rule with a time to live ends by itself.
 /// - What is no rule is refused as the rule of a gate.
 ///

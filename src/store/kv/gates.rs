@@ -228,10 +228,21 @@ pub(super) fn rule_changed(table: &mut dyn Table, key: &str) -> Result<()> {
 
 /// When the next start is allowed.
 pub(super) fn next_token(table: &dyn Source, gate: Word, rate: Rate) -> Result<Timestamp> {
+    token_after(table, gate, rate, 0)
+}
+
+/// When the next start is allowed once so many more have started now.
+pub(super) fn token_after(
+    table: &dyn Source,
+    gate: Word,
+    rate: Rate,
+    starts: usize,
+) -> Result<Timestamp> {
     let now = table.moment().now;
     let empty_at = bucket(table, gate)?.map_or(now, |at| at.max(now));
+    let starts = u32::try_from(starts).unwrap_or(u32::MAX).saturating_add(1);
     Ok(empty_at
-        .saturating_add(rate.interval())
+        .saturating_add(rate.interval().saturating_mul(starts))
         .saturating_sub(full(rate)))
 }
 

@@ -225,7 +225,6 @@ fn look(
     let Some(mut opening) = Opening::of(table, key, claim)? else {
         return Ok(looked);
     };
-    let now = table.moment().now;
     let room = claim.as_ref().map_or(REOPEN_LIMIT, |(_, turns)| turns.left);
     if room == 0 {
         go_on_at_once(table, key)?;
@@ -276,8 +275,8 @@ fn look(
             looked.opened += 1;
         }
         if let Some(rate) = opening.rate.filter(|_| looked.opened >= opening.tokens) {
-            // Those that just left will use up the tokens; the next one comes an interval later.
-            let at = now.saturating_add(rate.interval());
+            // Those that just left will use up the tokens; what is filled of the next one by now is not lost.
+            let at = gates::token_after(table, keys::gate_word(key), rate, looked.opened)?;
             gates::set_timer(table, key, at)?;
             return Ok(looked);
         }

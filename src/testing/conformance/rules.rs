@@ -29,6 +29,7 @@ cases! { "rules":
     a_rate_lets_a_burst_start_after_a_quiet_time,
     a_rate_that_was_changed_holds_at_once,
     the_time_to_look_again_is_never_after_the_next_start_that_a_rate_allows,
+    a_start_that_comes_late_does_not_put_off_the_next_one_that_a_rate_allows,
     a_rule_with_a_time_to_live_ends_by_itself,
     what_is_no_rule_is_refused_as_the_rule_of_a_gate,
 }
@@ -344,6 +345,31 @@ async fn the_time_to_look_again_is_never_after_the_next_start_that_a_rate_allows
             b.clock.advance(next.since(b.now()));
         }
         check_eq!((done, b.now().since(begun)), (4, SECOND * 30), "{gate}");
+        b.apply(Op::DropMark(format!("gate/{gate}").into())).await?;
+        b.clock.advance(SECOND * 60);
+    }
+    Ok(())
+}
+
+async fn a_start_that_comes_late_does_not_put_off_the_next_one_that_a_rate_allows(
+    b: &Bench<'_>,
+) -> CaseResult {
+    for gate in ["user/7", "queue/default", "task/work"] {
+        b.rule(gate, r#"{"rate": {"n": 2, "per": "10s"}}"#).await?;
+        for n in 0..5 {
+            b.add(gated(&format!("{gate} {n}"), "user/7", 100)?).await?;
+        }
+        // None of them ends: nobody's leave opens the gate.
+        let mut running = Vec::new();
+        for (after, starts) in [(0, 2), (9, 1), (1, 1), (5, 1)] {
+            b.clock.advance(SECOND * after);
+            let claimed = b.claim_all(&request("worker", 10)?).await?;
+            check_eq!(claimed.len(), starts, "{after} s later, behind {gate}");
+            running.extend(claimed);
+        }
+        for record in &running {
+            b.succeed(record).await?;
+        }
         b.apply(Op::DropMark(format!("gate/{gate}").into())).await?;
         b.clock.advance(SECOND * 60);
     }

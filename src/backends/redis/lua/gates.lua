@@ -46,9 +46,10 @@ local function live_rule(key)
   return rule
 end
 
-local function next_token(key, rule)
+-- When the next start is allowed, once so many more have started now.
+local function next_token(key, rule, starts)
   local empty_at = math.max(bucket_of(key) or NOW, NOW)
-  return empty_at + rule.interval - full(rule)
+  return empty_at + rule.interval * ((starts or 0) + 1) - full(rule)
 end
 
 local function tokens_of(key, rule)

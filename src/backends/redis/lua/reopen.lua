@@ -91,8 +91,8 @@ local function look(key, behind, places)
         opened = opened + 1
       end
       if opened >= tokens then
-        -- Those that just left will use up the tokens; the next one comes an interval later.
-        set_timer(key, code(NOW + rule.interval))
+        -- Those that just left will use up the tokens; what is filled of the next one by now is not lost.
+        set_timer(key, code(next_token(key, rule, opened)))
         return opened, nil, sent_on
       end
       if held >= all or opened == places then return opened, nil, sent_on end
