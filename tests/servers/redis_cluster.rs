@@ -184,8 +184,8 @@ pub(crate) struct WatchedRedis {
 }
 
 impl WatchedRedis {
-    /// Starts them, or says why they cannot be had.
-    pub(crate) fn start() -> Option<Self> {
+    /// Starts them, or says why they cannot be had. Who does not answer the sentinels for so long is down for them.
+    pub(crate) fn start(down_after: Duration) -> Option<Self> {
         let durable = ["--appendonly", "yes", "--repl-diskless-sync-delay", "0"];
         let first = PrivateRedis::with(&durable)?;
         let port = first.address().port().to_string();
@@ -198,7 +198,8 @@ impl WatchedRedis {
         }
         until("both replicas follow", || servers[1..].iter().all(follows));
         let config = format!(
-            "sentinel monitor shop 127.0.0.1 {port} 2\nsentinel down-after-milliseconds shop 700\nsentinel failover-timeout shop 3000\nsentinel parallel-syncs shop 2\n"
+            "sentinel monitor shop 127.0.0.1 {port} 2\nsentinel down-after-milliseconds shop {}\nsentinel failover-timeout shop 3000\nsentinel parallel-syncs shop 2\n",
+            down_after.as_millis()
         );
         let mut sentinels = Vec::new();
         for _ in 0..3 {
@@ -238,21 +239,39 @@ impl WatchedRedis {
         let old = self.named().expect("one of ours");
         let begun = super::load::since_boot();
         old.kill();
-        until("another takes over", || {
-            self.named().is_some_and(|new| {
-                let info = new.try_ask::<String>(&["INFO", "replication"]);
-                !std::ptr::eq(new, old) && info.is_some_and(|info| says(&info, "role:master"))
-            })
-        });
+        until("another takes over", || self.is_replaced(old));
         let took = super::load::since_boot().saturating_sub(begun);
         old.start_again();
         took
     }
 
-    /// Waits until all but one follow: the next of them may die.
+    /// Has the sentinels replace who takes writes, though nothing is wrong with it. It follows its successor some ten seconds
+    /// later.
+    pub(crate) fn replace(&self) {
+        let old = self.named().expect("one of ours");
+        until("another takes over", || {
+            // One that does not come about in its time is given up: it is asked for again.
+            let ask = || self.sentinels[0].try_ask::<()>(&["SENTINEL", "FAILOVER", "shop"]);
+            self.is_replaced(old) || ask().is_some_and(|()| false)
+        });
+    }
+
+    /// Whether the sentinels name another one, which takes writes.
+    fn is_replaced(&self, old: &PrivateRedis) -> bool {
+        self.named().is_some_and(|new| {
+            let info = new.try_ask::<String>(&["INFO", "replication"]);
+            !std::ptr::eq(new, old) && info.is_some_and(|info| says(&info, "role:master"))
+        })
+    }
+
+    /// Waits until all others follow who takes writes, and none another one that follows: the next of them may die.
     pub(crate) fn settle(&self) {
         until("the others follow", || {
-            self.servers.iter().filter(|server| follows(server)).count() == 2
+            let info = self
+                .named()
+                .and_then(|named| named.try_ask::<String>(&["INFO", "replication"]));
+            info.is_some_and(|info| says(&info, "connected_slaves:2"))
+                && self.servers.iter().filter(|server| follows(server)).count() == 2
         });
     }
 }

@@ -29,7 +29,8 @@
 //!   when it is opened, or is told by `pooler = "transaction"`. Hints then reach only the process they come from, and
 //!   others look every 200 ms. With `pool_mode = session` nothing is different. Statement pooling cannot work.
 //! - Backups are those of the database (`pg_dump`, base backups with WAL). A failover to an asynchronous replica loses what
-//!   was not replicated; `synchronous_commit = remote_apply` with synchronous replicas does not.
+//!   was not replicated, and may give the fences of leases among it again; `synchronous_commit = remote_apply` with synchronous
+//!   replicas does not.
 //!
 //! Everything can be looked at with `psql`:
 //!

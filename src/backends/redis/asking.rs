@@ -94,6 +94,13 @@ impl Asking {
         self.link.options.call_timeout
     }
 
+    /// Tells the server which of its processes serves the namespace. One that cannot write now is told by the first claim.
+    pub(super) async fn arrive(&self) {
+        if let Err(error) = self.link.eval(&self.scripts.arrive, &self.now.args()).await {
+            tracing::debug!(%error, "the Redis server does not write now");
+        }
+    }
+
     pub(super) fn note(&self, facts: Facts) {
         *self.facts.lock() = facts;
     }

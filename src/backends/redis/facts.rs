@@ -28,6 +28,8 @@ pub(super) struct Facts {
     version: String,
     is_valkey: bool,
     role: String,
+    /// Those that follow it now.
+    replicas: u32,
     append_only: bool,
     /// `None` when the user may not ask.
     fsync: Option<String>,
@@ -53,6 +55,7 @@ impl Facts {
             version: of("redis_version"),
             is_valkey: said.get("server_name") == Some(&"valkey"),
             role: of("role"),
+            replicas: of("connected_slaves").parse().unwrap_or_default(),
             append_only: of("aof_enabled") == "1",
             fsync: setting(link, "appendfsync").await,
             load_truncated: setting(link, "aof-load-truncated").await,
@@ -144,9 +147,14 @@ impl Facts {
         };
         let replicas = match link.options.wait_replicas {
             0 => "a failover may take what the replica did not have yet".to_owned(),
-            wanted => {
-                format!("a failover takes nothing that {wanted} replicas have (wait_replicas)")
-            }
+            // Who takes over may be the one that is not among them.
+            wanted if wanted < self.replicas => format!(
+                "a failover may take what only {wanted} of its {0} replicas had (wait_replicas; {0} takes nothing)",
+                self.replicas
+            ),
+            wanted => format!(
+                "a failover takes nothing that was answered, unless there are more than {wanted} replicas (wait_replicas)"
+            ),
         };
         Capability {
             name: "redis",
@@ -184,6 +192,13 @@ impl Facts {
                 self.load_truncated
                     .clone()
                     .unwrap_or_else(|| unknown.to_owned()),
+            ),
+            (
+                "replicas",
+                format!(
+                    "{} follow it, a write waits for {}",
+                    self.replicas, link.options.wait_replicas
+                ),
             ),
             (
                 "maxmemory",

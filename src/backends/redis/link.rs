@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -37,11 +38,18 @@ pub(super) struct Link {
 }
 
 /// A connection, and where it leads.
-type Connected = (MultiplexedConnection, ConnectionAddr);
+type Connected = (Connection, ConnectionAddr);
+
+#[derive(Clone)]
+struct Connection {
+    connection: MultiplexedConnection,
+    /// What the server calls itself from its start to its end (`run_id`).
+    server: Arc<str>,
+}
 
 #[derive(Default)]
 struct Current {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// Where the latest one leads.
     address: Option<ConnectionAddr>,
     /// Grows with each new connection, so that a call on an old one does not throw away a new one.
@@ -77,7 +85,7 @@ impl Link {
     }
 
     /// The connection; one that has to be made first is tried until `end`.
-    async fn connection(&self, end: Duration) -> Result<(MultiplexedConnection, u64)> {
+    async fn connection(&self, end: Duration) -> Result<(Connection, u64)> {
         let asked = SystemClock.steady().at;
         let mut current = self.current.lock().await;
         if let Some(connection) = &current.connection {
@@ -171,6 +179,16 @@ impl Link {
                 .await
                 .map_err(failed)?;
         }
+        let info = redis::cmd("INFO")
+            .arg("server")
+            .query_async::<String>(&mut connection)
+            .await
+            .map_err(failed)?;
+        let server = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        let connection = Connection {
+            server: Arc::from(server.unwrap_or_default()),
+            connection,
+        };
         Ok((connection, client.get_connection_info().addr().clone()))
     }
 
@@ -203,22 +221,22 @@ impl Link {
     }
 
     async fn send(&self, command: &Cmd) -> Result<Result<Value, RedisError>> {
-        let (answer, _) = self.send_numbered(command, false).await?;
+        let (answer, _) = self.send_numbered(|_| command.clone(), false).await?;
         Ok(answer)
     }
 
-    /// Sends a command, again as long as the server did nothing of it for a reason that passes; one that only reads also when
-    /// its connection broke. Says on which connection.
+    /// Sends a command, made for the server that it goes to; again as long as the server did nothing of it for a reason that
+    /// passes, and one that only reads also when its connection broke. Says on which connection.
     async fn send_numbered(
         &self,
-        command: &Cmd,
+        command: impl Fn(&str) -> Cmd,
         reads: bool,
     ) -> Result<(Result<Value, RedisError>, u64)> {
         let patience = self.options.connect_timeout;
         let end = SystemClock.steady().at.saturating_add(patience);
         loop {
-            let (connection, number) = self.connection(end).await?;
-            let answer = self.answer(connection, number, command).await?;
+            let (Connection { connection, server }, number) = self.connection(end).await?;
+            let answer = self.answer(connection, number, &command(&server)).await?;
             let Err(error) = &answer else {
                 return Ok((answer, number));
             };
@@ -281,8 +299,8 @@ impl Link {
 
     /// The same, and on which connection it ran.
     pub(super) async fn eval_numbered(&self, script: &Script, args: &Args) -> Result<(Value, u64)> {
-        let command = self.command("EVALSHA", &script.sha, args);
-        let (mut answer, mut number) = self.send_numbered(&command, script.reads).await?;
+        let command = |server: &str| self.command(script, args, server);
+        let (mut answer, mut number) = self.send_numbered(command, script.reads).await?;
         let is_unknown = |error: &RedisError| error.code() == Some("NOSCRIPT");
         if answer.as_ref().is_err_and(is_unknown) {
             self.ask(
@@ -290,17 +308,24 @@ impl Link {
                 redis::cmd("SCRIPT").arg("LOAD").arg(&script.source),
             )
             .await?;
-            (answer, number) = self.send_numbered(&command, script.reads).await?;
+            (answer, number) = self.send_numbered(command, script.reads).await?;
         }
         let answer = answer.map_err(|source| fault(script.verb, source))?;
         Ok((answer, number))
     }
 
-    fn command(&self, name: &str, script: &str, args: &Args) -> Cmd {
-        let mut command = Cmd::with_capacity(args.len() + 4, args.bytes() + 128);
-        command.arg(name).arg(script).arg(1).arg(&self.prefix);
+    fn command(&self, script: &Script, args: &Args, server: &str) -> Cmd {
+        let mut command = Cmd::with_capacity(args.len() + 5, args.bytes() + 192);
+        command
+            .arg("EVALSHA")
+            .arg(&script.sha)
+            .arg(1)
+            .arg(&self.prefix);
         for arg in args.iter() {
             command.arg(arg);
+        }
+        if !script.reads {
+            command.arg(server);
         }
         command
     }
@@ -318,7 +343,7 @@ impl Link {
         let mut wait = redis::cmd("WAIT");
         wait.arg(wanted)
             .arg(REPLICAS_WITHIN.as_millis().to_string());
-        let (answer, waited_on) = self.send_numbered(&wait, false).await?;
+        let (answer, waited_on) = self.send_numbered(|_| wait.clone(), false).await?;
         let answer = answer.map_err(|source| fault(operation, source))?;
         let why = match answer {
             Value::Int(have) if waited_on == number && have >= i64::from(wanted) => return Ok(()),

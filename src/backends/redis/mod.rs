@@ -108,6 +108,7 @@ impl RedisStore {
                 let facts = Facts::read(&asking.link).await?;
                 facts.check(durability)?;
                 asking.note(facts);
+                asking.arrive().await;
                 tokio::spawn(listen(Arc::clone(&asking.link), hints, listening));
                 begun.await.map_err(|_| closed())?
             }

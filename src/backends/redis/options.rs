@@ -54,7 +54,8 @@ pub struct RedisOptions {
     #[serde(with = "duration_text")]
     pub call_timeout: Duration,
     /// A write is answered when this many replicas have it (`WAIT`); fewer within a second is an error, and the write may
-    /// be lost in a failover. 0 unless given.
+    /// be lost in a failover. As many as there are replicas lose nothing that was answered, whichever of them takes over; with
+    /// fewer it may be one that lacks the latest. 0 unless given.
     pub wait_replicas: u32,
     /// A file of certificates (PEM) that sign the certificate of the server, for `rediss://`; those of the system unless
     /// given.

@@ -23,6 +23,9 @@ const READS: &str = " flags=no-writes";
 /// What all need.
 const WORDS: [&str; 3] = lua!("words", "calls", "heads");
 
+/// What verbs need that give leases.
+const FENCES: [&str; 1] = lua!("fences");
+
 /// What every writing verb needs.
 const RECORDS: [&str; 8] = lua!(
     "writes", "records", "flush", "lanes", "unique", "gates", "index", "reopen"
@@ -31,6 +34,7 @@ const RECORDS: [&str; 8] = lua!(
 /// The scripts of the store.
 #[derive(Debug)]
 pub(super) struct Scripts {
+    pub(super) arrive: Script,
     pub(super) commit: Script,
     pub(super) claim: Script,
     pub(super) quick_commit: Script,
@@ -46,12 +50,14 @@ impl Scripts {
         let beside = lua!("streams", "marks");
         let ends = lua!("settle", "refuse", "create");
         Self {
+            arrive: script("open redis", "", &[&FENCES, &lua!("arrive")]),
             commit: script(
                 "commit",
                 "",
                 &[
                     &RECORDS,
                     &beside,
+                    &FENCES,
                     &ends,
                     &lua!("control", "import", "commit"),
                 ],
@@ -59,11 +65,11 @@ impl Scripts {
             claim: script(
                 "claim",
                 "",
-                &[&RECORDS, &lua!("settle", "claim", "claim_queues")],
+                &[&RECORDS, &FENCES, &lua!("settle", "claim", "claim_queues")],
             ),
             maintain: script("maintain", "", &[&RECORDS, &beside, &lua!("maintain")]),
             quick_commit: script("commit", "", &[&lua!("quick_commit")]),
-            quick_claim: script("claim", "", &[&lua!("quick_claim")]),
+            quick_claim: script("claim", "", &[&FENCES, &lua!("quick_claim")]),
             names: script("claim", "", &[&lua!("names")]),
             aside: script("claim", "", &[&RECORDS, &lua!("aside")]),
             reading: script("read", READS, &[&lua!("writes", "records", "reading")]),

@@ -54,7 +54,7 @@ local function lease(lane)
     struct.unpack(NUMBERS, raw, 128)
   if held ~= 0 or length ~= #names then return false end
   raw = '1' .. sub(raw, 2, 2) .. '0' .. sub(raw, 4, 67) .. NOWC .. sub(raw, 88, 107) .. until_code
-    .. struct.pack(NUMBERS, revision + 1, attempt + 1, times_leased + 1, lost, forgiven, runs, length, #worker, special, fence + 1)
+    .. struct.pack(NUMBERS, revision + 1, attempt + 1, times_leased + 1, lost, forgiven, runs, length, #worker, special, next_fence(fence))
     .. fmt('%s%08x', token, found) .. worker .. sub(raw, 208)
   found = found + 1
   tasks[found] = raw

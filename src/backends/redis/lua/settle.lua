@@ -105,7 +105,7 @@ local function give_lease(n, worker, ttl, token)
   n@status = RUNNING
   n@attempt = n@attempt + 1
   n@leases = n@leases + 1
-  n@fence = n@fence + 1
+  n@fence = next_fence(n@fence)
   n@started_at = NOWC
   n@token, n@prefer, n@prefer_until, n@woken = '', '', '', 0
   n@worker, n@until, n@lease_token = worker, code(NOW + ttl), token
