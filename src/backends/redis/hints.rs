@@ -84,9 +84,19 @@ async fn hear((connection, address): Subscribed, link: &Link, hints: &HintSender
             }
         }
     };
+    let following = async {
+        loop {
+            link.place.failover().await;
+            let named = link.leave_replaced().await;
+            if named.is_some_and(|named| named != address) {
+                return;
+            }
+        }
+    };
     tokio::select! {
         () = hearing => {}
         () = pinging => {}
+        () = following => {}
     }
 }
 

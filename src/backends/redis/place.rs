@@ -8,7 +8,7 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Value};
 
 use super::fault::fault;
 use super::options::RedisOptions;
-use super::sentinels::named_by;
+use super::sentinels::{failover_of, named_by};
 use crate::backends::deadline::within;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -88,13 +88,29 @@ impl Place {
                 service,
                 server,
             } => {
-                let sentinels = sentinels.iter().map(|info| self.client(info.clone()));
-                let sentinels = sentinels.collect::<Result<Vec<_>>>()?;
+                let sentinels = self.clients(sentinels)?;
                 let (host, port) = named_by(&sentinels, service).await?;
                 let addr = at(server.addr(), Some(host), port);
                 self.client(ConnectionInfo::clone(server).set_addr(addr))
             }
         }
+    }
+
+    /// Ends when sentinels say that another server takes the writes; never where there are none.
+    pub(super) async fn failover(&self) {
+        if let Way::Sentinels {
+            sentinels, service, ..
+        } = &self.way
+            && let Ok(sentinels) = self.clients(sentinels)
+        {
+            failover_of(&sentinels, service).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    fn clients(&self, infos: &[ConnectionInfo]) -> Result<Vec<Client>> {
+        infos.iter().map(|info| self.client(info.clone())).collect()
     }
 
     /// The node that has the slot of a key: one after the other is asked until one says it.

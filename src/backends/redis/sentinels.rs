@@ -5,14 +5,23 @@
 //! to follow its successor. So all sentinels are asked, and who has seen the latest failover is believed.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_core::Stream;
+use futures_util::future::{join_all, select_all};
 use redis::Client;
+use redis::aio::PubSubStream;
 
 use super::fault::fault;
 use super::place::{EACH, FIND, nobody_says};
 use crate::backends::deadline::within;
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
+
+/// Until one is listened to again that could not be.
+const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The name of a server and when it came to take writes, as one sentinel knows it.
 struct Named {
@@ -45,6 +54,46 @@ pub(super) async fn named_by(sentinels: &[Client], service: &str) -> Result<(Str
         (None, Some(error)) if !error.is_retryable() => Err(error),
         (None, failed) => Err(nobody_says("sentinel", failed)),
     }
+}
+
+/// Ends when one of them says that another server takes the writes.
+pub(super) async fn failover_of(sentinels: &[Client], service: &str) {
+    let listening = sentinels
+        .iter()
+        .map(|sentinel| Box::pin(listen(sentinel, service)));
+    select_all(listening).await;
+}
+
+/// Ends when this one says it. What is said while nobody listens is found out by asking.
+async fn listen(sentinel: &Client, service: &str) {
+    loop {
+        let said = match subscribe(sentinel).await {
+            Some(mut said) => loop {
+                let Some(message) = poll_fn(|cx| pin!(&mut said).poll_next(cx)).await else {
+                    break false;
+                };
+                // The name, then host and port of both servers.
+                let text = String::from_utf8_lossy(message.get_payload_bytes());
+                if text.split(' ').next() == Some(service) {
+                    break true;
+                }
+            },
+            None => false,
+        };
+        if said {
+            return;
+        }
+        SystemClock.sleep(LISTEN_AGAIN_AFTER).await;
+    }
+}
+
+async fn subscribe(sentinel: &Client) -> Option<PubSubStream> {
+    let subscribing = async {
+        let mut connection = sentinel.get_async_pubsub().await.ok()?;
+        connection.subscribe("+switch-master").await.ok()?;
+        Some(connection.into_on_message())
+    };
+    within(EACH, subscribing).await?
 }
 
 async fn ask(sentinel: &Client, service: &str) -> Result<Named> {
