@@ -105,7 +105,7 @@ impl Place {
         {
             failover_of(&sentinels, service).await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! They hear of a failover one after the other, up to seconds after it. A server that was replaced and has started again
 //! meanwhile takes writes as before, with replicas that have not heard of it either, and loses all of them once it is told
-//! to follow its successor. So all sentinels are asked, and who has seen the latest failover is believed.
+//! to follow its successor. So all sentinels are asked, who has seen the latest failover is believed, and all are listened to.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
