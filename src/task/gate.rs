@@ -132,10 +132,11 @@ impl Rate {
         self.burst.unwrap_or(self.n).max(1)
     }
 
-    /// The time in which one token comes.
+    /// The time in which one token comes, in whole microseconds.
     #[must_use]
     pub fn interval(self) -> Duration {
-        (self.per / self.n.max(1)).max(Duration::from_micros(1))
+        let micros = self.per.as_micros() / u128::from(self.n.max(1));
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX).max(1))
     }
 }
 

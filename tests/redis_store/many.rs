@@ -164,8 +164,35 @@ async fn a_server_that_takes_over_or_starts_again_gives_no_fence_again() {
     let after = lease(&store).await.unwrap()[0].fence;
     assert!(after > 1, "{after}");
     store.create(new("e")).await.unwrap();
-    let same = lease(&store).await.unwrap()[0].fence;
-    assert_eq!(same, after, "the same server process begins where it began");
+    let later = lease(&store).await.unwrap()[0].fence;
+    assert!(later > after, "{after} {later}");
+}
+
+#[tokio::test]
+async fn a_claim_that_too_few_replicas_have_gives_its_leases_back() {
+    let Some(server) = PrivateRedis::with(&["--appendonly", "yes"]) else {
+        return;
+    };
+    let alone = open(&server.url()).await;
+    let options = RedisOptions {
+        wait_replicas: 1,
+        ..RedisOptions::at(server.url())
+    };
+    let waiting = open_with(options).await.unwrap();
+    alone.create(new("a")).await.unwrap();
+    for _ in 0..2 {
+        let error = lease(&waiting).await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+        let id = [crate::kit::id("a")];
+        until("it waits again", Duration::from_secs(30), async || {
+            let found = alone.get(&id).await.unwrap();
+            let task = found[0].as_ref().unwrap();
+            task.status == tlo::TaskStatus::Pending && task.leases > 0
+        })
+        .await;
+    }
+    let task = &lease(&alone).await.unwrap()[0];
+    assert_eq!((task.attempt, task.leases, task.lost), (1, 3, 0));
 }
 
 async fn lease_three(store: &RedisStore) -> Vec<u64> {

@@ -97,7 +97,7 @@ impl Asking {
     /// Tells the server which of its processes serves the namespace. One that cannot write now is told by the first claim.
     pub(super) async fn arrive(&self) {
         if let Err(error) = self.link.eval(&self.scripts.arrive, &self.now.args()).await {
-            tracing::debug!(%error, "the Redis server does not write now");
+            tracing::debug!(%error, "the Redis server was not told which of its processes this is");
         }
     }
 
@@ -179,35 +179,27 @@ impl Asking {
             return Err(unexpected("claim"));
         }
         let lanes = KnownLanes::of(&request.lanes);
-        let mut claims = Claims::default();
-        let mut is_quick = false;
+        // From the first one on, leases go back when nothing comes of the call.
+        let mut handed = self.hand(Claims::default());
+        let claims = handed.answer_mut().ok_or_else(|| unexpected("claim"))?;
         if request.lanes.names.len() <= FEW_NAMES && self.quick.is_worth_a_try() {
             let args = self.claim_args(&request, &lanes, 0);
-            let mut answer = self.claimed(&self.scripts.quick_claim, &args).await?;
-            is_quick = answer.text()? == "ok";
-            if !answer.is_empty() {
-                self.take_claimed(answer, &mut claims).await?;
+            let said = self.claimed(&self.scripts.quick_claim, &args, claims);
+            if said.await? == "ok" {
+                return Ok(handed);
             }
-            if !is_quick {
-                self.quick.ended();
-            }
+            self.quick.ended();
         }
-        if !is_quick {
-            let mut handed = self.hand(std::mem::take(&mut claims));
-            let given = handed.answer_mut().map_or(0, |claims| claims.tasks.len());
-            let args = self.claim_args(&request, &lanes, given);
-            let mut answer = self.claimed(&self.scripts.claim, &args).await?;
-            if answer.text()? == "names" {
-                self.put_names(&lanes.name(), &lanes).await?;
-                answer = self.claimed(&self.scripts.claim, &args).await?;
-                if answer.text()? != "ok" {
-                    return Err(unexpected("claim"));
-                }
-            }
-            claims = handed.take().ok_or_else(|| unexpected("claim"))?;
-            self.take_claimed(answer, &mut claims).await?;
+        let args = self.claim_args(&request, &lanes, claims.tasks.len());
+        let mut said = self.claimed(&self.scripts.claim, &args, claims).await?;
+        if said == "names" {
+            self.put_names(&lanes.name(), &lanes).await?;
+            said = self.claimed(&self.scripts.claim, &args, claims).await?;
         }
-        Ok(self.hand(claims))
+        match said.as_str() {
+            "ok" => Ok(handed),
+            _ => Err(unexpected("claim")),
+        }
     }
 
     fn claim_args(&self, request: &ClaimRequest, lanes: &KnownLanes, given: usize) -> Args {
@@ -249,11 +241,17 @@ impl Asking {
         Ok(())
     }
 
-    async fn claimed(&self, script: &Script, args: &Args) -> Result<Values> {
+    /// Runs a script that claims and adds what it leased. What it says first.
+    async fn claimed(&self, script: &Script, args: &Args, claims: &mut Claims) -> Result<String> {
         let (answer, connection) = self.link.eval_numbered(script, args).await?;
-        // A lease that a failover forgets would be given out once more with the same fence.
+        let mut answer = Values::of("claim", answer)?;
+        let said = answer.text()?;
+        if !answer.is_empty() {
+            self.take_claimed(answer, claims).await?;
+        }
+        // A lease that a failover forgets would be given out once more while its holder runs.
         self.link.wait_for_replicas("claim", connection).await?;
-        Values::of("claim", answer)
+        Ok(said)
     }
 
     /// A record that the scripts can read and this process cannot: its lease would end and be given out again for ever.

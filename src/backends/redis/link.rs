@@ -24,6 +24,9 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How long a call waits before it looks whether the server answers others meanwhile.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
 
+/// How often a script is given to a server at most, in one call.
+const GIVEN: usize = 3;
+
 /// How long replicas may take to have a write.
 const REPLICAS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -43,7 +46,7 @@ type Connected = (Connection, ConnectionAddr);
 #[derive(Clone)]
 struct Connection {
     connection: MultiplexedConnection,
-    /// What the server calls itself from its start to its end (`run_id`).
+    /// What the server calls itself from its start to its end, and as long as it takes the writes.
     server: Arc<str>,
 }
 
@@ -181,12 +184,17 @@ impl Link {
         }
         let info = redis::cmd("INFO")
             .arg("server")
+            .arg("replication")
             .query_async::<String>(&mut connection)
             .await
             .map_err(failed)?;
-        let server = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        let of = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+        let server = match (of("run_id:"), of("master_replid:")) {
+            (Some(run), Some(reign)) => format!("{run}:{reign}"),
+            (run, reign) => run.or(reign).unwrap_or_default().to_owned(),
+        };
         let connection = Connection {
-            server: Arc::from(server.unwrap_or_default()),
+            server: Arc::from(server),
             connection,
         };
         Ok((connection, client.get_connection_info().addr().clone()))
@@ -302,7 +310,11 @@ impl Link {
         let command = |server: &str| self.command(script, args, server);
         let (mut answer, mut number) = self.send_numbered(command, script.reads).await?;
         let is_unknown = |error: &RedisError| error.code() == Some("NOSCRIPT");
-        if answer.as_ref().is_err_and(is_unknown) {
+        // Again when it went to another server meanwhile.
+        for _ in 0..GIVEN {
+            if !answer.as_ref().is_err_and(is_unknown) {
+                break;
+            }
             self.ask(
                 script.verb,
                 redis::cmd("SCRIPT").arg("LOAD").arg(&script.source),
