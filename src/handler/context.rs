@@ -184,9 +184,8 @@ impl TaskContext {
         self.run.record.max_attempts
     }
 
-    /// A number that grows with every lease of the task, not always by one (in Redis by the clocks of the servers, once one
-    /// took over from another); a system that remembers the greatest it saw can refuse what a
-    /// stale run still sends.
+    /// A number that grows with every lease of the task, in Redis by more than one once another server took over; a system
+    /// that remembers the greatest it saw can refuse what a stale run still sends.
     #[must_use]
     pub fn fence(&self) -> u64 {
         let record = &self.run.record;
